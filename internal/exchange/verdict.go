@@ -1,0 +1,89 @@
+package exchange
+
+import "time"
+
+// Action is what a Verdict asks for.
+type Action uint8
+
+// Allow lets the exchange go on. Deny ends it with a denial. Unable means that
+// the guard could not decide (a dependency is down, a limit of its own was hit):
+// the chain denies unless the guard's config says fail: open.
+const (
+	Allow Action = iota
+	Deny
+	Unable
+)
+
+func (a Action) String() string {
+	switch a {
+	case Allow:
+		return "allow"
+	case Deny:
+		return "deny"
+	case Unable:
+		return "unable"
+	}
+	return "invalid"
+}
+
+// Verdict is what one Step ruled. The zero Verdict allows.
+type Verdict struct {
+	Action Action
+	// Code is the stable, documented code of a denial ("contract.unknown_property").
+	// Its status comes from the one table in Codes.
+	Code string
+	// At is where in the request: a JSON pointer into the body ("/owner_id"), or
+	// "query:limit", "header:x-id", "path:id", "cookie:sid".
+	At string
+	// Reason says why, for the operator: never sent to the client, never holds a secret.
+	Reason string
+	// Public is an optional sentence that the client may see. Empty: the code's own title.
+	Public string
+	// Header are extra header fields of the denial (WWW-Authenticate, Retry-After, Allow).
+	Header map[string]string
+	// More are further faults of the same step, for codes that collect several.
+	More []Fault
+	// Detail is evidence for the record, such as WAF rule ids and scores.
+	Detail map[string]any
+}
+
+// Fault is one of several faults that a step found.
+type Fault struct {
+	Code   string `json:"code"`
+	At     string `json:"at,omitempty"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// Refuse returns a denying Verdict.
+func Refuse(code, at, reason string) Verdict {
+	return Verdict{Action: Deny, Code: code, At: at, Reason: reason}
+}
+
+// Undecided returns a Verdict that says the guard could not decide.
+func Undecided(code, reason string) Verdict {
+	return Verdict{Action: Unable, Code: code, Reason: reason}
+}
+
+// Ruling is a Verdict as recorded: which step, how long, and in which mode.
+type Ruling struct {
+	Guard    string
+	Phase    Phase
+	Mode     string // "monitor" or "enforce"
+	Duration time.Duration
+	Verdict  Verdict
+	// Enforced is true for the one ruling that ended the exchange.
+	Enforced bool
+}
+
+// Obligations are conditions that a policy puts on an allowed call.
+type Obligations struct {
+	Strip   []string          // JSON pointers (with *) to remove from the answer
+	Mask    []string          // JSON pointers (with *) to mask in the answer
+	Headers map[string]string // to add to the upstream request
+	Query   map[string]string // filters to add to the upstream's query
+}
+
+// Empty reports whether nothing is demanded.
+func (o *Obligations) Empty() bool {
+	return len(o.Strip) == 0 && len(o.Mask) == 0 && len(o.Headers) == 0 && len(o.Query) == 0
+}

@@ -1,0 +1,4 @@
+package spec
+
+// router finds the operation of a method, host and path.
+type router struct{}
