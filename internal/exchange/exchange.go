@@ -76,6 +76,9 @@ type Exchange struct {
 
 	Rulings     []Ruling    // every step that ran, in order
 	Obligations Obligations // what authz demands of the answer and of the upstream call
+	// AnswerHeader are fields that guards add to the answer, allowed or denied
+	// (RateLimit). Nil when there are none.
+	AnswerHeader map[string]string
 }
 
 // Request is the client's half.
@@ -95,6 +98,10 @@ type Request struct {
 
 	PathParams []string // raw values of the template's variables, decoded, in order
 
+	// Credentials are the places that carried the credentials which authn verified,
+	// so that they can be kept from the upstream.
+	Credentials []CredentialPlace
+
 	// Body is set when a step needed it and it was read; nil before.
 	Body *Body
 }
@@ -112,6 +119,15 @@ type Body struct {
 	Parts []value.Part
 	// Err is why decoding failed, nil when it did not.
 	Err *value.Error
+	// Partial says that Bytes are only the beginning of a body that is streamed:
+	// its media type has no tree (binary), and it is never held whole.
+	Partial bool
+}
+
+// CredentialPlace is where in a request a credential stood.
+type CredentialPlace struct {
+	In   string // "header", "cookie" or "query"
+	Name string
 }
 
 // Response is the upstream's half.
