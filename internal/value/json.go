@@ -133,7 +133,7 @@ func (s *scratch) decode(src []byte, lim Limits, nodes []Value) (*Value, []Value
 // and refuses duplicate names.
 func (s *scratch) build(src []byte, nodes []Value) *Error {
 	var (
-		plain = unsafe.String(unsafe.SliceData(src), len(src))
+		plain = shared(src)
 		esc   = string(s.text)
 		free  = uint32(1)
 		next  = uint32(0) // where the next value of the tape goes

@@ -3,6 +3,7 @@ package value
 import (
 	"strconv"
 	"strings"
+	"unsafe"
 )
 
 // Kind is the JSON type of a Value.
@@ -54,6 +55,12 @@ type Value struct {
 	// as one built from a parameter.
 	Start, End uint32
 	Kind       Kind
+	// Untyped says that a String comes from a format without types (a form field,
+	// an XML element or attribute), so that a schema may read "5" as a number.
+	Untyped bool
+	// File says that a String stands for a file part of a multipart body. Its
+	// Text is empty, not the content; Start and End are where the content lies.
+	File bool
 }
 
 // Get returns the member called name of an Object, or nil. It scans the members
@@ -124,3 +131,6 @@ func UnescapeToken(s string) string {
 	}
 	return strings.NewReplacer("~1", "/", "~0", "~").Replace(s)
 }
+
+// shared is src as a string in the same memory.
+func shared(src []byte) string { return unsafe.String(unsafe.SliceData(src), len(src)) }
