@@ -27,9 +27,6 @@ func New(cfg *config.Config, deps Deps) (*Gateway, error) {
 	return &Gateway{cfg: cfg}, nil
 }
 
-// Upstreams gives the handler that calls an API's upstream, by API name.
-type Upstreams func(api string) http.Handler
-
 // Handler returns the whole chain as ordinary HTTP middleware.
 func (g *Gateway) Handler(up Upstreams) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {})
