@@ -98,8 +98,8 @@ type Request struct {
 
 	PathParams []string // raw values of the template's variables, decoded, in order
 
-	// Credentials are the places that carried the credentials which authn verified,
-	// so that they can be kept from the upstream.
+	// Credentials are the places that carried credentials, so that they can be kept
+	// from the upstream (StripCredentials). Set by authn.
 	Credentials []CredentialPlace
 
 	// Body is set when a step needed it and it was read; nil before.
@@ -128,6 +128,10 @@ type Body struct {
 type CredentialPlace struct {
 	In   string // "header", "cookie" or "query"
 	Name string
+	// Rejected says that what stood here did not verify, on an operation that may
+	// be called without credentials. The upstream must not see it where authn is
+	// enforced: it might believe what the gateway did not.
+	Rejected bool
 }
 
 // Response is the upstream's half.

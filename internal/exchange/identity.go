@@ -1,6 +1,9 @@
 package exchange
 
-import "time"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // Identity is who makes the call. The zero Identity is anonymous.
 type Identity struct {
@@ -20,6 +23,48 @@ type Identity struct {
 	Session    string    // session or token id ("sid", "jti"), "" when unknown
 	Expires    time.Time // zero when it does not
 	Credential string    // keyed digest of the credential, for logs and limits; never the credential
+	// Also are the further credentials that were verified on the same request, for
+	// operations that demand several at once. Theirs are empty. Shared and read only.
+	Also []Identity
+	// Memo keeps what a later guard computed from this identity for as long as the
+	// credential is cached. Nil when the identity is not shared between requests.
+	Memo *Memo
+}
+
+// Memo is one value computed from an Identity, kept with it. Safe for
+// concurrent use; what is stored must be immutable.
+type Memo struct{ v atomic.Value }
+
+// Load returns what was stored, or nil.
+func (m *Memo) Load() any {
+	if m == nil {
+		return nil
+	}
+	return m.v.Load()
+}
+
+// Store keeps v, whose type must always be the same. A nil Memo keeps nothing.
+func (m *Memo) Store(v any) {
+	if m != nil {
+		m.v.Store(v)
+	}
+}
+
+// Find returns the credential that satisfies the security scheme, or nil.
+func (i *Identity) Find(scheme string) *Identity {
+	for _, s := range i.Schemes {
+		if s == scheme {
+			return i
+		}
+	}
+	for n := range i.Also {
+		for _, s := range i.Also[n].Schemes {
+			if s == scheme {
+				return &i.Also[n]
+			}
+		}
+	}
+	return nil
 }
 
 // Anonymous reports whether nobody was identified.
