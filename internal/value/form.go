@@ -47,7 +47,7 @@ func Form(src []byte, lim Limits) (*Value, error) {
 	if len(pairs)+1 > lim.Nodes {
 		return nil, &Error{Fault: FaultKeys, Detail: fmt.Sprintf("more than %d values", lim.Nodes)}
 	}
-	g := newGroup(lim, len(pairs))
+	g := group{kids: make([]Value, 0, len(pairs))}
 	for i := range pairs {
 		p := &pairs[i]
 		at := p.Offset + len(p.RawName)
@@ -58,13 +58,11 @@ func Form(src []byte, lim Limits) (*Value, error) {
 			Name: p.Name, Text: p.Value, Kind: String, Untyped: true,
 			Start: uint32(at), End: uint32(at + len(p.RawValue)),
 		}
-		if err := g.add(v, p.Offset); err != nil {
+		if _, err := g.add(v, p.Offset, &lim); err != nil {
 			return nil, err
 		}
 	}
-	root := g.object()
-	root.End = uint32(len(src))
-	return root, nil
+	return &Value{Kind: Object, Kids: g.kids, End: uint32(len(src))}, nil
 }
 
 func splitPairs(raw string, lim Limits) ([]Pair, *Error) {
@@ -156,57 +154,6 @@ func unhex(c byte) byte {
 		return c - 'a' + 10
 	}
 	return c - 'A' + 10
-}
-
-// group collects named values into an Object: those that share a name become
-// one Array, where the first stood.
-type group struct {
-	lim   Limits
-	kids  []Value
-	index map[string]int // name to its place in kids
-	many  map[int]bool   // places that hold an Array made here
-}
-
-func newGroup(lim Limits, n int) *group {
-	return &group{lim: lim, kids: make([]Value, 0, n), index: make(map[string]int, n)}
-}
-
-// add takes the next value. Its kids, if any, are shared and not changed.
-func (g *group) add(v Value, offset int) *Error {
-	at, again := g.index[v.Name]
-	if !again {
-		if len(g.kids) >= g.lim.Keys {
-			return &Error{Fault: FaultKeys, Offset: offset, Detail: fmt.Sprintf("more than %d fields", g.lim.Keys)}
-		}
-		g.index[v.Name] = len(g.kids)
-		g.kids = append(g.kids, v)
-		return nil
-	}
-	have := &g.kids[at]
-	if !g.many[at] {
-		if g.many == nil {
-			g.many = make(map[int]bool)
-		}
-		g.many[at] = true
-		first := *have
-		*have = Value{Name: v.Name, Kind: Array, Start: first.Start}
-		first.Name = ""
-		have.Kids = append(have.Kids, first)
-	}
-	if len(have.Kids) >= g.lim.Items {
-		return &Error{
-			Fault: FaultItems, Offset: offset, Pointer: string(appendToken(nil, v.Name)),
-			Detail: fmt.Sprintf("a field more than %d times", g.lim.Items),
-		}
-	}
-	have.End = v.End
-	v.Name = ""
-	have.Kids = append(have.Kids, v)
-	return nil
-}
-
-func (g *group) object() *Value {
-	return &Value{Kind: Object, Kids: g.kids}
 }
 
 // Text decodes a body of media type text/plain into one String. It must be
