@@ -2,6 +2,7 @@ package spec
 
 import (
 	"github.com/crenel-project/crenel/internal/spec/schema"
+	"github.com/crenel-project/crenel/internal/value"
 )
 
 // Version is the family of OpenAPI that a document was written in.
@@ -26,15 +27,19 @@ type API struct {
 	Operations      []*Operation // in document order; Operation.Index is the place here
 	Schemas         map[string]*schema.Schema
 	SecuritySchemes map[string]*SecurityScheme
+	Webhooks        []string // names; what the API sends is not routed
+	Extensions      map[string]any
+	Documents       []string // every document read, the root first
 	Problems        []Problem
 
 	router *router
 }
 
 // Server is one entry of servers (or 2.0's schemes, host and basePath), its
-// variables replaced by their defaults.
+// variables replaced by their defaults; one
+// entry for each value of a variable that the path holds and an enum lists.
 type Server struct {
-	URL      string // as written, variables expanded
+	URL      string // as written, variables replaced
 	Host     string // "" when relative
 	BasePath string // "" or "/v1": starts with a slash, ends without
 }
@@ -62,7 +67,30 @@ type Operation struct {
 	Object     *ObjectRef
 	Resource   string         // singular resource name the path is about, "" when unknown
 	Extensions map[string]any // x-…: decoded JSON
+	Servers    []Server       // the servers that hold for it: its own, its path's or the API's
+	Callbacks  []*Callback
+	// Unroutable says why no request can reach the operation, "" when one can:
+	// another has the same method and the same path, or only a query tells them apart.
+	Unroutable string
 	Place      Place
+}
+
+// Callback is a request that the API promises to send to an address that the
+// caller gave it.
+type Callback struct {
+	Name       string
+	Expression string // runtime expression that yields the address: "{$request.body#/callbackUrl}"
+	Methods    []string
+	Place      Place
+}
+
+// Link says that a value of a response is a parameter of another operation.
+type Link struct {
+	Name        string
+	Target      *Operation        // nil when it names none that exists
+	Parameters  map[string]string // parameter of Target ("id" or "path.id"): runtime expression or constant
+	RequestBody string            // runtime expression or constant, "" for none
+	Place       Place
 }
 
 // Requirement is one alternative of an operation's security: all must hold.
@@ -74,7 +102,8 @@ type SchemeUse struct {
 	Scopes []string
 }
 
-// SecurityScheme is one entry of components.securitySchemes.
+// SecurityScheme is one entry of components.securitySchemes. Where a
+// requirement names one that does not exist, its Type is "" and nobody can meet it.
 type SecurityScheme struct {
 	Name             string // the key in components
 	Type             string // "apiKey", "http", "oauth2", "openIdConnect", "mutualTLS"
@@ -93,10 +122,11 @@ type Parameter struct {
 	In              string // "path", "query", "header", "cookie"
 	Required        bool
 	Deprecated      bool
-	Style           string // "simple", "form", "deepObject", …: default filled in
+	Style           string // "simple", "form", "deepObject", …: default filled in; 2.0's tsv is "tabDelimited"
 	Explode         bool
 	AllowReserved   bool
 	AllowEmptyValue bool
+	Example         *value.Value
 	ContentType     string         // set when the parameter uses content instead of schema
 	Schema          *schema.Schema // nil: anything
 	Object          *ObjectRef     // the resource object that the value names, or nil
@@ -115,6 +145,7 @@ type Response struct {
 	Status  string // "200", "4XX", "default"
 	Headers []*Parameter
 	Content []*MediaType
+	Links   []*Link
 }
 
 // MediaType is one entry of content.
@@ -124,7 +155,8 @@ type MediaType struct {
 	Encoding map[string]*Encoding // by property; multipart and form bodies
 	// Fields describes what each field of the body means, by JSON pointer
 	// pattern ("/items/*/owner_id").
-	Fields []Field
+	Fields   []Field
+	Examples []*value.Value
 }
 
 // Encoding is OpenAPI's Encoding Object.
