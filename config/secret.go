@@ -1,6 +1,10 @@
 package config
 
-import "log/slog"
+import (
+	"fmt"
+	"io"
+	"log/slog"
+)
 
 // Secret is a value that is never printed. In the file it is written as
 // ${ENV_NAME} or file:PATH.
@@ -21,6 +25,9 @@ func (s Secret) String() string {
 	}
 	return "[redacted]"
 }
+
+// Format keeps the value out of every verb of fmt, %#v and %x too.
+func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
 
 // LogValue keeps the value out of logs.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }

@@ -1,0 +1,103 @@
+package config
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+
+	"github.com/goccy/go-yaml/ast"
+)
+
+// Options change how a config is read. The zero Options read the process's
+// environment and change nothing.
+type Options struct {
+	// Env looks up a variable. Default: os.LookupEnv.
+	Env func(name string) (string, bool)
+	// Override changes the config after the file was read and before anything is
+	// derived from it or checked: flags of the command line go here, so that a
+	// reload keeps them.
+	Override func(*Config)
+}
+
+// Load reads, completes and validates a config file. The error is an Errors
+// with every mistake, or why the file cannot be read.
+func Load(path string) (*Config, error) { return LoadWith(path, Options{}) }
+
+// LoadWith is Load with Options.
+func LoadWith(path string, opts Options) (*Config, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading the config: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("reading the config: %s is not a file", path)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading the config: %w", err)
+	}
+	return Parse(data, path, opts)
+}
+
+// Parse reads, completes and validates a config. name is its file's path: it
+// stands in messages, and relative paths are relative to its folder. With an
+// empty name they are relative to the working directory.
+func Parse(data []byte, name string, opts Options) (*Config, error) {
+	d := newDecoder(name)
+	if opts.Env != nil {
+		d.env = opts.Env
+	}
+	c := &Config{path: name}
+	prefill(reflect.ValueOf(c).Elem())
+	d.parse(data, c)
+	if d.unread {
+		return nil, Errors(sorted(d.mistakes))
+	}
+	if opts.Override != nil {
+		opts.Override(c)
+	}
+	return d.finish(c)
+}
+
+// Complete fills in, resolves and validates a config that was built in code: a
+// zero field means its default. The error is an Errors.
+func (c *Config) Complete() error {
+	fill(reflect.ValueOf(c).Elem())
+	_, err := newDecoder(c.path).finish(c)
+	return err
+}
+
+func newDecoder(name string) *decoder {
+	d := &decoder{
+		places: places{file: name, at: map[string]place{}},
+		env:    os.LookupEnv,
+		bad:    map[string]bool{},
+		values: maxValues,
+	}
+	d.anchors = map[string]ast.Node{}
+	if name != "" {
+		d.dir = filepath.Dir(name)
+	}
+	return d
+}
+
+// finish derives what the file leaves unsaid and checks the whole.
+func (d *decoder) finish(c *Config) (*Config, error) {
+	d.resolvePaths(c)
+	v := &validator{decoder: d, c: c, reported: map[string]bool{}}
+	v.fields() // before anything is derived from a wrong value
+	d.derive(c)
+	v.config()
+	if len(d.mistakes) > 0 {
+		return nil, Errors(sorted(d.mistakes))
+	}
+	c.places = d.places
+	v.harden()
+	c.warnings = sorted(d.warnings)
+	return c, nil
+}
+
+// Warnings are what is allowed and still weakens the defence, graded by nothing
+// but their being there: config check prints them.
+func (c *Config) Warnings() []Mistake { return c.warnings }
