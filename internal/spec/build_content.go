@@ -71,13 +71,21 @@ func (b *builder) content(at node) []*MediaType {
 		}
 		out = append(out, mt)
 		if n.has("schema") {
-			b.schema(n.get("schema"), &mt.Schema)
-			b.media = append(b.media, mediaSchema{mt, n.get("schema")})
+			b.mediaSchema(mt, n.get("schema"))
 		}
 		mt.Examples = b.examples(n)
 		mt.Encoding = b.encoding(n.get("encoding"))
 	})
 	return out
+}
+
+// mediaSchema gives a media type its schema.
+func (b *builder) mediaSchema(mt *MediaType, at node) {
+	b.schema(at, &mt.Schema)
+	b.media = append(b.media, mediaSchema{mt, at})
+	if strings.HasPrefix(mt.Type, "multipart/") || mt.Type == "application/x-www-form-urlencoded" || strings.HasSuffix(mt.Type, "xml") {
+		mt.Shape = b.shape(at)
+	}
 }
 
 // mediaTypeName makes a media type or range comparable: lower case, no parameters.
@@ -144,8 +152,7 @@ func (b *builder) content20(n node, types []string) []*MediaType {
 		if mt.Type == "" || slices.ContainsFunc(out, func(o *MediaType) bool { return o.Type == mt.Type }) {
 			continue
 		}
-		b.schema(n.get("schema"), &mt.Schema)
-		b.media = append(b.media, mediaSchema{mt, n.get("schema")})
+		b.mediaSchema(mt, n.get("schema"))
 		if e := n.get("examples").get(t); e.ok() {
 			mt.Examples = append(mt.Examples, cloneValue(e.v))
 		}
@@ -229,8 +236,7 @@ func (b *builder) form20(n node, form []paramDecl) *Body {
 	}
 	for _, t := range types {
 		mt := &MediaType{Type: b.mediaTypeName(n, t), Encoding: encoding}
-		b.schema(at, &mt.Schema)
-		b.media = append(b.media, mediaSchema{mt, at})
+		b.mediaSchema(mt, at)
 		body.Content = append(body.Content, mt)
 	}
 	return body

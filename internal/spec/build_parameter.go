@@ -90,7 +90,7 @@ func (b *builder) readParameter(n node, name, in string) *Parameter {
 		if e := n.get("x-example"); e.ok() {
 			p.Example = cloneValue(e.v)
 		}
-		b.schema20(n, &p.Schema)
+		b.parameter20(p, n)
 		return p
 	}
 	p.AllowReserved = b.boolean(n, "allowReserved", false)
@@ -129,6 +129,7 @@ func (b *builder) parameterSchema(p *Parameter, n node) {
 	switch {
 	case n.has("schema"):
 		b.schema(n.get("schema"), &p.Schema)
+		p.Shape = b.shape(n.get("schema"))
 		if n.has("content") {
 			b.report(Warning, "spec.bad_parameter", n, "the parameter %q has schema and content; content is ignored", p.Name)
 		}
@@ -148,7 +149,7 @@ func (b *builder) parameterSchema(p *Parameter, n node) {
 		}
 	case n.has("type"):
 		b.report(Degraded, "spec.bad_parameter", n, "the parameter %q has type where OpenAPI 3 wants a schema; it is read as one", p.Name)
-		b.schema20(n, &p.Schema)
+		b.parameter20(p, n)
 	default:
 		b.report(Degraded, "spec.missing_field", n, "the parameter %q has neither schema nor content; any text is taken", p.Name)
 	}

@@ -2,7 +2,6 @@ package spec
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/crenel-project/crenel/internal/spec/schema"
 	"github.com/crenel-project/crenel/internal/value"
@@ -13,9 +12,11 @@ func (b *builder) schema(n node, dst **schema.Schema) {
 	b.schemas = append(b.schemas, schemaJob{at: n, dst: dst})
 }
 
-// schema20 does the same for what 2.0 writes into a parameter or header itself.
-func (b *builder) schema20(n node, dst **schema.Schema) {
-	b.schema(b.synthetic(n, b.schemaOf20(n)), dst)
+// parameter20 does the same for what 2.0 writes into a parameter or header itself.
+func (b *builder) parameter20(p *Parameter, n node) {
+	at := b.synthetic(n, b.schemaOf20(n))
+	b.schema(at, &p.Schema)
+	p.Shape = b.shape(at)
 }
 
 // notSchema are the members of a 2.0 parameter that are not of its schema.
@@ -74,5 +75,3 @@ func (b *builder) compile() {
 		f()
 	}
 }
-
-var _ = strings.Clone

@@ -129,6 +129,7 @@ type Parameter struct {
 	Example         *value.Value
 	ContentType     string         // set when the parameter uses content instead of schema
 	Schema          *schema.Schema // nil: anything
+	Shape           *Shape         // how its text is taken apart; nil: anything
 	Object          *ObjectRef     // the resource object that the value names, or nil
 	Class           DataClass
 	Place           Place
@@ -153,6 +154,7 @@ type MediaType struct {
 	Type     string // lower case, no parameters: "application/json", "image/*", "*/*"
 	Schema   *schema.Schema
 	Encoding map[string]*Encoding // by property; multipart and form bodies
+	Shape    *Shape               // of a body without types (a form, multipart, XML); nil otherwise
 	// Fields describes what each field of the body means, by JSON pointer
 	// pattern ("/items/*/owner_id").
 	Fields   []Field
