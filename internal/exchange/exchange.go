@@ -88,8 +88,11 @@ type Request struct {
 	Host    string // lower case, without port
 	Path    string // normalised once: decoded, no dot segments, no empty segments
 	RawPath string // normalised but still percent-encoded: what is sent upstream
-	Query   string // raw query
-	Proto   string // "HTTP/1.1", "HTTP/2.0", "HTTP/3.0"
+	// Relative is RawPath below the API's base path: what the document's
+	// templates are matched with.
+	Relative string
+	Query    string // raw query
+	Proto    string // "HTTP/1.1", "HTTP/2.0", "HTTP/3.0"
 	// Header are the client's header fields with hop-by-hop and spoofable ones
 	// removed. Guards read it, and change it only to alter what the upstream sees.
 	Header  http.Header
@@ -140,6 +143,9 @@ type Response struct {
 	Header http.Header // as the upstream sent it; guards change what the client sees
 	Length int64
 	Body   *Body // when a step needed it buffered
+	// Unchecked says that the answer came in a form that could not be read, such
+	// as compressed or in ranges; why is for the record.
+	Unchecked string
 }
 
 // Param is one parameter's decoded value.

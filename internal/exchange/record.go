@@ -56,16 +56,18 @@ type RecordedRuling struct {
 
 // Completion is the record of how an exchange ended, written after the last byte.
 type Completion struct {
-	Type     string           `json:"type"` // "completion"
-	ID       string           `json:"id"`
-	Time     time.Time        `json:"time"`
-	Status   int              `json:"status"`
-	BytesIn  int64            `json:"bytes_in"`
-	BytesOut int64            `json:"bytes_out"`
-	Micros   int64            `json:"micros"`          // whole exchange
-	Upstream int64            `json:"upstream_micros"` // waiting for the upstream's head; 0 when not called
-	Called   bool             `json:"upstream_called"`
-	Aborted  string           `json:"aborted,omitempty"`  // why the answer was cut short
+	Type     string    `json:"type"` // "completion"
+	ID       string    `json:"id"`
+	Time     time.Time `json:"time"`
+	Status   int       `json:"status"`
+	BytesIn  int64     `json:"bytes_in"`
+	BytesOut int64     `json:"bytes_out"`
+	Micros   int64     `json:"micros"`          // whole exchange
+	Upstream int64     `json:"upstream_micros"` // waiting for the upstream's head; 0 when not called
+	Called   bool      `json:"upstream_called"`
+	Aborted  string    `json:"aborted,omitempty"` // why the answer was cut short
+	// Refused is the code for which the upstream's answer was kept from the client.
+	Refused  string           `json:"refused,omitempty"`
 	Stripped []string         `json:"stripped,omitempty"` // pointers removed from the answer
 	Masked   []string         `json:"masked,omitempty"`
 	Rulings  []RecordedRuling `json:"rulings,omitempty"` // response side

@@ -67,7 +67,8 @@ type Chain struct {
 // plan is what is run for one operation, by phase.
 type plan struct {
 	phases [exchange.Phases][]planned
-	needs  [exchange.Phases]exchange.Need
+	needs  [exchange.Phases]exchange.Need // of any step
+	must   [exchange.Phases]exchange.Need // of the enforced steps
 }
 
 type planned struct {
@@ -99,7 +100,10 @@ func newPlan(steps []Step, settings Settings, op *spec.Operation) plan {
 			continue
 		}
 		p.phases[s.Phase] = append(p.phases[s.Phase], planned{s, i, set.Mode, set.FailOpen})
-		p.needs[s.Phase] = max(p.needs[s.Phase], s.Needs)
+		p.needs[s.Phase] = greater(p.needs[s.Phase], s.Needs)
+		if set.Mode == Enforce {
+			p.must[s.Phase] = greater(p.must[s.Phase], s.Needs)
+		}
 	}
 	return p
 }
@@ -111,10 +115,19 @@ func (c *Chain) plan(op *spec.Operation) *plan {
 	return &c.unknown
 }
 
+// greater returns the need that satisfies both: Buffered above Streamed above None.
+func greater(a, b exchange.Need) exchange.Need {
+	if a == exchange.Buffered || b == exchange.Buffered {
+		return exchange.Buffered
+	}
+	return max(a, b)
+}
+
 // Needs says how much of the body the phase's steps need for the exchange's
-// operation, as far as it is known.
-func (c *Chain) Needs(x *exchange.Exchange, phase exchange.Phase) exchange.Need {
-	return c.plan(x.Operation).needs[phase]
+// operation, as far as it is known: any for all steps, must for the enforced ones.
+func (c *Chain) Needs(x *exchange.Exchange, phase exchange.Phase) (any, must exchange.Need) {
+	p := c.plan(x.Operation)
+	return p.needs[phase], p.must[phase]
 }
 
 // Mode returns the mode in which a guard runs for the exchange's operation in any phase.

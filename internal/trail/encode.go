@@ -63,6 +63,7 @@ func appendCompletion(b []byte, c *exchange.Completion) []byte {
 	b = append(b, `,"upstream_called":`...)
 	b = strconv.AppendBool(b, c.Called)
 	b = appendOmitEmpty(b, `,"aborted":`, c.Aborted)
+	b = appendOmitEmpty(b, `,"refused":`, c.Refused)
 	b = appendList(b, `,"stripped":`, c.Stripped)
 	b = appendList(b, `,"masked":`, c.Masked)
 	b = appendRulings(b, c.Rulings)

