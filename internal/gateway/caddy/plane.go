@@ -1,0 +1,307 @@
+package caddy
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	caddycore "github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddytls"
+
+	// The Caddy modules that the configs made here name.
+	_ "github.com/caddyserver/caddy/v2/modules/caddyevents"
+	_ "github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	_ "github.com/caddyserver/caddy/v2/modules/caddypki"
+	_ "github.com/caddyserver/caddy/v2/modules/caddytls/standardstek"
+	_ "github.com/caddyserver/caddy/v2/modules/filestorage"
+
+	"github.com/crenel-project/crenel/config"
+	"github.com/crenel-project/crenel/internal/gateway"
+	"github.com/crenel-project/crenel/internal/gateway/wire"
+)
+
+// Options are what a Plane is given once, for all its configs.
+type Options struct {
+	Log *slog.Logger
+	// OnRefused is told of each request that was refused before it became an
+	// exchange: its bytes are not HTTP, or such that parsers disagree on them. May be nil.
+	OnRefused func(wire.Refusal)
+	// Linger is how long WebSockets and other tunnels of a replaced generation may
+	// live on. Default 1h.
+	Linger time.Duration
+}
+
+// Gateway is the chain that the plane drives: *gateway.Gateway.
+type Gateway interface {
+	Handler(up gateway.Upstreams) http.Handler
+	Close() error
+}
+
+// Plane is the data plane. Caddy is one per process; so only one Plane may run.
+type Plane struct {
+	log       *slog.Logger
+	onRefused func(wire.Refusal)
+	linger    time.Duration
+	id        string
+	conns     wire.Connections
+
+	mu          sync.Mutex // one Load or Stop at a time
+	cfg         *config.Config
+	frame       [sha256.Size]byte
+	active      *handler
+	provisioned *handler // by the Caddy config that is being loaded
+	generations []*generation
+	last        uint64
+
+	current atomic.Pointer[generation] // for readers outside mu
+}
+
+var (
+	planes    sync.Map // id → *Plane
+	lastPlane atomic.Uint64
+	running   atomic.Pointer[Plane]
+	quiet     sync.Once
+)
+
+// New makes a Plane. Nothing is started.
+func New(o Options) *Plane {
+	p := &Plane{log: o.Log, onRefused: o.OnRefused, linger: or(o.Linger, time.Hour), id: strconv.FormatUint(lastPlane.Add(1), 10)}
+	if p.log == nil {
+		p.log = slog.New(slog.DiscardHandler)
+	}
+	return p
+}
+
+func planeOf(id string) (*Plane, error) {
+	v, ok := planes.Load(id)
+	if !ok {
+		return nil, fmt.Errorf("crenel: no data plane %q", id)
+	}
+	return v.(*Plane), nil
+}
+
+// Load starts the plane with a config and its Gateway, or swaps them in for the
+// running ones without dropping a request. It either does so wholly, and then
+// owns gw and closes it when it has been replaced and its last exchange has
+// ended, or returns an error, changes nothing, and leaves gw to the caller.
+func (p *Plane) Load(cfg *config.Config, gw Gateway) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !running.CompareAndSwap(nil, p) && running.Load() != p {
+		return errors.New("another data plane runs in this process")
+	}
+	planes.Store(p.id, p)
+	// Before its first config Caddy would log to standard error in its own form;
+	// what it buffers goes to our log once that is there.
+	quiet.Do(func() { caddycore.BufferedLog() })
+	p.last++
+	gen := &generation{id: p.last, gw: gw, log: p.log}
+	err := p.load(cfg, gen)
+	if err != nil {
+		if p.active == nil {
+			p.forget()
+		}
+		return err
+	}
+	gen.adopted.Store(true)
+	p.cfg = cfg
+	p.current.Store(gen)
+	p.generations = slices.DeleteFunc(p.generations, func(g *generation) bool {
+		select {
+		case <-g.drained:
+			return true
+		default:
+			return false
+		}
+	})
+	p.generations = append(p.generations, gen)
+	return nil
+}
+
+func (p *Plane) load(cfg *config.Config, gen *generation) error {
+	key, err := p.frameKey(cfg)
+	if err != nil {
+		return err
+	}
+	if p.active != nil && key == p.frame {
+		if err := gen.provision(p.active.ctx, cfg); err != nil {
+			return err
+		}
+		p.active.swap(gen)
+		return nil
+	}
+	for _, a := range listen(cfg) {
+		if p.cfg != nil && slices.Contains(listen(p.cfg), a) {
+			continue // ours already
+		}
+		if _, _, err := net.SplitHostPort(a); err != nil {
+			return fmt.Errorf("server.listen %q: %w", a, err)
+		}
+		if err := free(a); err != nil {
+			return err
+		}
+	}
+	if err := os.MkdirAll(dataDir(cfg), 0o700); err != nil {
+		return fmt.Errorf("making the data directory: %w", err)
+	}
+	id := p.id + "-" + strconv.FormatUint(gen.id, 10)
+	doc, err := document(cfg, p.log, p.id, id)
+	if err != nil {
+		return err
+	}
+	pending.Store(id, &birth{gen: gen, cfg: cfg, plane: p})
+	defer pending.Delete(id)
+	p.provisioned = nil
+	if err := caddycore.Load(doc, true); err != nil {
+		return err
+	}
+	p.active, p.frame = p.provisioned, key
+	if serving(cfg) {
+		p.awaitCertificates(cfg)
+	}
+	return nil
+}
+
+// frameKey identifies a frame: its Caddy config and what the files it names hold.
+func (p *Plane) frameKey(cfg *config.Config) (key [sha256.Size]byte, err error) {
+	doc, err := document(cfg, p.log, p.id, "")
+	if err != nil {
+		return key, err
+	}
+	var b bytes.Buffer
+	b.Write(doc)
+	set := &cfg.Server.TLS
+	files := []string{set.ClientCA}
+	for _, c := range set.Certificates {
+		files = append(files, c.Cert, c.Key)
+	}
+	for _, f := range files {
+		if f == "" {
+			continue
+		}
+		content, err := os.ReadFile(resolve(cfg, f))
+		if err != nil {
+			return key, fmt.Errorf("tls: %w", err)
+		}
+		sum := sha256.Sum256(content)
+		b.Write(sum[:])
+	}
+	return sha256.Sum256(b.Bytes()), nil
+}
+
+// awaitCertificates waits until the local authority's certificates are there:
+// Caddy makes them in the background, and the first client should not be refused.
+func (p *Plane) awaitCertificates(cfg *config.Config) {
+	t, err := planTLS(cfg)
+	if err != nil || !t.local {
+		return
+	}
+	deadline := time.Now().Add(10 * time.Second)
+	for _, name := range t.names {
+		for len(caddytls.AllMatchingCertificates(name)) == 0 {
+			if time.Now().After(deadline) {
+				p.log.Warn("the local authority has not made a certificate yet", "host", name)
+				return
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+	}
+	p.log.Info("clients must trust the local authority", "root_certificate", rootCA(cfg), "hosts", t.names)
+}
+
+// RootCA is the file of the local authority's root certificate, for clients to
+// trust; "" when no certificate is the local authority's.
+func (p *Plane) RootCA() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cfg == nil || !serving(p.cfg) {
+		return ""
+	}
+	if t, err := planTLS(p.cfg); err != nil || !t.local {
+		return ""
+	}
+	return rootCA(p.cfg)
+}
+
+// Generation is the number of the current generation, counted from 1.
+func (p *Plane) Generation() uint64 {
+	if g := p.current.Load(); g != nil {
+		return g.id
+	}
+	return 0
+}
+
+// UpstreamState is one upstream server as load balancing sees it.
+type UpstreamState struct {
+	API      string
+	Address  string
+	Healthy  bool
+	Fails    int // within the passive check's window
+	Requests int // under way
+}
+
+// Upstreams lists the state of every upstream server.
+func (p *Plane) Upstreams() []UpstreamState {
+	g := p.current.Load()
+	if g == nil {
+		return nil
+	}
+	var out []UpstreamState
+	for api, up := range g.upstreams {
+		for _, s := range up.proxy.Upstreams {
+			out = append(out, UpstreamState{api, s.Dial, s.Healthy(), s.Fails(), s.NumRequests()})
+		}
+	}
+	slices.SortFunc(out, func(a, b UpstreamState) int {
+		return bytes.Compare([]byte(a.API+" "+a.Address), []byte(b.API+" "+b.Address))
+	})
+	return out
+}
+
+// Stop ends the plane: it accepts no more, closes tunnels, waits for running
+// exchanges until ctx ends or timeouts.shutdown has passed, and then closes
+// what is left.
+func (p *Plane) Stop(ctx context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.active == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, or(p.cfg.Server.Timeouts.Shutdown, 30*time.Second))
+	defer cancel()
+	err := caddycore.Stop()
+	for _, g := range p.generations {
+		g.end()
+	}
+	for _, g := range p.generations {
+		select {
+		case <-g.drained:
+		case <-ctx.Done():
+			err = errors.Join(err, fmt.Errorf("exchanges still ran at the end of the grace period: %w", context.Cause(ctx)))
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	p.conns.CloseAll()
+	p.active, p.cfg, p.generations = nil, nil, nil
+	p.current.Store(nil)
+	p.forget()
+	return err
+}
+
+func (p *Plane) forget() {
+	planes.Delete(p.id)
+	running.CompareAndSwap(p, nil)
+}
