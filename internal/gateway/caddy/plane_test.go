@@ -105,7 +105,7 @@ func start(t testing.TB, cfg *config.Config, gw caddy.Gateway) *caddy.Plane {
 			t.Errorf("stopping: %v", err)
 		}
 		http.DefaultClient.CloseIdleConnections()
-		goleak.VerifyNone(t, before, 
+		goleak.VerifyNone(t, before,
 			// One per process, kept by Caddy for good; and one that ends within 5s of its lock.
 			goleak.IgnoreTopFunction("github.com/caddyserver/certmagic.(*Cache).maintainAssets"),
 			goleak.IgnoreAnyFunction("github.com/caddyserver/certmagic.keepLockfileFresh"))
