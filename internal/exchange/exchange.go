@@ -102,7 +102,7 @@ type Request struct {
 	PathParams []string // raw values of the template's variables, decoded, in order
 
 	// Credentials are the places that carried credentials, so that they can be kept
-	// from the upstream (StripCredentials). Set by authn.
+	// from the upstream (StripCredentials). Set by authn; shared and read only.
 	Credentials []CredentialPlace
 
 	// Body is set when a step needed it and it was read; nil before.
@@ -131,9 +131,9 @@ type Body struct {
 type CredentialPlace struct {
 	In   string // "header", "cookie" or "query"
 	Name string
-	// Rejected says that what stood here did not verify, on an operation that may
-	// be called without credentials. The upstream must not see it where authn is
-	// enforced: it might believe what the gateway did not.
+	// Rejected says that what stood here did not verify, though the call was let
+	// through: the operation is public, or another credential held. The upstream must
+	// not see it where authn is enforced: it might believe what the gateway did not.
 	Rejected bool
 }
 

@@ -1,0 +1,235 @@
+package authn
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/crenel-project/crenel/config"
+	"github.com/crenel-project/crenel/internal/exchange"
+	"github.com/crenel-project/crenel/internal/guard"
+	"github.com/crenel-project/crenel/internal/guard/access"
+	"github.com/crenel-project/crenel/internal/spec"
+)
+
+// Name is the guard's name in configs, codes and records.
+const Name = "authn"
+
+const (
+	defaultSkew  = 30 * time.Second
+	maxSkew      = 5 * time.Minute
+	defaultCache = 10_000
+)
+
+// Options are what the guard is made from.
+type Options struct {
+	API       *spec.API // nil when the API has no document
+	Config    config.Authn
+	Overrides []config.OperationOverride
+	Realm     string // named in challenges; default: the document's title
+	Log       *slog.Logger
+	Now       func() time.Time // default time.Now
+	Client    *http.Client     // to fetch keys with, when Keys is nil
+	// Keys is shared by all APIs and outlives a reload. Nil: one of its own.
+	Keys *KeyStore
+	// CacheSize is how many verified tokens are kept. Default 10,000.
+	CacheSize int
+}
+
+// Guard is the compiled authn guard of one API. It is safe for concurrent use.
+type Guard struct {
+	now    func() time.Time
+	digest *digester
+	cache  *cache
+	places []*place
+	mtls   *method // nil when the document has no mutualTLS scheme
+	plans  []plan  // by Operation.Index
+	// unknown is for calls whose operation is not known.
+	unknown plan
+
+	keys    *KeyStore
+	held    []sourceName // acquired of keys
+	sources []*source
+}
+
+// method is one compiled way to prove who is calling, at one place.
+type method struct {
+	kind    string // "jwt", "api_key", "own", "mtls"
+	schemes []string
+	place   *place
+	jwt     *jwtMethod
+	keys    *keyRing
+	number  int // in the config, from 1
+}
+
+// plan is what the guard does for one operation.
+type plan struct {
+	public       bool
+	alternatives [][]string // scheme names; empty: any credential
+	methods      []*method  // those that the alternatives name
+	challenges   []challenge
+	// takesAccessToken says that the operation declares a query parameter of that name.
+	takesAccessToken bool
+}
+
+var _ interface {
+	Step() guard.Step
+	Ready() error
+	Close()
+} = (*Guard)(nil)
+
+// New compiles the guard. Keys of remote issuers are fetched in the background:
+// that they cannot be had is no error here, but Ready says so and calls that
+// need them are refused. The error names every mistake.
+func New(o Options) (*Guard, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.CacheSize == 0 {
+		o.CacheSize = defaultCache
+	}
+	if o.Config.ClockSkew == 0 {
+		o.Config.ClockSkew = defaultSkew
+	}
+	var errs []error
+	if s := o.Config.ClockSkew; s < 0 || s > maxSkew {
+		errs = append(errs, fmt.Errorf("clock_skew is %s; it must be from 0 to %s", s, maxSkew))
+	}
+	d, err := newDigester()
+	if err != nil {
+		return nil, err
+	}
+	g := &Guard{now: o.Now, digest: d, cache: newCache(o.CacheSize), keys: o.Keys}
+	if g.keys == nil {
+		g.keys = NewKeyStore(o.Client, o.Log, o.Now)
+	}
+	methods, err := g.compile(&o)
+	if err != nil {
+		errs = append(errs, err)
+	}
+	table, err := access.New(o.API, o.Overrides, len(o.Config.Methods) > 0)
+	if err != nil {
+		errs = append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		g.Close()
+		return nil, fmt.Errorf("authn: %w", err)
+	}
+	g.plan(&o, table, methods)
+	return g, nil
+}
+
+// Step is the guard's place in the chain.
+func (g *Guard) Step() guard.Step {
+	return guard.Step{Guard: Name, Phase: exchange.RequestHead, Needs: exchange.None, Rule: g.rule}
+}
+
+// Ready says which issuers' keys cannot be had, nil when all can.
+func (g *Guard) Ready() error {
+	var errs []error
+	for _, s := range g.sources {
+		if err := s.state(); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", s.name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Close stops fetching keys that nobody else needs.
+func (g *Guard) Close() {
+	for _, n := range g.held {
+		g.keys.release(n)
+	}
+	g.held = nil
+}
+
+// plan compiles what is demanded of each operation's callers.
+func (g *Guard) plan(o *Options, table *access.Table, methods []*method) {
+	realm := o.Realm
+	if realm == "" && o.API != nil {
+		realm = o.API.Title
+	}
+	realm = quotable(realm, "api")
+	g.unknown = newPlan(table.For(nil), methods, realm)
+	if o.API == nil {
+		return
+	}
+	var closed []string
+	g.plans = make([]plan, len(o.API.Operations))
+	for i, op := range o.API.Operations {
+		p := newPlan(table.For(op), methods, realm)
+		for _, q := range op.Parameters {
+			p.takesAccessToken = p.takesAccessToken || q.In == "query" && q.Name == "access_token"
+		}
+		if !p.public && !satisfiable(p.alternatives, methods) {
+			closed = append(closed, op.ID)
+		}
+		g.plans[i] = p
+	}
+	if len(closed) > 0 {
+		const most = 10
+		o.Log.Warn("no configured method satisfies the security of some operations: every call of them is refused",
+			"operations", len(closed), "first", closed[:min(most, len(closed))])
+	}
+}
+
+func newPlan(d *access.Demand, methods []*method, realm string) plan {
+	p := plan{public: d.Public}
+	named := make(map[string]bool)
+	for _, r := range d.Alternatives {
+		alt := make([]string, len(r))
+		for i, use := range r {
+			alt[i] = use.Scheme.Name
+			named[alt[i]] = true
+		}
+		p.alternatives = append(p.alternatives, alt)
+	}
+	for _, m := range methods {
+		if len(p.alternatives) == 0 || anyOf(m.schemes, named) {
+			p.methods = append(p.methods, m)
+		}
+	}
+	p.challenges = challenges(p.methods, realm)
+	return p
+}
+
+func anyOf(names []string, set map[string]bool) bool {
+	for _, n := range names {
+		if set[n] {
+			return true
+		}
+	}
+	return false
+}
+
+// satisfiable reports whether the methods together can meet an alternative.
+func satisfiable(alternatives [][]string, methods []*method) bool {
+	have := make(map[string]bool)
+	for _, m := range methods {
+		for _, s := range m.schemes {
+			have[s] = true
+		}
+	}
+	for _, alt := range alternatives {
+		all := true
+		for _, s := range alt {
+			all = all && have[s]
+		}
+		if all {
+			return true
+		}
+	}
+	return len(alternatives) == 0 && len(methods) > 0
+}
+
+func (g *Guard) planOf(op *spec.Operation) *plan {
+	if op != nil && op.Index < len(g.plans) {
+		return &g.plans[op.Index]
+	}
+	return &g.unknown
+}

@@ -1,0 +1,67 @@
+package authn
+
+import (
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// KeyStore has the keys of remote issuers. It outlives a reload, so that a new
+// config does not forget good keys while an issuer is down, and it fetches each
+// issuer's keys once however many APIs trust it.
+type KeyStore struct {
+	client *http.Client
+	log    *slog.Logger
+	now    func() time.Time
+
+	mu      sync.Mutex
+	sources map[sourceName]*shared
+}
+
+type sourceName struct{ issuer, jwks string }
+
+type shared struct {
+	*source
+	users int
+}
+
+// NewKeyStore returns an empty store. client may be nil: then one of its own is
+// used, with proxies from the environment.
+func NewKeyStore(client *http.Client, log *slog.Logger, now func() time.Time) *KeyStore {
+	return &KeyStore{client: newClient(client), log: log, now: now, sources: make(map[sourceName]*shared)}
+}
+
+// acquire returns the source of an issuer's keys, which fetches until everyone
+// who acquired it has released it.
+func (k *KeyStore) acquire(n sourceName) *source {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	s := k.sources[n]
+	if s == nil {
+		s = &shared{source: newRemote(n.issuer, n.jwks, k.client, k.log, k.now)}
+		k.sources[n] = s
+		s.start()
+	}
+	s.users++
+	return s.source
+}
+
+func (k *KeyStore) release(n sourceName) {
+	k.mu.Lock()
+	s := k.sources[n]
+	if s == nil {
+		k.mu.Unlock()
+		return
+	}
+	s.users--
+	last := s.users == 0
+	if last {
+		delete(k.sources, n)
+	}
+	k.mu.Unlock()
+	if last {
+		s.close()
+		k.client.CloseIdleConnections()
+	}
+}

@@ -1,0 +1,322 @@
+package authn
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/crenel-project/crenel/internal/exchange"
+	"github.com/crenel-project/crenel/internal/guard/authn/apikey"
+)
+
+// candidate is one credential of the request: who it proves, or why it does not.
+type candidate struct {
+	method   *method
+	place    *place // nil for a client certificate
+	identity *exchange.Identity
+	schemes  []string
+	failure  *failure
+}
+
+func (c *candidate) at() string {
+	if c.place == nil {
+		return ""
+	}
+	return c.place.at
+}
+
+// rule checks every credential of the request and rules on the operation's
+// security alternatives.
+func (g *Guard) rule(ctx context.Context, x *exchange.Exchange) exchange.Verdict {
+	p := g.planOf(x.Operation)
+	now := g.now()
+	var few [4]candidate
+	found := few[:0]
+	for _, at := range g.places {
+		credential, how := at.find(&x.Request)
+		switch how {
+		case absent:
+			continue
+		case repeated:
+			f := fail("authn.ambiguous", "more than one credential at "+at.at)
+			return f.verdict(at.at, p.challenge(f))
+		}
+		found = append(found, g.check(ctx, at, credential, now))
+	}
+	if g.mtls != nil && x.PeerCert != nil {
+		id, f := certificate(x.PeerCert, g.mtls.schemes)
+		found = append(found, candidate{method: g.mtls, identity: id, schemes: g.mtls.schemes, failure: f})
+	}
+	x.Request.Credentials = credentials(x, found)
+	if f, at := p.ambiguous(x, found); f != nil {
+		return f.verdict(at, p.challenge(f))
+	}
+	if p.settle(x, found) {
+		return allowed(x, found)
+	}
+	if p.public {
+		for i := range found {
+			if found[i].failure == nil {
+				p.identify(x, found, i)
+				break
+			}
+		}
+		return allowed(x, found)
+	}
+	f, at := p.failure(found)
+	return f.verdict(at, p.challenge(f))
+}
+
+// check verifies the credential that stood at a place.
+func (g *Guard) check(ctx context.Context, at *place, credential string, now time.Time) candidate {
+	c := candidate{place: at}
+	switch {
+	case at.own != nil:
+		c.method = at.own
+	case at.keys != nil && (len(at.jwt) == 0 || apikey.Own(credential)):
+		c.method = at.keys
+	default:
+		c.method = at.jwt[0]
+	}
+	c.schemes = c.method.schemes
+	switch {
+	case len(credential) > maxToken:
+		c.failure = fail("authn.too_large", "the credential is larger than 16 KiB")
+		return c
+	case credential == "":
+		c.failure = fail("authn.malformed", "the credential is empty")
+		return c
+	}
+	switch c.method.kind {
+	case "own":
+		if strings.ContainsFunc(credential, func(r rune) bool { return r < 0x20 || r == 0x7f }) {
+			c.failure = fail("authn.malformed", "the credential holds control characters")
+			return c
+		}
+		sum := g.digest.sum(at.index, credential)
+		c.identity = &exchange.Identity{Method: "own", Schemes: c.schemes, Credential: sum.String()}
+	case "api_key":
+		id, f := c.method.keys.verifyKey(credential, now)
+		c.identity, c.failure = id, f
+	case "jwt":
+		v, m, f := g.verify(ctx, at, credential, now)
+		c.failure = f
+		if f == nil {
+			c.method, c.schemes, c.identity = m, m.schemes, v.identity
+		}
+	}
+	return c
+}
+
+// verify checks a token, or remembers that it did.
+func (g *Guard) verify(ctx context.Context, at *place, text string, now time.Time) (*verified, *method, *failure) {
+	sum := g.digest.sum(at.index, text)
+	if v := g.cache.get(&sum, now); v != nil {
+		return v, at.methodOf(v.method), nil
+	}
+	t, f := parseToken(text)
+	if f != nil {
+		return nil, nil, f
+	}
+	issuer := issuerOf(t)
+	for _, named := range []bool{true, false} {
+		// Methods of exactly this issuer first; only where there is none, those that take any.
+		for _, m := range at.jwt {
+			if named != (m.jwt.issuer != "") || named && m.jwt.issuer != issuer {
+				continue
+			}
+			v, why := m.jwt.verify(ctx, t, now)
+			if why == nil {
+				v.identity.Schemes = m.schemes
+				v.identity.Credential = sum.String()
+				g.cache.put(&sum, v)
+				return v, m, nil
+			}
+			if f == nil || f.code == "authn.algorithm" || why.unable {
+				f = why
+			}
+		}
+		if f != nil {
+			return nil, nil, f
+		}
+	}
+	return nil, nil, fail("authn.issuer", "issuer "+sent(issuer)+" is not trusted here")
+}
+
+func (p *place) methodOf(j *jwtMethod) *method {
+	for _, m := range p.jwt {
+		if m.jwt == j {
+			return m
+		}
+	}
+	return p.jwt[0]
+}
+
+// settle looks for an alternative that the credentials meet, and takes the
+// identity from it.
+func (p *plan) settle(x *exchange.Exchange, found []candidate) bool {
+	for _, alt := range p.alternatives {
+		first := -1
+		met := true
+		for _, scheme := range alt {
+			i := slices.IndexFunc(found, func(c candidate) bool { return c.failure == nil && slices.Contains(c.schemes, scheme) })
+			if i < 0 {
+				met = false
+				break
+			}
+			if first < 0 || !found[first].identity.Verified && found[i].identity.Verified {
+				first = i
+			}
+		}
+		if met && first >= 0 {
+			p.identify(x, found, first)
+			return true
+		}
+	}
+	if len(p.alternatives) > 0 {
+		return false
+	}
+	first := -1
+	for i := range found {
+		if found[i].failure == nil && (first < 0 || !found[first].identity.Verified && found[i].identity.Verified) {
+			first = i
+		}
+	}
+	if first < 0 {
+		return false
+	}
+	p.identify(x, found, first)
+	return true
+}
+
+// identify sets the identity, with the further credentials that hold beside it.
+func (p *plan) identify(x *exchange.Exchange, found []candidate, first int) {
+	x.Identity = *found[first].identity
+	x.Identity.Schemes = found[first].schemes
+	for i := range found {
+		if i != first && found[i].failure == nil {
+			also := *found[i].identity
+			also.Schemes = found[i].schemes
+			x.Identity.Also = append(x.Identity.Also, also)
+			x.Identity.Memo = nil // what was computed for the one credential does not hold for both
+		}
+	}
+}
+
+// allowed marks the credentials that did not hold, so that the upstream does not
+// see them, and says so in the record.
+func allowed(x *exchange.Exchange, found []candidate) exchange.Verdict {
+	var v exchange.Verdict
+	for i := range found {
+		c := &found[i]
+		if c.failure == nil {
+			continue
+		}
+		if c.place != nil { // a certificate stands in no place, and comes last
+			x.Request.Credentials[i].Rejected = true
+		}
+		if v.Reason == "" {
+			v.At = c.at()
+			v.Reason = "a credential was ignored: " + c.failure.reason
+		}
+		v.More = append(v.More, exchange.Fault{Code: c.failure.code, At: c.at(), Reason: c.failure.reason})
+	}
+	return v
+}
+
+// credentials lists where credentials stood: those found, in order, and an
+// Authorization header of a scheme that no method reads.
+func credentials(x *exchange.Exchange, found []candidate) []exchange.CredentialPlace {
+	other := len(x.Request.Header[authorization]) > 0
+	count, good := 0, true
+	for i := range found {
+		if found[i].place != nil {
+			count++
+			good = good && found[i].failure == nil
+			other = other && found[i].place.name != authorization
+		}
+	}
+	if count == 1 && good && !other {
+		return found[0].place.credentials
+	}
+	if count == 0 && !other {
+		return nil
+	}
+	out := make([]exchange.CredentialPlace, 0, count+1)
+	for i := range found {
+		if found[i].place != nil {
+			out = append(out, found[i].place.credentials[0])
+		}
+	}
+	if other {
+		out = append(out, exchange.CredentialPlace{In: "header", Name: authorization})
+	}
+	return out
+}
+
+// ambiguous refuses two credentials of one kind that both could be meant: which
+// one the upstream believes cannot be known. Two that an alternative demands
+// together are no such case.
+func (p *plan) ambiguous(x *exchange.Exchange, found []candidate) (*failure, string) {
+	for i := range found {
+		a := &found[i]
+		if a.method.kind != "jwt" && a.method.kind != "api_key" {
+			continue
+		}
+		for j := range found[:i] {
+			b := &found[j]
+			if a.method.kind == b.method.kind && p.relevant(a) && p.relevant(b) && !p.together(a, b) {
+				return fail("authn.ambiguous", "two credentials of one kind, at "+b.at()+" and "+a.at()), a.at()
+			}
+		}
+		if a.method.kind == "jwt" && a.place.name == authorization && !p.takesAccessToken && x.Request.Query != "" {
+			// RFC 6750 section 2: a client must not send its token in two ways.
+			if _, how := queryParameter(x.Request.Query, "access_token"); how != absent {
+				return fail("authn.ambiguous", "a token in the header and one in the query"), "query:access_token"
+			}
+		}
+	}
+	return nil, ""
+}
+
+// relevant reports whether the operation's security names the candidate's method.
+func (p *plan) relevant(c *candidate) bool {
+	return slices.ContainsFunc(p.methods, func(m *method) bool { return m.place == c.place && m.kind == c.method.kind })
+}
+
+func (p *plan) together(a, b *candidate) bool {
+	for _, alt := range p.alternatives {
+		ia := slices.IndexFunc(alt, func(s string) bool { return slices.Contains(a.schemes, s) })
+		ib := slices.IndexFunc(alt, func(s string) bool { return slices.Contains(b.schemes, s) && !slices.Contains(a.schemes, s) })
+		if ia >= 0 && ib >= 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// failure says why no alternative is met: what is wrong with a credential that
+// the operation takes, else that there is none.
+func (p *plan) failure(found []candidate) (*failure, string) {
+	var first *candidate
+	for i := range found {
+		c := &found[i]
+		if c.failure == nil || !p.relevant(c) {
+			continue
+		}
+		if c.failure.unable {
+			return c.failure, c.at()
+		}
+		if first == nil {
+			first = c
+		}
+	}
+	switch {
+	case first != nil:
+		return first.failure, first.at()
+	case len(found) > 0:
+		return fail("authn.missing", "credentials were sent, but not of a kind that this operation takes"), ""
+	}
+	return fail("authn.missing", "no credentials were sent"), ""
+}
