@@ -51,16 +51,33 @@ func (g *passing) Handler(up gateway.Upstreams) http.Handler {
 		}
 		peer, _ := netip.ParseAddrPort(r.RemoteAddr)
 		call := &gateway.Call{ID: "req-1", Client: peer.Addr(), Scheme: scheme, Host: r.Host}
-		err := up("shop")(w, r.WithContext(gateway.WithCall(r.Context(), call)))
+		head := &headSeen{ResponseWriter: w}
+		err := up("shop")(head, r.WithContext(gateway.WithCall(r.Context(), call)))
 		g.last.Store(&err)
 		var failed *gateway.UpstreamError
 		if errors.As(err, &failed) {
+			if head.seen {
+				panic(http.ErrAbortHandler)
+			}
 			code, _ := exchange.LookupCode(failed.Code)
 			w.Header().Set("X-Code", failed.Code)
 			w.WriteHeader(code.Status)
 		}
 	})
 }
+
+// headSeen notes that the answer's head has left.
+type headSeen struct {
+	http.ResponseWriter
+	seen bool
+}
+
+func (h *headSeen) WriteHeader(status int) {
+	h.seen = h.seen || status >= 200
+	h.ResponseWriter.WriteHeader(status)
+}
+func (h *headSeen) Write(p []byte) (int, error) { h.seen = true; return h.ResponseWriter.Write(p) }
+func (h *headSeen) Unwrap() http.ResponseWriter { return h.ResponseWriter }
 
 func (g *passing) code() string {
 	e := g.last.Load()

@@ -87,7 +87,8 @@ func (t *transport) OverrideHealthCheckScheme(base *url.URL, port string) {
 // RoundTrip sends one request.
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	ctx := req.Context()
-	c, _ := ctx.Value(caddyhttp.VarsCtxKey).(map[string]any)[callVar].(*call)
+	vars, _ := ctx.Value(caddyhttp.VarsCtxKey).(map[string]any)
+	c, _ := vars[callVar].(*call)
 	if c == nil { // an active health check
 		t.sign(req, "health")
 		return t.http.RoundTrip(req)
