@@ -124,6 +124,7 @@ func (b *builder) makeAPI(name string) (*API, error) {
 	if len(b.api.Operations) == 0 {
 		b.report(Fatal, "spec.no_operations", b.root, "the document declares no operation that can be used")
 	}
+	b.meaning()
 	b.componentSchemas()
 	b.resolveLinks()
 	b.api.router = newRouter(b.routes, b.l.problems.add)

@@ -129,7 +129,7 @@ func (b *builder) parameterSchema(p *Parameter, n node) {
 	switch {
 	case n.has("schema"):
 		b.schema(n.get("schema"), &p.Schema)
-		p.Shape = b.shape(n.get("schema"))
+		b.describeSchema(p, n.get("schema"))
 		if n.has("content") {
 			b.report(Warning, "spec.bad_parameter", n, "the parameter %q has schema and content; content is ignored", p.Name)
 		}
@@ -152,6 +152,15 @@ func (b *builder) parameterSchema(p *Parameter, n node) {
 		b.parameter20(p, n)
 	default:
 		b.report(Degraded, "spec.missing_field", n, "the parameter %q has neither schema nor content; any text is taken", p.Name)
+	}
+}
+
+// describeSchema keeps of a parameter's schema what must be known without validating.
+func (b *builder) describeSchema(p *Parameter, at node) {
+	p.Shape = b.shape(at)
+	if s := b.lookup(at); s.isObject() {
+		p.format, p.typ = strings.Clone(s.str("format")), strings.Clone(schemaType(s))
+		p.Class = DataClass(strings.Clone(s.str("x-crenel-class")))
 	}
 }
 

@@ -16,7 +16,7 @@ func (b *builder) schema(n node, dst **schema.Schema) {
 func (b *builder) parameter20(p *Parameter, n node) {
 	at := b.synthetic(n, b.schemaOf20(n))
 	b.schema(at, &p.Schema)
-	p.Shape = b.shape(at)
+	b.describeSchema(p, at)
 }
 
 // notSchema are the members of a 2.0 parameter that are not of its schema.

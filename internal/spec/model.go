@@ -133,6 +133,9 @@ type Parameter struct {
 	Object          *ObjectRef     // the resource object that the value names, or nil
 	Class           DataClass
 	Place           Place
+
+	meant       bool   // Object and Class were looked for
+	format, typ string // of its schema
 }
 
 // Body is a declared request body.
@@ -180,7 +183,7 @@ type Field struct {
 
 // ObjectRef says that a value names one object of a resource.
 type ObjectRef struct {
-	Resource string // singular, lower case: "parcel"
+	Resource string // singular, lower case, words joined by "_": "parcel", "delivery_slot"
 	Param    string // parameter or field that names it
 }
 
