@@ -2,6 +2,7 @@ package spec
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/crenel-project/crenel/internal/spec/schema"
 	"github.com/crenel-project/crenel/internal/value"
@@ -70,8 +71,54 @@ func (b *builder) synthetic(from node, v value.Value) node {
 	return node{doc: d, v: &v}
 }
 
+// compile compiles every schema that something uses, each once.
 func (b *builder) compile() {
+	dialect := map[Version]schema.Dialect{OpenAPI20: schema.OpenAPI20, OpenAPI30: schema.OpenAPI30, OpenAPI31: schema.OpenAPI31}[b.api.Version]
+	c := schema.NewCompiler(dialect, b.l.opts.Schema)
+	docs := map[string]*document{}
+	for _, d := range b.l.order {
+		docs[d.uri] = d
+		c.AddResource(d.uri, d.root)
+	}
+	for _, d := range b.made {
+		docs[d.uri] = d
+		c.AddResource(d.uri, d.root)
+	}
+	for _, job := range b.schemas {
+		s, problems := c.Compile(job.at.doc.uri + "#" + fragment(job.at.ptr))
+		*job.dst = s
+		for _, p := range problems {
+			b.l.problems.add(schemaProblem(p, docs[p.URI], job.at))
+		}
+	}
 	for _, f := range b.afterCompile {
 		f()
 	}
+}
+
+// schemaProblem gives a problem of a schema its place in the documents.
+func schemaProblem(p schema.Problem, d *document, used node) Problem {
+	out := Problem{Code: p.Code, Message: p.Message, Place: used.place()}
+	switch p.Severity {
+	case schema.Warning:
+		out.Severity = Warning
+	case schema.Degraded:
+		out.Severity = Degraded
+	default:
+		out.Severity = Fatal
+	}
+	if d != nil {
+		v, at := d.at(p.Pointer), p.Pointer
+		for v == nil && at != "" { // a keyword that is missing: the nearest value that is there
+			at = at[:strings.LastIndexByte(at, '/')]
+			v = d.at(at)
+		}
+		out.Place = d.place(v, p.Pointer)
+	}
+	return out
+}
+
+// fragment writes a JSON pointer as a URI's fragment.
+func fragment(pointer string) string {
+	return strings.NewReplacer("%", "%25", "#", "%23").Replace(pointer)
 }

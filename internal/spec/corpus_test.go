@@ -80,7 +80,7 @@ func TestCorpus(t *testing.T) {
 
 type corpus struct {
 	documents, usable, empty, failed, panics       int
-	bytes                                          int64
+	bytes, lastSize                                int64
 	operations, routable, checked, misrouted       int
 	parameters, schemas, fields, withObject, owned int
 	problems                                       map[string]*problemCount
@@ -110,9 +110,10 @@ func (c *corpus) load(t *testing.T, dir, file string) {
 	}
 	size := int64(len(data))
 	c.bytes += size
-	if size > 2<<20 {
-		debug.FreeOSMemory()
+	if size > 2<<20 || c.lastSize > 2<<20 {
+		debug.FreeOSMemory() // so that a peak is this document's and not the last one's
 	}
+	c.lastSize = size
 	data = nil
 	stop := watchMemory()
 	start := time.Now()

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/crenel-project/crenel/internal/spec/schema"
 	"github.com/crenel-project/crenel/internal/value"
 )
 
@@ -37,6 +38,8 @@ type LoadOptions struct {
 	// BasePaths, when not nil, replaces the base paths that the document's
 	// servers give: where the API is mounted on this gateway. "" is the root.
 	BasePaths []string
+	// Schema is handed to the schema compiler.
+	Schema schema.CompilerOptions
 }
 
 func (o LoadOptions) withDefaults() LoadOptions {
