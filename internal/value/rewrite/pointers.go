@@ -14,10 +14,12 @@ import (
 // string becomes "***", a number or boolean null.
 func Mask(kind value.Kind, _ string) []byte {
 	if kind == value.String {
-		return []byte(`"***"`)
+		return stars
 	}
-	return []byte("null")
+	return null
 }
+
+var stars, null = []byte(`"***"`), []byte("null")
 
 // Pointers returns a Filter that drops and masks by JSON pointer (RFC 6901). A
 // token * stands for any one name or index, ** for any number of tokens, also

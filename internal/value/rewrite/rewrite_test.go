@@ -178,6 +178,37 @@ func TestRewriteRefuses(t *testing.T) {
 	}
 }
 
+// Objects of all sizes one after another, in the same memory: each name is found
+// again, and none is found that was in another object.
+func TestDuplicateNamesInLargeObjects(t *testing.T) {
+	object := func(n, again int) string {
+		var s strings.Builder
+		for i := range n {
+			fmt.Fprintf(&s, `,"k%d":%d`, i, i)
+		}
+		if again >= 0 {
+			fmt.Fprintf(&s, `,"k%d":0`, again)
+		}
+		return "{" + strings.TrimPrefix(s.String(), ",") + "}"
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		sizes := rapid.SliceOfN(rapid.IntRange(0, 400), 1, 5).Draw(t, "sizes")
+		var list []string
+		for _, n := range sizes {
+			list = append(list, object(n, -1))
+		}
+		if _, _, err := Bytes([]byte("["+strings.Join(list, ",")+"]"), Options{}); err != nil {
+			t.Fatal(err)
+		}
+		last := max(1, sizes[len(sizes)-1])
+		list = append(list, object(last, rapid.IntRange(0, last-1).Draw(t, "again")))
+		var e *value.Error
+		if _, _, err := Bytes([]byte("["+strings.Join(list, ",")+"]"), Options{}); !errors.As(err, &e) || e.Fault != value.FaultDuplicateKey {
+			t.Fatalf("%v", err)
+		}
+	})
+}
+
 // chunks reads src in pieces of these sizes, over and over.
 type chunks struct {
 	src   []byte

@@ -3,6 +3,7 @@ package rewrite
 import (
 	"fmt"
 	"hash/maphash"
+	"math"
 	"strings"
 	"unsafe"
 
@@ -96,6 +97,9 @@ func (w *Writer) literal(c byte) error {
 	return w.fail(value.FaultSyntax, "not a JSON value")
 }
 
+// maskLimits do not bound what a filter puts in place: it is no input.
+var maskLimits = value.Limits{String: math.MaxInt, Digits: math.MaxInt}
+
 // scalarEnd rules on a scalar that is whole in w.scalar.
 func (w *Writer) scalarEnd(kind value.Kind, text string) error {
 	if w.drop > 0 {
@@ -119,9 +123,9 @@ func (w *Writer) scalarEnd(kind value.Kind, text string) error {
 		}
 		if action == Replace {
 			raw = mask
-			v, err := value.JSON(mask, w.lim)
+			v, err := w.check.JSON(mask, maskLimits)
 			if err != nil || v.Kind >= value.Array {
-				return fmt.Errorf("replace the value at %q: the filter's replacement is not a JSON scalar", w.path)
+				return fmt.Errorf("replace the value at %q: the filter's replacement is not a JSON scalar", w.pointer())
 			}
 			w.note(&w.report.Masked, &w.report.MaskedAt)
 		}
@@ -141,19 +145,6 @@ func (w *Writer) scalarEnd(kind value.Kind, text string) error {
 	return nil
 }
 
-// maxPath bounds the path, whose tokens are the document's own words.
-const maxPath = 512
-
-func appendToken(path []byte, token string) []byte {
-	if len(path)+len(token) > maxPath {
-		if len(path) > 2*maxPath {
-			return path
-		}
-		token = "…"
-	}
-	return append(append(path, '/'), value.EscapeToken(token)...)
-}
-
 // names is the set of an object's names, as keyed hashes of 64 bits: nobody can
 // make two that collide, and by chance it does not happen.
 type names struct {
@@ -167,7 +158,7 @@ const fewNames = 16
 var seed = maphash.MakeSeed()
 
 func (s *names) reset() {
-	s.few, s.table, s.n = s.few[:0], nil, 0
+	s.few, s.table, s.n = s.few[:0], s.table[:0], 0
 }
 
 // add returns false when the name is in the set already.
@@ -176,7 +167,7 @@ func (s *names) add(name string) bool {
 	if h == 0 {
 		h = 1
 	}
-	if s.table == nil {
+	if len(s.table) == 0 {
 		for _, have := range s.few {
 			if have == h {
 				return false
@@ -198,7 +189,12 @@ func (s *names) add(name string) bool {
 }
 
 func (s *names) grow(from []uint64) {
-	s.table = make([]uint64, max(8*fewNames, 2*len(from)))
+	if size := max(8*fewNames, 2*len(from)); len(s.table) == 0 && cap(s.table) >= size {
+		s.table = s.table[:size] // left by an earlier object
+		clear(s.table)
+	} else {
+		s.table = make([]uint64, size)
+	}
 	s.n = 0
 	for _, h := range from {
 		if h != 0 {

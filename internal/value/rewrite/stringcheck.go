@@ -17,14 +17,23 @@ type stringCheck struct {
 type stringMode uint8
 
 const (
-	plain       stringMode = iota
-	backslash              // behind a backslash
-	hexDigits              // in \u
-	continued              // in a UTF-8 sequence
-	wantSlash              // behind a high surrogate
-	wantU                  // behind that one's backslash
-	plainToStop = 0x20     // first byte that is no control character
+	plain     stringMode = iota
+	backslash            // behind a backslash
+	hexDigits            // in \u
+	continued            // in a UTF-8 sequence
+	wantSlash            // behind a high surrogate
+	wantU                // behind that one's backslash
 )
+
+const firstPlain = 0x20 // the first byte that is no control character
+
+// plainByte are the bytes that stand for themselves.
+var plainByte = func() (t [256]bool) {
+	for c := firstPlain; c < 0x80; c++ {
+		t[c] = c != '"' && c != '\\'
+	}
+	return t
+}()
 
 // scan takes bytes up to the closing quote, or all of p. It returns how many it
 // took, whether the string is complete, and what is wrong with the byte after
@@ -34,7 +43,7 @@ func (s *stringCheck) scan(p []byte) (int, bool, value.Fault) {
 		c := p[i]
 		switch s.mode {
 		case plain:
-			for c >= plainToStop && c != '"' && c != '\\' && c < 0x80 {
+			for plainByte[c] {
 				if i++; i == len(p) {
 					return i, false, ""
 				}
@@ -45,7 +54,7 @@ func (s *stringCheck) scan(p []byte) (int, bool, value.Fault) {
 				return i + 1, true, ""
 			case c == '\\':
 				s.mode, s.escapes = backslash, true
-			case c < plainToStop:
+			case c < firstPlain:
 				return i, false, value.FaultSyntax
 			case !s.lead(c):
 				return i, false, value.FaultInvalidUTF8

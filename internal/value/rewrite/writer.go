@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"unsafe"
+	"sync"
 
 	"github.com/crenel-project/crenel/internal/value"
 )
@@ -14,8 +14,13 @@ import (
 // *value.Error; a part of the answer has then left already, and dst must be cut
 // off so that its reader sees that it is not whole.
 func Copy(dst io.Writer, src io.Reader, o Options) (Report, error) {
-	w := NewWriter(dst, o)
-	if _, err := io.Copy(struct{ io.Writer }{w}, src); err != nil {
+	w := writers.Get().(*Writer)
+	defer w.release()
+	w.Reset(dst, o)
+	buffer := buffers.Get().(*[]byte)
+	defer buffers.Put(buffer)
+	// The wrappers hide ReadFrom and WriteTo, which would bring buffers of their own.
+	if _, err := io.CopyBuffer(struct{ io.Writer }{w}, struct{ io.Reader }{src}, *buffer); err != nil {
 		return w.Report(), fmt.Errorf("rewrite an answer: %w", err)
 	}
 	if err := w.Close(); err != nil {
@@ -29,7 +34,9 @@ func Copy(dst io.Writer, src io.Reader, o Options) (Report, error) {
 func Bytes(src []byte, o Options) ([]byte, Report, error) {
 	var out sink
 	out.b = make([]byte, 0, len(src))
-	w := NewWriter(&out, o)
+	w := writers.Get().(*Writer)
+	defer w.release()
+	w.Reset(&out, o)
 	_, err := w.Write(src)
 	if err == nil {
 		err = w.Close()
@@ -38,6 +45,21 @@ func Bytes(src []byte, o Options) ([]byte, Report, error) {
 		return nil, w.Report(), fmt.Errorf("rewrite a document: %w", err)
 	}
 	return out.b, w.Report(), nil
+}
+
+var buffers = sync.Pool{New: func() any { b := make([]byte, flushAt); return &b }}
+
+var writers = sync.Pool{New: func() any { return new(Writer) }}
+
+// release gives the memory of a Writer back, unless it is much.
+func (w *Writer) release() {
+	if cap(w.out)+cap(w.pending)+cap(w.scalar) > 8*flushAt {
+		return
+	}
+	w.Reset(nil, Options{})
+	clear(w.live[:cap(w.live)])
+	clear(w.stack[:cap(w.stack)])
+	writers.Put(w)
 }
 
 type sink struct{ b []byte }
@@ -93,13 +115,15 @@ type Writer struct {
 	blank   int    // white space in pending
 	scalar  []byte // the raw name, number or literal, or the raw string when held
 	text    stringCheck
-	held    bool  // the string is gathered in scalar
-	bare    bool  // the last document was a scalar,
-	spaced  bool  // and white space came after it
-	began   int64 // offset of the value or name
-	looked  bool  // a filter looks at the value
-	drop    int   // 1 + the count of frames around the value that is being dropped; 0: none
-	path    []byte
+	held    bool          // the string is gathered in scalar
+	bare    bool          // the last document was a scalar,
+	spaced  bool          // and white space came after it
+	began   int64         // offset of the value or name
+	looked  bool          // a filter looks at the value
+	drop    int           // 1 + the count of frames around the value that is being dropped; 0: none
+	path    []byte        // the names that lead to the value, one after another
+	place   []byte        // memory for a pointer
+	check   value.Decoder // for what filters put in place
 }
 
 // cursor is where one filter stands.
@@ -112,14 +136,28 @@ type cursor struct {
 type frame struct {
 	object bool
 	kept   bool // a kid has been passed on
+	kid    bool // the kid has begun
 	n      int
-	path   int // length of the path without the kid
+	path   int // where in Writer.path the kid's name begins
 	names  names
 }
 
 // NewWriter returns a Writer that writes on to dst.
 func NewWriter(dst io.Writer, o Options) *Writer {
-	return &Writer{dst: dst, opts: o, lim: o.Limits.WithDefaults(), comma: -1, live: make([]cursor, len(o.Filters))}
+	w := new(Writer)
+	w.Reset(dst, o)
+	return w
+}
+
+// Reset makes w a new Writer on to dst, in the same memory.
+func (w *Writer) Reset(dst io.Writer, o Options) {
+	n := len(o.Filters)
+	w.check.Reset()
+	*w = Writer{
+		dst: dst, opts: o, lim: o.Limits.WithDefaults(), comma: -1,
+		live: slices.Grow(w.live[:0], n)[:n], frames: w.frames[:0], stack: w.stack[:0], out: w.out[:0],
+		pending: w.pending[:0], scalar: w.scalar[:0], path: w.path[:0], place: w.place[:0], check: w.check,
+	}
 }
 
 // Report returns what has been done so far.
@@ -196,11 +234,11 @@ func (w *Writer) flush() error {
 
 // fail is a fault at the next byte; failValue at the value or name that it is in.
 func (w *Writer) fail(fault value.Fault, format string, args ...any) error {
-	return &value.Error{Fault: fault, Offset: int(w.report.In), Pointer: string(w.path), Detail: fmt.Sprintf(format, args...)}
+	return &value.Error{Fault: fault, Offset: int(w.report.In), Pointer: w.pointer(), Detail: fmt.Sprintf(format, args...)}
 }
 
 func (w *Writer) failValue(fault value.Fault, format string, args ...any) error {
-	return &value.Error{Fault: fault, Offset: int(w.began), Pointer: string(w.path), Detail: fmt.Sprintf(format, args...)}
+	return &value.Error{Fault: fault, Offset: int(w.began), Pointer: w.pointer(), Detail: fmt.Sprintf(format, args...)}
 }
 
 // step takes at least one byte of p and returns how many it took.
@@ -303,7 +341,7 @@ func (w *Writer) after(c byte) error {
 		w.comma = len(w.pending)
 	}
 	w.pend(c)
-	w.path = w.path[:f.path]
+	f.kid = false
 	if !f.object {
 		return w.item()
 	}
@@ -317,7 +355,7 @@ func (w *Writer) item() error {
 		return w.fail(value.FaultItems, "more than %d elements in an array", w.lim.Items)
 	}
 	f.n++
-	w.path = appendToken(w.path[:f.path], "*")
+	f.kid = true
 	w.rule(func(filter Filter, s State) (State, Action) { return filter.Item(s, f.n-1) })
 	return nil
 }
@@ -333,7 +371,8 @@ func (w *Writer) member() error {
 	if err != nil {
 		return err
 	}
-	w.path = appendToken(w.path[:f.path], name)
+	w.path = append(w.path[:f.path], name[:min(len(name), maxPointer)]...)
+	f.kid = true
 	if !f.names.add(name) {
 		return w.failValue(value.FaultDuplicateKey, "the object has an earlier member of the same name")
 	}
@@ -381,9 +420,52 @@ func (w *Writer) startDrop() {
 
 func (w *Writer) note(count *int, places *[]string) {
 	*count++
-	if len(*places) < MaxPlaces && !slices.Contains(*places, unsafe.String(unsafe.SliceData(w.path), len(w.path))) {
-		*places = append(*places, string(w.path))
+	if len(*places) >= MaxPlaces {
+		return
 	}
+	w.setPlace()
+	if !slices.ContainsFunc(*places, func(have string) bool { return have == string(w.place) }) {
+		*places = append(*places, string(w.place))
+	}
+}
+
+// maxPointer bounds a pointer, whose tokens are the document's own words: past
+// it the pointer stops at an ancestor.
+const maxPointer = 512
+
+// pointer is where the value is, with * for an index.
+func (w *Writer) pointer() string {
+	w.setPlace()
+	return string(w.place)
+}
+
+func (w *Writer) setPlace() {
+	b := w.place[:0]
+	for i := range w.frames {
+		f := &w.frames[i]
+		if !f.kid || len(b) > maxPointer {
+			break
+		}
+		if b = append(b, '/'); !f.object {
+			b = append(b, '*')
+			continue
+		}
+		end := len(w.path)
+		if i+1 < len(w.frames) {
+			end = w.frames[i+1].path
+		}
+		for _, c := range w.path[f.path:end] { // as value.EscapeToken does
+			switch c {
+			case '~':
+				b = append(b, "~0"...)
+			case '/':
+				b = append(b, "~1"...)
+			default:
+				b = append(b, c)
+			}
+		}
+	}
+	w.place = b
 }
 
 // keep decides that the value is passed on: what stands before it can go.
@@ -456,7 +538,7 @@ func (w *Writer) openContainer(c byte) error {
 		w.frames = w.frames[:n+1] // with the memory of its names
 		f := &w.frames[n]
 		f.names.reset()
-		*f = frame{names: f.names}
+		f.kept, f.kid, f.n = false, false, 0
 	} else {
 		w.frames = append(w.frames, frame{})
 	}
@@ -472,6 +554,7 @@ func (w *Writer) openContainer(c byte) error {
 func (w *Writer) closeContainer() error {
 	f := &w.frames[len(w.frames)-1]
 	w.path = w.path[:f.path]
+	f.kid = false
 	if w.drop == 0 {
 		w.passPending(true) // no comma can be in it
 		w.out = append(w.out, "]}"[b2i(f.object)])
@@ -499,6 +582,5 @@ func (w *Writer) end() {
 	if len(w.frames) == 0 {
 		w.state, w.bare, w.spaced = afterRoot, true, false
 		w.report.Documents++
-		w.path = w.path[:0]
 	}
 }
