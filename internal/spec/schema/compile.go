@@ -49,6 +49,7 @@ type Compiler struct {
 	dynamic    map[string]bool // names that some $dynamicRef uses
 	depth      int
 	order      int32
+	shapes     *shapes
 }
 
 type pointerKey struct {
@@ -72,6 +73,7 @@ func NewCompiler(d Dialect, o CompilerOptions) *Compiler {
 		built:      map[*value.Value]*Schema{},
 		patterns:   map[string]*pattern{},
 		dynamic:    map[string]bool{},
+		shapes:     newShapes(),
 	}
 }
 
@@ -82,7 +84,7 @@ func NewCompiler(d Dialect, o CompilerOptions) *Compiler {
 // reported by the call that first reaches it.
 func (c *Compiler) Compile(uri string) (*Schema, []Problem) {
 	base, _ := splitFragment(uri)
-	root := &resource{uri: base, doc: base, dialect: c.dialect, vocab: everything}
+	root := &resource{uri: base, doc: base, dialect: c.dialect, vocab: everything, shapes: c.shapes}
 	p, err := c.resolve(root, uri)
 	var s *Schema
 	if err != nil {
@@ -279,7 +281,7 @@ func (c *Compiler) dynamicReference(s *Schema, p place) {
 
 // finish does what needs the whole graph: dynamic anchors, loops, annotations.
 func (c *Compiler) finish() {
-	for again := true; again; {
+	for again := len(c.dynamic) > 0; again; {
 		again = false
 		for _, uri := range slices.Sorted(maps.Keys(c.resources)) {
 			r := c.resources[uri]
@@ -310,13 +312,15 @@ var errNotCount = errors.New("a whole number that is not negative is needed")
 
 // count reads a keyword like maxLength.
 func count(v *value.Value) (int, error) {
-	d := parseDecimal(v.Text)
-	if v.Kind != value.Number && v.Kind != value.String || !d.valid || d.neg || !d.whole() {
+	d, ok := value.ParseDecimal(v.Text)
+	if v.Kind != value.Number && v.Kind != value.String || !ok || d.Sign() < 0 || !d.IsInteger() {
 		return 0, errNotCount
 	}
-	if d.point > 18 {
-		return 1 << 60, nil
+	if n, ok := d.Int64(); ok {
+		return int(min(n, mostCount)), nil
 	}
-	b, _ := newBound(v.Text)
-	return int(b.n), nil
+	return mostCount, nil
 }
+
+// mostCount is more than anything that is counted can be.
+const mostCount = 1 << 60

@@ -232,7 +232,7 @@ func (c *Compiler) numeric(s *Schema, p place, v *value.Value) {
 	n := s.numbers()
 	switch v.Name {
 	case "multipleOf":
-		if b.exact.zero() || b.exact.neg {
+		if b.exact.Sign() <= 0 {
 			c.report(p, v.Name, Degraded, "bad_keyword", "multipleOf is greater than 0; ignored")
 			return
 		}
@@ -250,7 +250,7 @@ func (c *Compiler) numeric(s *Schema, p place, v *value.Value) {
 
 // raise takes over a lower bound when it is the tighter one.
 func raise(old, b *bound) *bound {
-	if old != nil && compare(&b.exact, &old.exact) <= 0 {
+	if old != nil && b.exact.Cmp(old.exact) <= 0 {
 		return old
 	}
 	return b
@@ -258,7 +258,7 @@ func raise(old, b *bound) *bound {
 
 // lower takes over an upper bound when it is the tighter one.
 func lower(old, b *bound) *bound {
-	if old != nil && compare(&b.exact, &old.exact) >= 0 {
+	if old != nil && b.exact.Cmp(old.exact) >= 0 {
 		return old
 	}
 	return b

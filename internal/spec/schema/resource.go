@@ -24,6 +24,7 @@ type resource struct {
 	dynamic map[string]*Schema
 	// children lists, for a discriminator, the schemas that extend another by allOf.
 	children map[string][]string
+	shapes   *shapes // of the whole compiler
 	// usesDynamic: some schema of the compiler has a $dynamicRef that searches.
 	usesDynamic bool
 }
@@ -75,7 +76,7 @@ func metaschema(uri string) *value.Value {
 // all documents before the first Compile.
 func (c *Compiler) AddResource(uri string, doc *value.Value) {
 	uri, _ = splitFragment(uri)
-	r := &resource{uri: uri, doc: uri, root: doc, dialect: c.dialect, vocab: everything}
+	r := &resource{uri: uri, doc: uri, root: doc, dialect: c.dialect, vocab: everything, shapes: c.shapes}
 	c.resources[uri] = r
 	p := place{v: doc, res: r}
 	if doc.Get("openapi") != nil || doc.Get("swagger") != nil {
@@ -220,7 +221,7 @@ func (c *Compiler) identify(p place, key, id string) place {
 	full := c.absolute(p.res.uri, uri)
 	r := p.res
 	if p.v != r.root || r.ptr != p.ptr {
-		r = &resource{doc: p.res.doc, root: p.v, ptr: p.ptr, dialect: p.res.dialect, vocab: p.res.vocab}
+		r = &resource{doc: p.res.doc, root: p.v, ptr: p.ptr, dialect: p.res.dialect, vocab: p.res.vocab, shapes: c.shapes}
 		c.dialectOf(r)
 	}
 	r.uri = full

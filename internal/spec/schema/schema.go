@@ -1,6 +1,8 @@
 package schema
 
 import (
+	"sync/atomic"
+
 	"github.com/crenel-project/crenel/internal/value"
 )
 
@@ -61,9 +63,10 @@ type Schema struct {
 	obj      *objectRules
 	app      *applicators
 
-	res *resource
-	ptr string
-	src *value.Value
+	res   *resource
+	ptr   string
+	src   *value.Value
+	shape atomic.Pointer[Shape]
 	// order numbers schemas of one compiler as they were made.
 	order int32
 }

@@ -319,14 +319,12 @@ func (st *state) body(s *Schema, v *value.Value, seen *evaluated, sole bool) boo
 
 func (st *state) number(s *Schema, v *value.Value) bool {
 	n, isSmall := small(v.Text)
-	var d decimal
+	var d value.Decimal
 	if !isSmall {
-		if d = parseDecimal(v.Text); !d.valid {
-			return st.record && st.fault(s, "type", "not a number")
-		}
+		d = v.Decimal()
 	}
 	ok := true
-	if s.whole && !isSmall && !d.whole() {
+	if s.whole && !isSmall && !d.IsInteger() {
 		if !st.record {
 			return false
 		}
@@ -337,7 +335,7 @@ func (st *state) number(s *Schema, v *value.Value) bool {
 		return ok
 	}
 	if isSmall && !r.allInt {
-		d = parseDecimal(v.Text)
+		d = v.Decimal()
 	}
 	if r.min != nil && r.min.compareTo(n, isSmall, &d) < 0 {
 		if !st.record {
@@ -368,7 +366,7 @@ func (st *state) number(s *Schema, v *value.Value) bool {
 		if isSmall && r.multiple.isInt {
 			fits = n%r.multiple.n == 0
 		} else {
-			fits = multipleOf(&d, &r.multiple.exact)
+			fits = d.MultipleOf(r.multiple.exact)
 		}
 		if !fits {
 			if !st.record {

@@ -106,7 +106,10 @@ func (st *state) array(s *Schema, v *value.Value, seen *evaluated, sole bool) bo
 	if r.contains != nil && !st.contains(s, v, seen) {
 		ok = false
 	}
-	if r.unique && len(v.Kids) > 1 && !unique(v.Kids) {
+	if r.unique && len(v.Kids) > 1 {
+		if _, _, repeated := value.Repeated(v.Kids); !repeated {
+			return ok
+		}
 		if !st.record {
 			return false
 		}
