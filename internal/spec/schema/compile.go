@@ -221,7 +221,7 @@ func (c *Compiler) build(p place) *Schema {
 		} else {
 			s.trivial = true
 		}
-		if p.res.dialect.old() {
+		if p.res.dialect.old() && !strings.HasSuffix(p.ptr, "/additionalProperties") && !strings.HasSuffix(p.ptr, "/additionalItems") {
 			c.report(p, "", Warning, "boolean_schema", "%s has no boolean schemas; read as draft 2020-12 does", p.res.dialect)
 		}
 		return s

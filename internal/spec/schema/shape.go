@@ -21,10 +21,12 @@ type Shape struct {
 	shapes *shapes
 	pinned bool
 	open   bool // see Open
-	mu     sync.RWMutex
-	names  map[string]*Shape // of declared names
-	items  map[int]*Shape
-	prefix int // elements with a schema of their own
+	// writeOnly: some alternative says that the value is never answered.
+	writeOnly bool
+	mu        sync.RWMutex
+	names     map[string]*Shape // of declared names
+	items     map[int]*Shape
+	prefix    int // elements with a schema of their own
 }
 
 // group is one choice: of its members one applies, or, when optional, perhaps none.
@@ -143,6 +145,14 @@ func (t *shapes) intern(terms []*Schema, groups []group) *Shape {
 	t.next++
 	sh.pinned = sh.computePinned()
 	sh.open = sh.computeOpen()
+	for _, u := range terms {
+		sh.writeOnly = sh.writeOnly || u.noted.writeOnly
+	}
+	for i := range sorted {
+		for _, b := range sorted[i].shapes {
+			sh.writeOnly = sh.writeOnly || b.writeOnly
+		}
+	}
 	for _, u := range terms {
 		if u.arr != nil {
 			sh.prefix = max(sh.prefix, len(u.arr.prefix))
