@@ -20,7 +20,8 @@ import (
 func JSON(src []byte, lim Limits) (*Value, error) {
 	s := scratches.Get().(*scratch)
 	v, _, err := s.decode(src, lim, nil)
-	s.release()
+	s.trim()
+	scratches.Put(s)
 	if err != nil {
 		return nil, err
 	}
@@ -30,16 +31,16 @@ func JSON(src []byte, lim Limits) (*Value, error) {
 // Decoder decodes one document after another into the same memory. The zero
 // Decoder is ready. It is not safe for concurrent use.
 type Decoder struct {
-	nodes []Value
+	scratch scratch
+	nodes   []Value
 }
 
 // JSON is the function JSON, but the tree it returns is valid only until the
 // next call of JSON or Reset.
 func (d *Decoder) JSON(src []byte, lim Limits) (*Value, error) {
 	d.Reset()
-	s := scratches.Get().(*scratch)
-	v, nodes, err := s.decode(src, lim, d.nodes)
-	s.release()
+	v, nodes, err := d.scratch.decode(src, lim, d.nodes)
+	d.scratch.trim()
 	if err != nil {
 		return nil, err
 	}
@@ -93,15 +94,15 @@ type scratch struct {
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
 
-func (s *scratch) release() {
+// trim lets go of memory that only a large document needs.
+func (s *scratch) trim() {
 	if cap(s.tape) > keepNodes {
 		s.tape = nil
 	}
 	if cap(s.text) > keepBytes {
 		s.text = nil
 	}
-	s.names.release()
-	scratches.Put(s)
+	s.names.trim()
 }
 
 // decode scans src on to the tape, then lays out the tree in one block of

@@ -14,7 +14,7 @@ type nameSet struct {
 	table []uint32 // open addressing; 0 is empty, else the index of a kid + 1
 }
 
-func (s *nameSet) release() {
+func (s *nameSet) trim() {
 	if cap(s.table) > keepNodes {
 		s.table = nil
 	}
