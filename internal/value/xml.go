@@ -81,6 +81,10 @@ type xmlDecoder struct {
 	nodes  int
 }
 
+// maxScopes bounds the namespace declarations in force at one place, through
+// which every name is looked up.
+const maxScopes = 128
+
 // xmlScope is one namespace declaration in force.
 type xmlScope struct{ prefix, space string }
 
@@ -96,7 +100,8 @@ type xmlElement struct {
 	origins  []string // by member: the expanded name it came from
 	items    []Value  // of a wrapped array
 	text     []byte
-	cut      bool // a comment came after text
+	inked    bool // text has more than white space
+	cut      bool // a comment came after that
 	complex  bool // has attributes or children
 }
 
@@ -163,7 +168,7 @@ func (x *xmlDecoder) decode(shape XMLShape) (*Value, *Error) {
 		case xml.CharData:
 			fault = x.chars(token, start, end)
 		case xml.Comment:
-			if n := len(x.open); n > 0 && len(bytes.TrimSpace(x.open[n-1].text)) > 0 {
+			if n := len(x.open); n > 0 && x.open[n-1].inked {
 				x.open[n-1].cut = true
 			}
 		case xml.ProcInst:
@@ -239,13 +244,15 @@ func (x *xmlDecoder) chars(data xml.CharData, start, end int) *Error {
 		return x.fail(FaultInvalidUTF8, start, "a reference to half a surrogate pair")
 	}
 	e := &x.open[n-1]
-	if e.cut && len(bytes.TrimSpace(data)) > 0 {
+	inked := len(bytes.TrimLeft(data, " \t\r\n")) > 0
+	if e.cut && inked {
 		return x.fail(FaultSyntax, start, "a comment in the middle of a text")
 	}
 	if len(e.text)+len(data) > x.lim.String {
 		return x.fail(FaultString, start, "a text longer than %d bytes", x.lim.String)
 	}
 	e.text = append(e.text, data...)
+	e.inked = e.inked || inked
 	return nil
 }
 
@@ -320,8 +327,8 @@ func (x *xmlDecoder) declare(attrs []xml.Attr, at int) *Error {
 				return x.fail(FaultDuplicateKey, at, "a namespace prefix declared twice in one element")
 			}
 		}
-		if x.scopes = append(x.scopes, s); len(x.scopes)-from > x.lim.Keys {
-			return x.fail(FaultKeys, at, "more than %d attributes", x.lim.Keys)
+		if x.scopes = append(x.scopes, s); len(x.scopes) > maxScopes {
+			return x.fail(FaultKeys, at, "more than %d namespace declarations in force", maxScopes)
 		}
 	}
 	return nil
@@ -432,7 +439,7 @@ func (x *xmlDecoder) end(token xml.EndElement, start, end int) (*Value, *Error) 
 // close makes the Value of an element that is complete.
 func (x *xmlDecoder) close(e *xmlElement, end int) (*Value, *Error) {
 	v := Value{Name: e.property, Kind: String, Start: uint32(e.start), End: uint32(end)}
-	blank := len(bytes.TrimLeft(e.text, " \t\r\n")) == 0
+	blank := !e.inked
 	want := String
 	if e.shape != nil {
 		want = e.shape.Kind()

@@ -4,8 +4,10 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // petShape is what a schema of a pet with XML Objects would say.
@@ -146,6 +148,35 @@ func TestXMLRefuses(t *testing.T) {
 		if e.Fault != fault || e.Offset < 0 || e.Offset > len(src) {
 			t.Errorf("%s: %v, want %s", src, e, fault)
 		}
+	}
+}
+
+// A megabyte made to be slow must not be: each case took minutes when its work
+// was done over again for each token.
+func TestXMLIsLinear(t *testing.T) {
+	var scopes strings.Builder
+	for i := range 60_000 {
+		if i%1000 == 0 {
+			scopes.WriteString("<a")
+		}
+		scopes.WriteString(" xmlns:p" + strconv.Itoa(i) + `="u"`)
+		if i%1000 == 999 {
+			scopes.WriteString(">")
+		}
+	}
+	for name, src := range map[string]string{
+		"comments after blanks": "<a>" + strings.Repeat(" ", 1_000_000) + strings.Repeat("<!-- -->", 100_000) + "</a>",
+		"declarations":          scopes.String() + strings.Repeat("<p0:b/>", 50_000),
+		"CDATA":                 "<a>" + strings.Repeat("<![CDATA[ ]]>", 100_000) + "</a>",
+	} {
+		start := time.Now()
+		_, _ = XML([]byte(src), Limits{}) // refused or not: only the time counts
+		if d := time.Since(start); d > 10*time.Second {
+			t.Errorf("%s: %v", name, d)
+		}
+	}
+	if _, err := XML([]byte(scopes.String()), Limits{}); err == nil || !strings.Contains(err.Error(), "declarations") {
+		t.Error(err)
 	}
 }
 
