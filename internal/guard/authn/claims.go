@@ -130,7 +130,18 @@ func claim(v *value.Value, path string) *value.Value {
 type mapping struct{ subject, roles, tenant, scope string }
 
 func newMapping(c config.Claims) mapping {
-	return mapping{c.Subject, c.Roles, c.Tenant, c.Scope}
+	m := mapping{c.Subject, c.Roles, c.Tenant, c.Scope}
+	// The config fills in its defaults; here they stand for "as issuers do it".
+	if m.subject == "sub" {
+		m.subject = ""
+	}
+	if m.roles == "roles" {
+		m.roles = ""
+	}
+	if m.scope == "scope" {
+		m.scope = ""
+	}
+	return m
 }
 
 // identity reads the caller from verified claims.

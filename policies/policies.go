@@ -1,0 +1,31 @@
+// Package policies holds the Rego that ships with Crenel: the library
+// data.crenel.lib, which every policy may import, with its own tests.
+//
+// In: nothing. Out: the files, embedded. It must never hold a rule about one
+// particular API.
+package policies
+
+import (
+	"embed"
+	"io/fs"
+)
+
+//go:embed lib
+var files embed.FS
+
+// LibPackage is the package that the library's rules live in.
+const LibPackage = "data.crenel.lib"
+
+// Lib returns the library's files, tests and all, by name.
+func Lib() (map[string]string, error) {
+	out := make(map[string]string)
+	err := fs.WalkDir(files, "lib", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := files.ReadFile(path)
+		out["crenel/"+path] = string(b)
+		return err
+	})
+	return out, err
+}
