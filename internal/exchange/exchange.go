@@ -8,6 +8,7 @@ import (
 
 	"github.com/crenel-project/crenel/internal/spec"
 	"github.com/crenel-project/crenel/internal/value"
+	"github.com/crenel-project/crenel/internal/value/rewrite"
 )
 
 // Phase is the part of an exchange that a Step rules on.
@@ -95,9 +96,12 @@ type Request struct {
 	Proto    string // "HTTP/1.1", "HTTP/2.0", "HTTP/3.0"
 	// Header are the client's header fields with hop-by-hop and spoofable ones
 	// removed. Guards read it, and change it only to alter what the upstream sees.
-	Header  http.Header
-	Length  int64  // Content-Length, -1 when unknown
-	Upgrade string // lower-case protocol of an Upgrade request, "" otherwise
+	Header http.Header
+	Length int64 // Content-Length, -1 when unknown
+	// MediaType is the Content-Type's, lower case, without parameters; "" when
+	// there is none or it cannot be read.
+	MediaType string
+	Upgrade   string // lower-case protocol of an Upgrade request, "" otherwise
 
 	PathParams []string // raw values of the template's variables, decoded, in order
 
@@ -143,6 +147,9 @@ type Response struct {
 	Header http.Header // as the upstream sent it; guards change what the client sees
 	Length int64
 	Body   *Body // when a step needed it buffered
+	// Filters rewrite a JSON answer as it streams: what the contract strips, what
+	// a policy masks. Set by steps of the response head.
+	Filters []rewrite.Filter
 	// Unchecked says that the answer came in a form that could not be read, such
 	// as compressed or in ranges; why is for the record.
 	Unchecked string

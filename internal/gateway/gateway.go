@@ -1,45 +1,174 @@
 package gateway
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/crenel-project/crenel/config"
+	"github.com/crenel-project/crenel/internal/exchange"
+	"github.com/crenel-project/crenel/internal/guard/authn"
+	"github.com/crenel-project/crenel/internal/guard/limit"
 )
+
+// Trail is where the records of exchanges go.
+type Trail interface {
+	// Admit reserves room for one exchange's records, or reports that there is none.
+	Admit() bool
+	// Decide records a decision; in strict mode it returns when it is on disk.
+	Decide(ctx context.Context, d *exchange.Decision) error
+	// Complete records how the exchange ended.
+	Complete(c *exchange.Completion)
+}
+
+// Observer is told of each exchange when it has ended. It must not block and
+// must not keep the exchange.
+type Observer interface {
+	Done(x *exchange.Exchange, d *exchange.Decision, c *exchange.Completion)
+}
 
 // Deps are what outlives a reload and is shared by one generation of the
 // gateway with the next.
 type Deps struct {
-	Log *slog.Logger
-	Now func() time.Time
+	Log      *slog.Logger
+	Now      func() time.Time // default time.Now
+	Client   *http.Client     // for documents, key sets and the like; default one with a time-out
+	Trail    Trail
+	Buckets  *limit.Memory   // counters of the limit guard; nil: of its own
+	Keys     *authn.KeyStore // issuers' keys; nil: each generation fetches its own
+	Observer Observer        // may be nil
 }
 
 // Gateway is one generation: a validated config, compiled. A reload makes a new
 // one, swaps it in and closes the old one when its last exchange has ended.
 type Gateway struct {
-	cfg *config.Config
+	cfg      *config.Config
+	deps     Deps
+	log      *slog.Logger
+	apis     []*api
+	hosts    map[string][]*api // by exact host; longest base path first
+	suffixes []suffix          // "*.example.com"
+	anyHost  []*api
+	trusted  []netip.Prefix
+	inflight atomic.Int64
+	memory   memory
 }
+
+type suffix struct {
+	dot  string // ".example.com"
+	apis []*api
+}
+
+// bodyMemory is how much all request bodies and held answers may take together.
+const bodyMemory = 512 << 20
 
 // New compiles a config: loads every document, policy, key set and rule. When
 // anything fails nothing is started and the error names every mistake.
-func New(cfg *config.Config, deps Deps) (*Gateway, error) {
-	return &Gateway{cfg: cfg}, nil
+func New(ctx context.Context, cfg *config.Config, deps Deps) (*Gateway, error) {
+	if deps.Log == nil {
+		deps.Log = slog.New(slog.DiscardHandler)
+	}
+	if deps.Now == nil {
+		deps.Now = time.Now
+	}
+	if deps.Client == nil {
+		deps.Client = &http.Client{Timeout: 10 * time.Second}
+	}
+	if deps.Buckets == nil {
+		deps.Buckets = limit.NewMemory(0, deps.Now())
+	}
+	g := &Gateway{cfg: cfg, deps: deps, log: deps.Log, hosts: map[string][]*api{}, trusted: cfg.Server.TrustedProxies}
+	g.memory.left.Store(bodyMemory)
+	var errs []error
+	for i := range cfg.APIs {
+		a, err := newAPI(ctx, cfg, &cfg.APIs[i], deps)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("api %s: %w", cfg.APIs[i].Name, err))
+			continue
+		}
+		g.apis = append(g.apis, a)
+		g.place(a)
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(append(errs, g.Close())...)
+	}
+	return g, nil
 }
 
-// Handler returns the whole chain as ordinary HTTP middleware.
-func (g *Gateway) Handler(up Upstreams) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {})
+// place puts an API into the look-up by host.
+func (g *Gateway) place(a *api) {
+	if len(a.cfg.Hosts) == 0 {
+		g.anyHost = byBase(append(g.anyHost, a))
+	}
+	for _, host := range a.cfg.Hosts {
+		host = strings.ToLower(strings.TrimSuffix(host, "."))
+		dot, wild := strings.CutPrefix(host, "*")
+		if !wild {
+			g.hosts[host] = byBase(append(g.hosts[host], a))
+			continue
+		}
+		found := false
+		for i := range g.suffixes {
+			if g.suffixes[i].dot == dot {
+				g.suffixes[i].apis = byBase(append(g.suffixes[i].apis, a))
+				found = true
+			}
+		}
+		if !found {
+			g.suffixes = append(g.suffixes, suffix{dot, []*api{a}})
+		}
+	}
+}
+
+// find returns the API that serves a host and path. hostKnown tells an unknown
+// host from a path under which nothing is served.
+func (g *Gateway) find(host, path string) (a *api, hostKnown bool) {
+	if list, ok := g.hosts[host]; ok {
+		hostKnown = true
+		if a := under(list, path); a != nil {
+			return a, true
+		}
+	}
+	for i := range g.suffixes {
+		if strings.HasSuffix(host, g.suffixes[i].dot) {
+			hostKnown = true
+			if a := under(g.suffixes[i].apis, path); a != nil {
+				return a, true
+			}
+		}
+	}
+	return under(g.anyHost, path), hostKnown || len(g.anyHost) > 0
 }
 
 // Check is one dependency's state, for /readyz.
 type Check struct {
-	Name  string // "api petshop: issuer https://…"
+	Name  string // "petshop: authn"
 	Error string // "" when it is well
 }
 
 // Ready lists every dependency and its state.
-func (g *Gateway) Ready() []Check { return nil }
+func (g *Gateway) Ready() []Check {
+	var out []Check
+	for _, a := range g.apis {
+		out = append(out, a.ready()...)
+	}
+	return out
+}
+
+// Inflight is how many exchanges are under way.
+func (g *Gateway) Inflight() int64 { return g.inflight.Load() }
 
 // Close releases what the generation holds. It waits for nothing.
-func (g *Gateway) Close() error { return nil }
+func (g *Gateway) Close() error {
+	var errs []error
+	for _, a := range g.apis {
+		errs = append(errs, a.close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,306 @@
+package gateway
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/crenel-project/crenel/internal/exchange"
+	"github.com/crenel-project/crenel/internal/value/rewrite"
+)
+
+// answer is the http.ResponseWriter that the upstream's answer is written to. It
+// runs the response side of the chain and then passes the answer on, holds it,
+// rewrites it as it streams, or puts a denial in its place.
+type answer struct {
+	s         *session
+	called    time.Time
+	firstByte time.Time
+	how       handling
+	sent      bool // the client has had the head
+	head      bool // WriteHeader was called
+	status    int
+	held      bytes.Buffer    // hold: the answer so far; tee: a copy of it
+	rewriter  *rewrite.Writer // rewrite
+	written   int64
+	tooLarge  bool // tee: the copy was given up
+	isStream  bool // each write is flushed
+}
+
+// handling is what becomes of an answer's body.
+type handling uint8
+
+const (
+	pass    handling = iota
+	tee              // pass, and keep a copy for monitored steps
+	hold             // keep until the steps have ruled
+	filter           // rewrite as it streams
+	discard          // a denial was sent in its place
+)
+
+var (
+	_ http.ResponseWriter = (*answer)(nil)
+	_ http.Flusher        = (*answer)(nil)
+)
+
+// Header returns the answer's header fields.
+func (a *answer) Header() http.Header { return a.s.w.Header() }
+
+// Unwrap lets http.ResponseController reach the connection, for upgrades.
+func (a *answer) Unwrap() http.ResponseWriter { return a.s.w }
+
+// WriteHeader takes the upstream's head. Informational answers are not passed
+// on: a client behind two parsers of 1xx can be desynchronised.
+func (a *answer) WriteHeader(status int) {
+	if a.head || status >= 100 && status < 200 && status != http.StatusSwitchingProtocols {
+		return
+	}
+	a.head, a.status = true, status
+	a.firstByte = time.Now()
+	s, x := a.s, &a.s.x
+	h := a.Header()
+	cleanAnswerHeader(h)
+	s.api.corsHeaders(h, s.r)
+	h.Set("X-Crenel-Request-Id", x.ID)
+	for name, text := range x.AnswerHeader {
+		h.Set(name, text)
+	}
+	x.Response.Status, x.Response.Header, x.Response.Length = status, h, -1
+	if n, err := strconv.ParseInt(h.Get("Content-Length"), 10, 64); err == nil {
+		x.Response.Length = n
+	}
+	v := s.api.chain.Run(s.r.Context(), x, exchange.ResponseHead)
+	if v.Action == exchange.Allow {
+		v = a.choose(h)
+	}
+	if v.Action != exchange.Allow {
+		a.refuse(v)
+		return
+	}
+	if a.how != hold {
+		a.sendHead()
+	}
+}
+
+// choose decides how the body is handled.
+func (a *answer) choose(h http.Header) exchange.Verdict {
+	s, x := a.s, &a.s.x
+	any, must := s.api.chain.Needs(x, exchange.ResponseBody)
+	if len(x.Obligations.Strip) > 0 || len(x.Obligations.Mask) > 0 {
+		f, err := rewrite.Pointers(x.Obligations.Strip, x.Obligations.Mask, nil)
+		if err != nil {
+			return exchange.Refuse("authz.error", "", "the policy's obligations: "+err.Error())
+		}
+		x.Response.Filters = append(x.Response.Filters, f)
+	}
+	if a.status == http.StatusSwitchingProtocols || x.Request.Method == http.MethodHead || bodiless(a.status) || x.Response.Length == 0 {
+		return exchange.Verdict{}
+	}
+	mediaType, _ := parseMediaType(h)
+	kind := formOf(mediaType)
+	a.isStream = mediaType == "text/event-stream"
+	enforced := must == exchange.Buffered || len(x.Response.Filters) > 0
+	switch {
+	case h.Get("Content-Encoding") != "" && h.Get("Content-Encoding") != "identity":
+		x.Response.Unchecked = "compressed"
+	case a.status == http.StatusPartialContent || h.Get("Content-Range") != "":
+		x.Response.Unchecked = "a range"
+	case len(mediaType) > 10 && mediaType[:10] == "multipart/":
+		x.Response.Unchecked = "multipart"
+	case a.isStream:
+		x.Response.Unchecked = "an event stream"
+	case kind == formBinary && mediaType == "":
+		x.Response.Unchecked = "without a content type"
+	}
+	if x.Response.Unchecked != "" {
+		if enforced {
+			return exchange.Refuse("contract.response_unchecked", "", "the answer is "+x.Response.Unchecked+" and cannot be checked")
+		}
+		return exchange.Verdict{}
+	}
+	if kind == formBinary {
+		return exchange.Verdict{} // nothing in it has a name or a pointer
+	}
+	switch {
+	case must == exchange.Buffered:
+		a.how = hold
+	case len(x.Response.Filters) > 0 && kind == formJSON:
+		a.how = filter
+		h.Del("Content-Length")
+		h.Del("Etag")
+		h.Del("Content-Md5")
+		h.Del("Digest")
+		h.Del("Content-Digest")
+		h.Del("Repr-Digest")
+		h.Del("Accept-Ranges")
+		a.rewriter = rewrite.NewWriter(clientWriter{a}, rewrite.Options{Filters: x.Response.Filters, Limits: s.api.answerValues})
+	case len(x.Response.Filters) > 0:
+		return exchange.Refuse("contract.response_unchecked", "", "the answer is "+mediaType+", which cannot be rewritten")
+	case any == exchange.Buffered:
+		a.how = tee
+	}
+	return exchange.Verdict{}
+}
+
+// bodiless reports whether answers of a status have no body.
+func bodiless(status int) bool {
+	return status == http.StatusNoContent || status == http.StatusNotModified
+}
+
+// sendHead records the decision and sends the head.
+func (a *answer) sendHead() {
+	if err := a.s.decide(exchange.Verdict{}); err != nil {
+		a.refuse(exchange.Refuse("gateway.overloaded", "", "the decision could not be recorded"))
+		return
+	}
+	a.sent = true
+	a.s.completion.Status = a.status
+	a.s.w.WriteHeader(a.status)
+}
+
+// refuse puts a denial in the answer's place. The decision may have been
+// recorded as an allowed request already: then the completion tells the rest.
+func (a *answer) refuse(v exchange.Verdict) {
+	a.how = discard
+	a.sent = true
+	a.held.Reset()
+	clearHeader(a.Header())
+	a.s.completion.Refused = v.Code
+	a.s.deny(v)
+}
+
+// Write takes a piece of the upstream's body.
+func (a *answer) Write(p []byte) (int, error) {
+	if !a.head {
+		a.WriteHeader(http.StatusOK)
+	}
+	switch a.how {
+	case pass:
+		return a.toClient(p)
+	case tee:
+		if int64(a.held.Len()+len(p)) > a.s.api.responseLimit {
+			a.tooLarge = true
+			a.held = bytes.Buffer{}
+		}
+		if !a.tooLarge {
+			a.held.Write(p)
+		}
+		return a.toClient(p)
+	case hold:
+		if int64(a.held.Len()+len(p)) > a.s.api.responseLimit {
+			a.refuse(exchange.Refuse("contract.response_unchecked", "", "the answer is larger than limits.response"))
+			return len(p), nil
+		}
+		if !a.s.g.memory.take(int64(len(p))) {
+			a.refuse(exchange.Refuse("gateway.overloaded", "", "the memory for held answers is used up"))
+			return len(p), nil
+		}
+		a.s.held += int64(len(p))
+		return a.held.Write(p)
+	case filter:
+		return a.rewriter.Write(p)
+	}
+	return len(p), nil // discard
+}
+
+// ReadFrom lets an answer that is only passed on be copied by the kernel.
+func (a *answer) ReadFrom(r io.Reader) (int64, error) {
+	if !a.head {
+		a.WriteHeader(http.StatusOK)
+	}
+	if rf, ok := a.s.w.(io.ReaderFrom); ok && a.how == pass {
+		n, err := rf.ReadFrom(r)
+		a.s.completion.BytesOut += n
+		return n, err
+	}
+	return io.Copy(writerOnly{a}, r)
+}
+
+// writerOnly hides ReadFrom from io.Copy.
+type writerOnly struct{ io.Writer }
+
+func (a *answer) toClient(p []byte) (int, error) {
+	n, err := a.s.w.Write(p)
+	a.s.completion.BytesOut += int64(n)
+	return n, err
+}
+
+// clientWriter is the client's side of a rewritten answer.
+type clientWriter struct{ a *answer }
+
+func (c clientWriter) Write(p []byte) (int, error) { return c.a.toClient(p) }
+
+// Flush sends what there is, unless it is being held.
+func (a *answer) Flush() {
+	if a.sent && a.how != hold && a.how != discard {
+		// A writer that cannot flush sends when it likes.
+		_ = http.NewResponseController(a.s.w).Flush() //nolint:errcheck // see above
+	}
+}
+
+// end finishes the answer after the upstream has written all of it.
+func (a *answer) end() error {
+	if !a.head {
+		a.WriteHeader(http.StatusOK)
+	}
+	x := &a.s.x
+	switch a.how {
+	case tee:
+		if a.tooLarge {
+			x.Response.Unchecked = "larger than limits.response"
+			return nil
+		}
+		a.decode()
+		// The steps are monitored: what they find is recorded and changes nothing.
+		a.s.api.chain.Run(a.s.r.Context(), x, exchange.ResponseBody)
+	case hold:
+		a.decode()
+		if v := a.s.api.chain.Run(a.s.r.Context(), x, exchange.ResponseBody); v.Action != exchange.Allow {
+			a.refuse(v)
+			return nil
+		}
+		return a.release()
+	case filter:
+		err := a.rewriter.Close()
+		a.report(a.rewriter.Report())
+		return err
+	}
+	return nil
+}
+
+// release sends an answer that was held, rewritten where filters ask for it.
+func (a *answer) release() error {
+	h := a.Header()
+	body := a.held.Bytes()
+	if fs := a.s.x.Response.Filters; len(fs) > 0 && len(body) > 0 {
+		out, report, err := rewrite.Bytes(body, rewrite.Options{Filters: fs, Limits: a.s.api.answerValues})
+		if err != nil {
+			a.refuse(exchange.Refuse("contract.response_unchecked", "", "the answer is not the JSON that it says"))
+			return nil
+		}
+		a.report(report)
+		body = out
+	}
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	a.sendHead()
+	if a.how == discard {
+		return nil
+	}
+	_, err := a.toClient(body)
+	return err
+}
+
+// report puts what a rewrite did onto the record.
+func (a *answer) report(r rewrite.Report) {
+	a.s.completion.Stripped, a.s.completion.Masked = r.DroppedAt, r.MaskedAt
+}
+
+// decode makes the answer's tree for the steps.
+func (a *answer) decode() {
+	mediaType, params := parseMediaType(a.Header())
+	b := &exchange.Body{Bytes: a.held.Bytes(), MediaType: mediaType}
+	decodeBody(b, formOf(mediaType), params, a.s.api.answerValues)
+	a.s.x.Response.Body = b
+}

@@ -1,0 +1,305 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/crenel-project/crenel/config"
+	"github.com/crenel-project/crenel/internal/exchange"
+	"github.com/crenel-project/crenel/internal/guard"
+	"github.com/crenel-project/crenel/internal/guard/authn"
+	"github.com/crenel-project/crenel/internal/guard/contract"
+	"github.com/crenel-project/crenel/internal/guard/limit"
+	"github.com/crenel-project/crenel/internal/spec"
+	"github.com/crenel-project/crenel/internal/value"
+)
+
+// api is one API, compiled.
+type api struct {
+	cfg              *config.API
+	spec             *spec.API
+	base             string // escaped, "" or "/v1"
+	baseDecoded      string
+	chain            *guard.Chain
+	body             bodyLimits
+	bodyOf           []int64 // by Operation.Index; 0: the API's
+	answerValues     value.Limits
+	responseLimit    int64
+	stripCredentials bool
+	closers          []func() error
+	checks           []namedCheck
+}
+
+type namedCheck struct {
+	name  string
+	ready func() error
+}
+
+// newAPI loads an API's document and builds its guards.
+func newAPI(ctx context.Context, cfg *config.Config, ac *config.API, deps Deps) (a *api, err error) {
+	a = &api{cfg: ac}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.close())
+			a = nil
+		}
+	}()
+	if ac.Spec != "" {
+		a.spec, err = spec.Load(ctx, ac.Spec, spec.LoadOptions{Client: deps.Client, BasePaths: []string{""}})
+		if err != nil {
+			return a, fmt.Errorf("loading %s: %w", ac.Spec, err)
+		}
+	}
+	if err := a.setBase(); err != nil {
+		return a, err
+	}
+	a.setLimits(cfg.Server.Limits)
+	a.stripCredentials = ac.Upstream.Credentials == "strip"
+	overrides, err := matchOverrides(a.spec, ac.Operations)
+	if err != nil {
+		return a, err
+	}
+	a.setBodyLimits(overrides)
+	steps, err := a.steps(ctx, deps)
+	if err != nil {
+		return a, err
+	}
+	a.chain = guard.NewChain(a.spec, steps, settings(ac, overrides), deps.Log)
+	return a, nil
+}
+
+// steps builds the guards and puts their steps in the order of the walk: cheap
+// ones first, identity before what depends on it, the policy last since it sees
+// what all the others found.
+func (a *api) steps(ctx context.Context, deps Deps) ([]guard.Step, error) {
+	var errs []error
+	note := func(what string, err error) {
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", what, err))
+		}
+	}
+	g := &a.cfg.Guards
+	limits, err := limit.New(limit.Options{API: a.spec, Name: a.cfg.Name, Config: g.Limit, Overrides: a.cfg.Operations, Store: deps.Buckets, Now: deps.Now})
+	note("limit", err)
+	rules, err := contract.New(contract.Options{API: a.spec, Config: g.Contract, Overrides: a.cfg.Operations, Log: deps.Log})
+	note("contract", err)
+	who, err := authn.New(authn.Options{API: a.spec, Config: g.Authn, Overrides: a.cfg.Operations, Log: deps.Log, Now: deps.Now, Client: deps.Client, Keys: deps.Keys})
+	note("authn", err)
+	if who != nil {
+		a.closers = append(a.closers, func() error { who.Close(); return nil })
+		a.checks = append(a.checks, namedCheck{"authn", who.Ready})
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	return []guard.Step{
+		limits.AddressStep(),
+		rules.OperationStep(),
+		who.Step(),
+		limits.IdentityStep(),
+		rules.ParameterStep(),
+		rules.BodyStep(),
+		rules.AnswerHeadStep(),
+		rules.AnswerBodyStep(),
+	}, nil
+}
+
+// setBase finds where the API's paths begin.
+func (a *api) setBase() error {
+	base := ""
+	switch {
+	case a.cfg.BasePath != nil:
+		base = *a.cfg.BasePath
+	case a.spec != nil && len(a.spec.Servers) > 0:
+		base = a.spec.Servers[0].BasePath
+	}
+	base = strings.TrimSuffix(base, "/")
+	if base == "" {
+		return nil
+	}
+	escaped, decoded, err := normalPath(base)
+	if err != nil {
+		return fmt.Errorf("base_path %q: it must start with a slash and hold no dot segments or encoded slashes", base)
+	}
+	a.base, a.baseDecoded = escaped, decoded
+	return nil
+}
+
+func (a *api) setLimits(server config.Limits) {
+	l := server
+	if o := a.cfg.Limits; o != nil {
+		override(&l.Body, o.Body)
+		override(&l.Upload, o.Upload)
+		override(&l.Response, o.Response)
+		override(&l.Depth, o.Depth)
+		override(&l.Values, o.Values)
+		override(&l.Keys, o.Keys)
+		override(&l.Items, o.Items)
+		override(&l.String, o.String)
+		override(&l.Ratio, o.Ratio)
+	}
+	values := value.Limits{Depth: l.Depth, Nodes: l.Values, Keys: l.Keys, Items: l.Items, String: int(l.String)}.WithDefaults()
+	a.body = bodyLimits{buffered: int64(l.Body), streamed: int64(l.Upload), ratio: int64(l.Ratio), values: values}
+	// Answers are our own side's: they may be larger than what strangers send.
+	a.answerValues = values
+	a.answerValues.Nodes *= 10
+	a.answerValues.Items *= 10
+	a.answerValues.Keys *= 10
+	a.responseLimit = int64(l.Response)
+}
+
+func override[T comparable](p *T, v T) {
+	var zero T
+	if v != zero {
+		*p = v
+	}
+}
+
+func (a *api) setBodyLimits(overrides [][]*config.OperationOverride) {
+	a.bodyOf = make([]int64, len(overrides))
+	for i, list := range overrides {
+		for _, o := range list {
+			if o.BodyLimit > 0 {
+				a.bodyOf[i] = int64(o.BodyLimit)
+			}
+		}
+	}
+}
+
+// bodyLimits are the limits for an operation's request body.
+func (a *api) bodyLimits(op *spec.Operation) bodyLimits {
+	l := a.body
+	if op != nil && op.Index < len(a.bodyOf) && a.bodyOf[op.Index] > 0 {
+		l.buffered, l.streamed = a.bodyOf[op.Index], a.bodyOf[op.Index]
+	}
+	return l
+}
+
+// match returns the operation that a request would be with another method, nil
+// when there is none.
+func (a *api) match(method string, x *exchange.Exchange) *spec.Operation {
+	if a.spec == nil {
+		return nil
+	}
+	return a.spec.Route(method, "", x.Request.Relative).Operation
+}
+
+func (a *api) ready() []Check {
+	var out []Check
+	for _, c := range a.checks {
+		check := Check{Name: a.cfg.Name + ": " + c.name}
+		if err := c.ready(); err != nil {
+			check.Error = err.Error()
+		}
+		out = append(out, check)
+	}
+	return out
+}
+
+func (a *api) close() error {
+	var errs []error
+	for _, c := range a.closers {
+		errs = append(errs, c())
+	}
+	a.closers = nil
+	return errors.Join(errs...)
+}
+
+// matchOverrides finds the overrides of each operation, in the config's order.
+// One that matches nothing is a mistake: it protects less than its author thinks.
+func matchOverrides(api *spec.API, overrides []config.OperationOverride) ([][]*config.OperationOverride, error) {
+	var errs []error
+	if api == nil {
+		if len(overrides) > 0 {
+			errs = append(errs, errors.New("operations: there is no spec whose operations they could match"))
+		}
+		return nil, errors.Join(errs...)
+	}
+	out := make([][]*config.OperationOverride, len(api.Operations))
+	for i := range overrides {
+		o := &overrides[i]
+		found := false
+		for _, op := range api.Operations {
+			if o.Matches(op.ID, op.Method, op.Path) {
+				out[op.Index] = append(out[op.Index], o)
+				found = true
+			}
+		}
+		if !found {
+			errs = append(errs, fmt.Errorf("operations[%d]: %q matches no operation of the document", i, o.Operation))
+		}
+	}
+	return out, errors.Join(errs...)
+}
+
+// settings resolves each guard's mode: the operation's override, then the
+// guard's own, then the API's.
+func settings(ac *config.API, overrides [][]*config.OperationOverride) guard.Settings {
+	own := map[string]config.GuardCommon{
+		"contract": ac.Guards.Contract.GuardCommon, "authn": ac.Guards.Authn.GuardCommon, "authz": ac.Guards.Authz.GuardCommon,
+		"limit": ac.Guards.Limit.GuardCommon, "waf": ac.Guards.WAF.GuardCommon,
+	}
+	return func(name string, op *spec.Operation) guard.Setting {
+		c := own[name]
+		mode := ac.Mode
+		if c.Mode != "" {
+			mode = c.Mode
+		}
+		if op != nil && op.Index < len(overrides) {
+			for _, o := range overrides[op.Index] {
+				if o.Mode != "" {
+					mode = o.Mode
+				}
+				if m := o.Modes[name]; m != "" {
+					mode = m
+				}
+			}
+		}
+		set := guard.Setting{Mode: parseMode(mode), FailOpen: c.Fail == "open"}
+		if name == contract.AnswerGuard && set.Mode != guard.Off {
+			set.Mode = answerMode(ac.Guards.Contract.Responses)
+		}
+		return set
+	}
+}
+
+// parseMode reads a validated mode. Anything else enforces: a mode that slipped
+// through validation must not open a door.
+func parseMode(s string) guard.Mode {
+	switch s {
+	case "off":
+		return guard.Off
+	case "monitor":
+		return guard.Monitor
+	}
+	return guard.Enforce
+}
+
+func answerMode(responses string) guard.Mode {
+	switch responses {
+	case "off":
+		return guard.Off
+	case "", "record":
+		return guard.Monitor
+	}
+	return guard.Enforce
+}
+
+// byBase sorts APIs so that the longest base path comes first.
+func byBase(list []*api) []*api {
+	sort.SliceStable(list, func(i, j int) bool { return len(list[i].base) > len(list[j].base) })
+	return list
+}
+
+// under returns the first API whose base path the path lies under.
+func under(list []*api, p string) *api {
+	for _, a := range list {
+		if strings.HasPrefix(p, a.base) && (len(p) == len(a.base) || p[len(a.base)] == '/') {
+			return a
+		}
+	}
+	return nil
+}

@@ -1,0 +1,98 @@
+package gateway
+
+import (
+	"net/url"
+	"strings"
+
+	"github.com/crenel-project/crenel/internal/exchange"
+)
+
+// prepareUpstream turns the client's request into what the upstream gets: the
+// normalised target, no credentials unless the config passes them, and fields
+// about the caller that we vouch for. X-Forwarded-* and the signature are the
+// data plane's to set, from the Call.
+func (s *session) prepareUpstream() {
+	r, x := s.r, &s.x
+	req := &x.Request
+	escaped, decoded := req.RawPath, req.Path
+	if s.api.cfg.Upstream.StripBasePath && s.api.base != "" {
+		escaped, decoded = req.Relative, decoded[len(s.api.baseDecoded):]
+		if decoded == "" {
+			decoded = "/"
+		}
+	}
+	r.URL.Path, r.URL.RawPath = decoded, ""
+	if r.URL.EscapedPath() != escaped {
+		r.URL.RawPath = escaped
+	}
+	if req.StripCredentials(s.api.stripCredentials) {
+		r.URL.RawQuery = req.Query
+	}
+	h := r.Header
+	if req.Upgrade == "websocket" {
+		h.Set("Connection", "Upgrade")
+		h.Set("Upgrade", "websocket")
+	}
+	if need := s.answerNeed(); need != exchange.None {
+		// What is to be read must come plain and whole.
+		h.Set("Accept-Encoding", "identity")
+		if need == exchange.Buffered {
+			h.Del("Range")
+			h.Del("If-Range")
+		}
+	}
+	for name, text := range x.Obligations.Headers {
+		h.Set(name, text)
+	}
+	if len(x.Obligations.Query) > 0 {
+		q := make(url.Values, len(x.Obligations.Query))
+		for name, text := range x.Obligations.Query {
+			q.Set(name, text)
+		}
+		if r.URL.RawQuery != "" {
+			r.URL.RawQuery += "&"
+		}
+		r.URL.RawQuery += q.Encode()
+	}
+	h.Set("X-Request-Id", x.ID)
+	s.r = r.WithContext(WithCall(r.Context(), &Call{ID: x.ID, Client: x.Client, Scheme: req.Scheme, Host: r.Host}))
+	if id := &x.Identity; id.Verified {
+		h.Set("X-Crenel-Subject", headerText(id.Subject))
+		if id.Tenant != "" {
+			h.Set("X-Crenel-Tenant", headerText(id.Tenant))
+		}
+		if len(id.Roles) > 0 {
+			h.Set("X-Crenel-Roles", headerText(strings.Join(id.Roles, ",")))
+		}
+	}
+}
+
+// answerNeed says how much of the answer is read: Buffered stands for any check
+// that is enforced, Streamed for one that is only recorded.
+func (s *session) answerNeed() exchange.Need {
+	need := exchange.None
+	if len(s.x.Obligations.Strip)+len(s.x.Obligations.Mask) > 0 {
+		return exchange.Buffered
+	}
+	for _, phase := range []exchange.Phase{exchange.ResponseHead, exchange.ResponseBody} {
+		any, must := s.api.chain.Needs(&s.x, phase)
+		if must != exchange.None {
+			return exchange.Buffered
+		}
+		if any != exchange.None {
+			need = exchange.Streamed
+		}
+	}
+	return need
+}
+
+// headerText makes a text safe as a header value: what is not printable ASCII
+// is percent-encoded.
+func headerText(s string) string {
+	for i := 0; i < len(s); i++ {
+		if s[i] < 0x20 || s[i] > 0x7e || s[i] == '%' {
+			return url.QueryEscape(s)
+		}
+	}
+	return s
+}

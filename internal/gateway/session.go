@@ -1,0 +1,310 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/crenel-project/crenel/internal/exchange"
+)
+
+// session drives one exchange through the chain.
+type session struct {
+	g   *Gateway
+	w   http.ResponseWriter
+	r   *http.Request
+	api *api // nil until found
+	up  Upstreams
+	x   exchange.Exchange
+	// rulings is the first room for x.Rulings, so that it needs no allocation.
+	rulings [16]exchange.Ruling
+
+	decision   *exchange.Decision
+	completion exchange.Completion
+	held       int64 // taken from the memory budget
+	requested  int   // rulings made before the upstream was called
+}
+
+// Handler returns the whole chain as ordinary HTTP middleware.
+func (g *Gateway) Handler(up Upstreams) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.serve(w, r, up) })
+}
+
+func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, up Upstreams) {
+	s := &session{g: g, w: w, r: r, up: up}
+	s.x.Start = g.deps.Now()
+	s.x.ID = newID()
+	s.x.Rulings = s.rulings[:0]
+	s.x.Request.Method = r.Method
+	busy := g.inflight.Add(1) > int64(g.cfg.Server.Limits.Concurrent)
+	defer g.inflight.Add(-1)
+	if !g.deps.Trail.Admit() {
+		// There is no room to record it, so it may not happen.
+		s.completion.Status, s.completion.BytesOut = writeProblem(w, &s.x, exchange.Refuse("gateway.overloaded", "", "the audit queue is full"))
+		s.observe()
+		return
+	}
+	defer s.finish()
+	if busy {
+		s.deny(exchange.Refuse("gateway.overloaded", "", "too many requests at once"))
+		return
+	}
+	if v := s.receive(); v.Action != exchange.Allow {
+		s.deny(v)
+		return
+	}
+	if s.preflight() {
+		return
+	}
+	v := s.api.chain.Run(r.Context(), &s.x, exchange.RequestHead)
+	if v.Action == exchange.Allow {
+		v = s.checkOrigin()
+	}
+	if v.Action == exchange.Allow {
+		v = s.receiveBody()
+	}
+	if v.Action == exchange.Allow {
+		v = s.api.chain.Run(r.Context(), &s.x, exchange.RequestBody)
+	}
+	if v.Action != exchange.Allow {
+		s.deny(v)
+		return
+	}
+	s.forward()
+}
+
+// newID returns a request id: a UUID version 7 (RFC 9562), sortable by time.
+func newID() string {
+	id, err := uuid.NewV7()
+	if err != nil {
+		panic("gateway: no randomness for request ids: " + err.Error())
+	}
+	return id.String()
+}
+
+// receive normalises the request's head onto the exchange and finds its API.
+func (s *session) receive() exchange.Verdict {
+	r, x := s.r, &s.x
+	x.Peer = peerAddr(r.RemoteAddr)
+	x.Client = clientAddr(x.Peer, r.Header["X-Forwarded-For"], s.g.trusted)
+	req := &x.Request
+	req.Proto, req.Length, req.Query, req.Header = r.Proto, r.ContentLength, r.URL.RawQuery, r.Header
+	req.Scheme = "http"
+	if r.TLS != nil {
+		req.Scheme = "https"
+		if len(r.TLS.VerifiedChains) > 0 {
+			x.PeerCert = r.TLS.VerifiedChains[0][0]
+		}
+	} else if p := r.Header.Get("X-Forwarded-Proto"); (p == "https" || p == "http") && within(x.Peer, s.g.trusted) {
+		req.Scheme = p
+	}
+	lim := &s.g.cfg.Server.Limits
+	if len(r.RequestURI) > lim.URI {
+		return exchange.Refuse("gateway.uri_too_long", "", "the request target is "+strconv.Itoa(len(r.RequestURI))+" bytes long")
+	}
+	if size, count := headerSize(r.Header); size > lim.HeaderBytes || count > lim.HeaderCount {
+		return exchange.Refuse("gateway.headers_too_large", "", strconv.Itoa(count)+" fields, "+strconv.Itoa(size)+" bytes")
+	}
+	if !validMethod(r.Method) || r.Method == http.MethodConnect {
+		return exchange.Refuse("gateway.bad_request", "", "the method is not one that is served")
+	}
+	host, ok := normalHost(r.Host)
+	if !ok {
+		return exchange.Refuse("gateway.bad_request", "header:host", "the host is not well formed")
+	}
+	req.Host = host
+	escaped, decoded, err := normalPath(r.URL.EscapedPath())
+	if err != nil {
+		return exchange.Refuse("gateway.ambiguous_path", "path", "the path can be read in more than one way")
+	}
+	req.RawPath, req.Path = escaped, decoded
+	if strings.ContainsAny(req.Query, "#\x00\r\n\t ") {
+		return exchange.Refuse("gateway.bad_request", "query", "the query holds characters that must be encoded")
+	}
+	a, hostKnown := s.g.find(host, escaped)
+	if a == nil {
+		if !hostKnown {
+			return exchange.Refuse("gateway.unknown_host", "header:host", "no API of the config answers to this host")
+		}
+		return exchange.Refuse("contract.unknown_path", "path", "no API of the config is served under this path")
+	}
+	s.api = a
+	x.API, x.Spec = a.cfg.Name, a.spec
+	req.Relative = escaped[len(a.base):]
+	if req.Relative == "" {
+		req.Relative = "/"
+	}
+	req.Upgrade = cleanRequestHeader(r.Header)
+	req.MediaType, _ = parseMediaType(r.Header)
+	r.Trailer = nil
+	return exchange.Verdict{}
+}
+
+func peerAddr(remote string) netip.Addr {
+	ap, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return netip.Addr{} // no address: a unix socket, or a test
+	}
+	return ap.Addr().Unmap().WithZone("")
+}
+
+// validMethod reports whether m is upper-case letters and hyphens: what every
+// server takes for the same method.
+func validMethod(m string) bool {
+	if m == "" || len(m) > 32 {
+		return false
+	}
+	for i := 0; i < len(m); i++ {
+		if c := m[i]; (c < 'A' || c > 'Z') && c != '-' {
+			return false
+		}
+	}
+	return true
+}
+
+// receiveBody reads the body if a step needs it.
+func (s *session) receiveBody() exchange.Verdict {
+	if s.r.ContentLength == 0 || s.r.Body == nil || s.r.Body == http.NoBody {
+		return exchange.Verdict{}
+	}
+	lim := s.api.bodyLimits(s.x.Operation)
+	if need, _ := s.api.chain.Needs(&s.x, exchange.RequestBody); need == exchange.None {
+		limitBody(s.r, &lim)
+		return exchange.Verdict{}
+	}
+	rc := http.NewResponseController(s.w)
+	timed := rc.SetReadDeadline(time.Now().Add(s.g.cfg.Server.Timeouts.ReadBody)) == nil
+	b, held, err := readBody(s.r, &lim, &s.g.memory)
+	s.held += held
+	if err != nil {
+		var f *bodyFault
+		if errors.As(err, &f) {
+			return exchange.Refuse(f.code, "body", f.reason)
+		}
+		return exchange.Refuse("body.incomplete", "body", "the body could not be read")
+	}
+	if timed && !b.Partial {
+		// Later reads on this connection have deadlines of their own. One that
+		// cannot be set is one that was not set above.
+		_ = rc.SetReadDeadline(time.Time{}) //nolint:errcheck // see above
+	}
+	if len(b.Bytes) > 0 {
+		s.x.Request.Body = b
+	} else {
+		s.x.Request.Length = 0
+	}
+	return exchange.Verdict{}
+}
+
+// deny answers with a problem document, recorded first.
+func (s *session) deny(v exchange.Verdict) {
+	if err := s.decide(v); err != nil {
+		v = exchange.Refuse("gateway.overloaded", "", "the decision could not be recorded")
+	}
+	if s.api != nil {
+		s.api.corsHeaders(s.w.Header(), s.r)
+	}
+	s.completion.Status, s.completion.BytesOut = writeProblem(s.w, &s.x, v)
+}
+
+// decide records the decision on the request, before the first byte of an
+// answer. v allows or denies.
+func (s *session) decide(v exchange.Verdict) error {
+	if s.decision != nil {
+		return nil
+	}
+	s.decision = newDecision(&s.x, v, s.g.deps.Now())
+	err := s.g.deps.Trail.Decide(s.r.Context(), s.decision)
+	if err != nil {
+		s.g.log.Error("decision not recorded", "request_id", s.x.ID, "error", err)
+	}
+	return err
+}
+
+// forward calls the upstream.
+func (s *session) forward() {
+	s.requested = len(s.x.Rulings)
+	s.prepareUpstream()
+	a := &answer{s: s}
+	s.completion.Called = true
+	called := time.Now()
+	a.called = called
+	err := s.up(s.api.cfg.Name)(a, s.r)
+	if err == nil {
+		err = a.end()
+	}
+	if err != nil {
+		s.failed(a, err)
+	}
+	if !a.firstByte.IsZero() {
+		s.completion.Upstream = a.firstByte.Sub(called).Microseconds()
+	}
+}
+
+// failed answers an upstream call that went wrong, or cuts the answer short.
+func (s *session) failed(a *answer, err error) {
+	code := "gateway.upstream_unreachable"
+	var ue *UpstreamError
+	if errors.As(err, &ue) {
+		code = ue.Code
+	}
+	if l, ok := s.r.Body.(*limitedBody); ok && l.over {
+		code = "body.too_large"
+	}
+	if s.r.Context().Err() != nil && !errors.Is(err, context.DeadlineExceeded) {
+		code = "gateway.client_gone"
+	}
+	if a.sent {
+		s.completion.Aborted = code
+		s.g.log.Warn("answer cut short", "request_id", s.x.ID, "api", s.x.API, "code", code, "error", err)
+		s.abort()
+	}
+	s.g.log.Warn("upstream failed", "request_id", s.x.ID, "api", s.x.API, "code", code, "error", err)
+	clearHeader(s.w.Header())
+	s.deny(exchange.Refuse(code, "", "the upstream could not be called"))
+}
+
+// abort ends a connection whose answer cannot be completed, so that a cut
+// answer is never taken for a whole one.
+func (s *session) abort() { panic(http.ErrAbortHandler) }
+
+// finish writes the completion record, also when the handler is being aborted.
+func (s *session) finish() {
+	s.g.memory.give(s.held)
+	if s.decision == nil {
+		// Only a panic comes here without a decision.
+		s.decision = newDecision(&s.x, exchange.Refuse("gateway.internal", "", "the exchange was aborted"), s.g.deps.Now())
+		if err := s.g.deps.Trail.Decide(context.WithoutCancel(s.r.Context()), s.decision); err != nil {
+			s.g.log.Error("decision not recorded", "request_id", s.x.ID, "error", err)
+		}
+	}
+	c := &s.completion
+	c.Type, c.ID, c.Time = "completion", s.x.ID, s.g.deps.Now()
+	c.Micros = c.Time.Sub(s.x.Start).Microseconds()
+	if s.requested < len(s.x.Rulings) && s.completion.Called {
+		c.Rulings = recordRulings(s.x.Rulings[s.requested:])
+	}
+	if b := s.x.Request.Body; b != nil {
+		c.BytesIn = int64(len(b.Bytes))
+	}
+	s.g.deps.Trail.Complete(c)
+	s.observe()
+}
+
+func (s *session) observe() {
+	if s.g.deps.Observer != nil {
+		s.g.deps.Observer.Done(&s.x, s.decision, &s.completion)
+	}
+}
+
+func clearHeader(h http.Header) {
+	for name := range h {
+		delete(h, name)
+	}
+}

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Builds what a release consists of into dist/: static, stripped binaries, a
+# .deb for each Linux architecture, an SBOM (CycloneDX), and checksums.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+version=${1:?usage: packaging/release.sh VERSION}
+command -v dpkg-deb >/dev/null || { echo "release: dpkg-deb is missing: it is in Debian's package dpkg" >&2; exit 1; }
+rm -rf dist && mkdir -p dist
+
+ldflags="-s -w -X github.com/crenel-project/crenel/internal/cli.version=$version"
+for target in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64; do
+  os=${target%/*} arch=${target#*/}
+  out=dist/crenel_${version}_${os}_${arch}
+  echo "building $out"
+  CGO_ENABLED=0 GOOS=$os GOARCH=$arch go build -trimpath -buildvcs=false -ldflags "$ldflags" -o "$out" ./cmd/crenel
+done
+
+# Debian wants a version that starts with a digit.
+deb_version=${version#v}
+case $deb_version in [0-9]*) ;; *) deb_version=0~$deb_version ;; esac
+for arch in amd64 arm64; do
+  root=$(mktemp -d)
+  chmod 755 "$root"
+  install -Dm755 "dist/crenel_${version}_linux_$arch" "$root/usr/bin/crenel"
+  install -Dm644 packaging/crenel.service "$root/lib/systemd/system/crenel.service"
+  install -Dm644 LICENSE "$root/usr/share/doc/crenel/copyright"
+  install -dm755 "$root/etc/crenel"
+  install -Dm755 packaging/postinst "$root/DEBIAN/postinst"
+  cat >"$root/DEBIAN/control" <<CONTROL
+Package: crenel
+Version: $deb_version
+Architecture: $arch
+Maintainer: The Crenel maintainers <maintainers@users.noreply.github.com>
+Section: net
+Priority: optional
+Depends: adduser
+Homepage: https://github.com/crenel-project/crenel
+Description: API security platform
+ Crenel stands in front of an API, knows every call from its OpenAPI document,
+ and lets only the right ones through. It records who called what.
+CONTROL
+  dpkg-deb --root-owner-group --build "$root" "dist/crenel_${deb_version}_$arch.deb" >/dev/null
+  rm -rf "$root"
+done
+
+go run ./packaging/sbom "dist/crenel_${version}_linux_amd64" "$version" >"dist/crenel_${version}.cdx.json"
+
+cp packaging/crenel.service dist/
+(cd dist && sha256sum -- * >SHA256SUMS)
+ls -l dist
