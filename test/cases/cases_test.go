@@ -140,7 +140,7 @@ func TestCases(t *testing.T) {
 }
 
 func runCase(t *testing.T, f *file, c *testCase) {
-	cfg, err := config.Parse([]byte(f.Config), "testdata/crenel.yaml")
+	cfg, err := config.Parse([]byte(f.Config), "testdata/crenel.yaml", config.Options{})
 	if err != nil {
 		t.Fatalf("config: %v", err)
 	}
