@@ -7,20 +7,26 @@ import (
 
 // Config is a whole crenel.yaml.
 type Config struct {
-	// Version of this file's format. 1 is the only one.
+	// Version of this file's format.
 	Version int `yaml:"version" default:"1" min:"1" max:"1"`
-	// DataDir holds all that Crenel keeps: certificates, the event file, the
-	// control socket. Relative to the config file. Default: "crenel-data".
-	DataDir string  `yaml:"data_dir" default:"crenel-data"`
-	Server  Server  `yaml:"server"`
-	Admin   Admin   `yaml:"admin"`
-	Trail   Trail   `yaml:"trail"`
-	Log     Log     `yaml:"log"`
+	// DataDir holds all that Crenel keeps: certificates, the event file, the control
+	// socket. Relative to the config file.
+	DataDir string `yaml:"data_dir" default:"crenel-data"`
+	// Server is the listening side that all APIs share.
+	Server Server `yaml:"server"`
+	// Admin is the listener for health, metrics and status.
+	Admin Admin `yaml:"admin"`
+	// Trail is the record of every exchange.
+	Trail Trail `yaml:"trail"`
+	// Log is the operator's log on standard error.
+	Log Log `yaml:"log"`
+	// Tracing sends OpenTelemetry traces.
 	Tracing Tracing `yaml:"tracing"`
 	// Alarms are told when something needs a person: a dependency is down, the
 	// audit queue is full, a new config was refused.
 	Alarms Alarms `yaml:"alarms"`
-	APIs   []API  `yaml:"apis"`
+	// APIs behind the gateway: at least one.
+	APIs []API `yaml:"apis"`
 
 	path     string
 	places   places
@@ -32,67 +38,91 @@ func (c *Config) Path() string { return c.path }
 
 // Server is the listening side that all APIs share.
 type Server struct {
-	// Listen are the addresses served. Default: ":8443".
+	// Listen are the addresses served.
 	Listen []string `yaml:"listen" default:":8443" kind:"addr" example:"[\":8443\", \"127.0.0.1:9443\"]"`
-	TLS    TLS      `yaml:"tls"`
-	// Protocols: any of "h1", "h2", "h3". Default: all three.
+	// TLS is how the server shows itself.
+	TLS TLS `yaml:"tls"`
+	// Protocols are the versions of HTTP served. h3 needs TLS and is left out without it.
 	Protocols []string `yaml:"protocols" default:"h1,h2,h3" enum:"h1,h2,h3"`
-	// TrustedProxies may set X-Forwarded-For and Forwarded. Default: none.
-	TrustedProxies []netip.Prefix `yaml:"trusted_proxies" example:"[10.0.0.0/8, 192.0.2.7]"`
-	Timeouts       Timeouts       `yaml:"timeouts"`
-	Limits         Limits         `yaml:"limits"`
+	// TrustedProxies may set X-Forwarded-For and Forwarded: addresses or prefixes.
+	TrustedProxies []netip.Prefix `yaml:"trusted_proxies" example:"[10.0.0.0/8, 192.0.2.7]" unset:"none"`
+	// Timeouts bound every wait.
+	Timeouts Timeouts `yaml:"timeouts"`
+	// Limits bound every size. Each API may set its own.
+	Limits Limits `yaml:"limits"`
 }
 
 // TLS is how the server shows itself.
 type TLS struct {
 	// Mode is "auto" (local CA for local names, ACME for public ones), "local"
 	// (always the local CA), "files" (Certificates) or "off" (plain HTTP, for a
-	// local try or behind a terminating proxy). Default: "auto".
-	Mode         string        `yaml:"mode" default:"auto" enum:"auto,local,files,off" noun:"mode"`
+	// local try or behind a terminating proxy).
+	Mode string `yaml:"mode" default:"auto" enum:"auto,local,files,off" noun:"mode"`
+	// Certificates are served for the names in them. With mode auto they come before
+	// the local CA and ACME.
 	Certificates []Certificate `yaml:"certificates"`
 	// Email is given to the ACME authority.
 	Email string `yaml:"email" example:"ops@example.com"`
-	// ACMEDirectory is the authority's directory URL. Default: Let's Encrypt.
-	ACMEDirectory string `yaml:"acme_directory" kind:"url" example:"https://acme.example/directory"`
-	// MinVersion is "1.2" or "1.3". Default: "1.2".
+	// ACMEDirectory is the authority's directory URL.
+	ACMEDirectory string `yaml:"acme_directory" kind:"url" example:"https://acme.example/directory" unset:"Let's Encrypt"`
+	// MinVersion is the least version of TLS.
 	MinVersion string `yaml:"min_version" default:"1.2" enum:"1.2,1.3"`
 	// ClientCA is a PEM file of authorities whose client certificates are accepted.
 	ClientCA string `yaml:"client_ca" kind:"file"`
-	// ClientAuth is "request" or "require" when ClientCA is set. Default: "request".
-	ClientAuth string `yaml:"client_auth" enum:"request,require"`
+	// ClientAuth says whether a client may or must show a certificate of ClientCA.
+	ClientAuth string `yaml:"client_auth" enum:"request,require" unset:"request, when client_ca is set"`
 }
 
 // Certificate is a certificate chain and its key, PEM files.
 type Certificate struct {
+	// Cert is a PEM file: the certificate and those between it and the authority.
 	Cert string `yaml:"cert" required:"true" kind:"file"`
-	Key  string `yaml:"key" required:"true" kind:"file"`
+	// Key is a PEM file, readable by nobody else.
+	Key string `yaml:"key" required:"true" kind:"file"`
 }
 
 // Timeouts bound every wait.
 type Timeouts struct {
-	ReadHeader time.Duration `yaml:"read_header" default:"10s" min:"100ms" max:"5m"` // default 10s
-	ReadBody   time.Duration `yaml:"read_body" default:"60s" min:"100ms" max:"1h"`   // default 60s
-	Write      time.Duration `yaml:"write" default:"0s" min:"0s" max:"24h"`          // default 0: none, so that streams live; slow readers are bounded by Idle
-	Idle       time.Duration `yaml:"idle" default:"2m" min:"1s" max:"1h"`            // default 2m
-	Shutdown   time.Duration `yaml:"shutdown" default:"30s" min:"0s" max:"1h"`       // grace for running requests; default 30s
+	// ReadHeader is how long a request's head may take.
+	ReadHeader time.Duration `yaml:"read_header" default:"10s" min:"100ms" max:"5m"`
+	// ReadBody is how long a request's body may take.
+	ReadBody time.Duration `yaml:"read_body" default:"60s" min:"100ms" max:"1h"`
+	// Write is how long an answer may take; 0 is without end, so that streams live.
+	// Slow readers are bounded by Idle.
+	Write time.Duration `yaml:"write" default:"0s" min:"0s" max:"24h"`
+	// Idle is how long a connection may be silent.
+	Idle time.Duration `yaml:"idle" default:"2m" min:"1s" max:"1h"`
+	// Shutdown is the grace that running requests get when the gateway stops.
+	Shutdown time.Duration `yaml:"shutdown" default:"30s" min:"0s" max:"1h"`
 }
 
 // Limits bound every size. Each API may set its own body limits.
 type Limits struct {
-	URI         int   `yaml:"uri" default:"8KiB" min:"64" max:"1MiB" unit:"bytes"`              // bytes of the request target; default 8KiB
-	HeaderBytes int   `yaml:"header_bytes" default:"64KiB" min:"1KiB" max:"16MiB" unit:"bytes"` // default 64KiB
-	HeaderCount int   `yaml:"header_count" default:"100" min:"1" max:"10000"`                   // default 100
-	Body        Bytes `yaml:"body" default:"1MiB" min:"1" max:"1GiB"`                           // buffered request body; default 1MiB
-	Upload      Bytes `yaml:"upload" default:"64MiB" min:"1" max:"1TiB"`                        // streamed request body; default 64MiB
-	Response    Bytes `yaml:"response" default:"4MiB" min:"1" max:"1GiB"`                       // buffered answer when a guard needs it; default 4MiB
-	Depth       int   `yaml:"depth" default:"64" min:"1" max:"1000"`                            // nesting of a document; default 64
-	Values      int   `yaml:"values" default:"100000" min:"1" max:"10000000"`                   // values in a document; default 100000
-	Keys        int   `yaml:"keys" default:"1000" min:"1" max:"1000000"`                        // members of one object; default 1000
-	Items       int   `yaml:"items" default:"10000" min:"1" max:"10000000"`                     // elements of one array; default 10000
-	String      Bytes `yaml:"string" default:"1MiB" min:"1" max:"1GiB"`                         // one string in a document; default 1MiB
-	// Ratio is how many times larger a compressed body may become. Default 20.
+	// URI is the longest request target.
+	URI int `yaml:"uri" default:"8KiB" min:"64" max:"1MiB" unit:"bytes"`
+	// HeaderBytes is the largest header section.
+	HeaderBytes int `yaml:"header_bytes" default:"64KiB" min:"1KiB" max:"16MiB" unit:"bytes"`
+	// HeaderCount is the most header fields.
+	HeaderCount int `yaml:"header_count" default:"100" min:"1" max:"10000"`
+	// Body is the largest request body that is buffered and inspected.
+	Body Bytes `yaml:"body" default:"1MiB" min:"1" max:"1GiB"`
+	// Upload is the largest request body that is streamed.
+	Upload Bytes `yaml:"upload" default:"64MiB" min:"1" max:"1TiB"`
+	// Response is the largest answer that is buffered when a guard must see it whole.
+	Response Bytes `yaml:"response" default:"4MiB" min:"1" max:"1GiB"`
+	// Depth is the deepest nesting of a document.
+	Depth int `yaml:"depth" default:"64" min:"1" max:"1000"`
+	// Values is the most values in a document.
+	Values int `yaml:"values" default:"100000" min:"1" max:"10000000"`
+	// Keys is the most members of one object.
+	Keys int `yaml:"keys" default:"1000" min:"1" max:"1000000"`
+	// Items is the most elements of one array.
+	Items int `yaml:"items" default:"10000" min:"1" max:"10000000"`
+	// String is the longest string in a document.
+	String Bytes `yaml:"string" default:"1MiB" min:"1" max:"1GiB"`
+	// Ratio is how many times larger a compressed body may become.
 	Ratio int `yaml:"ratio" default:"20" min:"1" max:"1000"`
-	// Requests served at once; beyond it 503. Default 10000.
+	// Concurrent is the most requests served at once; beyond it clients get 503.
 	Concurrent int `yaml:"concurrent" default:"10000" min:"1" max:"1000000"`
 }
 
@@ -101,92 +131,99 @@ type Bytes int64
 
 // Admin is the listener for health, metrics and status.
 type Admin struct {
-	// Listen is the address of /healthz, /readyz and /metrics. Default:
-	// "127.0.0.1:9901". "off" turns it off.
+	// Listen is the address of /healthz, /readyz and /metrics; off turns it off.
 	Listen string `yaml:"listen" default:"127.0.0.1:9901"`
 }
 
 // Trail is the record of every exchange.
 type Trail struct {
-	// File takes one JSON line an event, appended. Default: "events.jsonl" in DataDir.
+	// File takes one JSON line an event, appended. Relative to DataDir.
 	File string `yaml:"file" default:"events.jsonl"`
-	// Audit is "default" (the decision is queued before the first byte of the
-	// answer) or "strict" (the answer waits until the decision is on disk).
+	// Audit is "default" (the decision is queued before the first byte of the answer)
+	// or "strict" (the answer waits until the decision is on disk).
 	Audit string `yaml:"audit" default:"default" enum:"default,strict"`
-	// Queue is how many records may wait; when it is full new requests get 503. Default 8192.
+	// Queue is how many records may wait; when it is full new requests get 503.
 	Queue int `yaml:"queue" default:"8192" min:"1" max:"1048576"`
-	// Rotate starts a new file at this size. Default 256MiB.
+	// Rotate starts a new file at this size.
 	Rotate Bytes `yaml:"rotate" default:"256MiB" min:"1MiB" max:"1TiB"`
-	// Keep is how many rotated files are kept; 0 keeps all. Default 0.
+	// Keep is how many rotated files are kept; 0 keeps all.
 	Keep int `yaml:"keep" default:"0" min:"0" max:"100000"`
 }
 
 // Log is the operator's log on standard error.
 type Log struct {
-	Level  string `yaml:"level" default:"info" enum:"debug,info,warn,error" noun:"level"` // "debug", "info", "warn", "error"; default "info"
-	Format string `yaml:"format" default:"text" enum:"text,json" noun:"format"`           // "text" or "json"; default "text"
+	// Level is the least that is logged.
+	Level string `yaml:"level" default:"info" enum:"debug,info,warn,error" noun:"level"`
+	// Format of a line.
+	Format string `yaml:"format" default:"text" enum:"text,json" noun:"format"`
 }
 
 // Tracing sends OpenTelemetry traces.
 type Tracing struct {
-	// Endpoint is the OTLP/HTTP collector, such as http://127.0.0.1:4318. Empty: no tracing.
-	Endpoint string `yaml:"endpoint" kind:"url" example:"http://127.0.0.1:4318"`
-	// Sample is the share of requests traced, 0 to 1. Default 0.1.
+	// Endpoint is the OTLP/HTTP collector.
+	Endpoint string `yaml:"endpoint" kind:"url" example:"http://127.0.0.1:4318" unset:"no tracing"`
+	// Sample is the share of requests traced.
 	Sample float64 `yaml:"sample" default:"0.1" min:"0" max:"1"`
 }
 
 // Alarms says who is told.
 type Alarms struct {
 	// Webhook is sent a JSON document by POST for each alarm.
-	Webhook string `yaml:"webhook" kind:"url" show:"origin" example:"${ALARM_WEBHOOK}"`
-	// Every is the least time between two alarms of one kind. Default 1m.
+	Webhook string `yaml:"webhook" kind:"url" show:"origin" example:"${ALARM_WEBHOOK}" unset:"none"`
+	// Every is the least time between two alarms of one kind.
 	Every time.Duration `yaml:"every" default:"1m" min:"1s" max:"24h"`
 }
 
 // API is one API behind the gateway.
 type API struct {
+	// Name of the API in records, metrics and messages.
 	Name string `yaml:"name" required:"true" example:"petshop"`
-	// Hosts the API answers to. Default: the hosts of the document's servers
-	// are not used; an empty list answers to every host.
-	Hosts []string `yaml:"hosts" kind:"host" example:"[api.example.com]"`
-	// BasePath under which the document's paths lie at the gateway. Default: the
-	// path of the document's first server.
-	BasePath *string `yaml:"base_path" kind:"path" example:"/v1"`
-	// Spec is the OpenAPI document: a file, relative to the config, or a URL.
+	// Hosts the API answers to. The hosts of the document's servers are not used.
+	Hosts []string `yaml:"hosts" kind:"host" example:"[api.example.com]" unset:"every host"`
+	// BasePath under which the document's paths lie at the gateway.
+	BasePath *string `yaml:"base_path" kind:"path" example:"/v1" unset:"the path of the document's first server"`
+	// Spec is the OpenAPI document: a file, relative to the config, or a URL. Required
+	// unless guard contract is off.
 	Spec string `yaml:"spec" kind:"file-or-url" example:"openapi.yaml"`
 	// RemoteRefs lets the document's $ref reach other hosts while it is loaded.
-	RemoteRefs bool     `yaml:"remote_refs"`
-	Upstream   Upstream `yaml:"upstream"`
-	// Mode is for every guard that sets none: "off", "monitor" or "enforce". Default "enforce".
+	RemoteRefs bool `yaml:"remote_refs"`
+	// Upstream is the API's own servers.
+	Upstream Upstream `yaml:"upstream"`
+	// Mode is for every guard that sets none: "monitor" rules, records and lets pass.
 	Mode string `yaml:"mode" default:"enforce" enum:"off,monitor,enforce" noun:"mode"`
 	// Limits override the server's for this API.
-	Limits *Limits `yaml:"limits" inherit:"server.limits"`
-	CORS   *CORS   `yaml:"cors"`
-	// WebSocketOrigins may open WebSockets and make cookie-authenticated writes
-	// beside the API's own origin.
+	Limits *Limits `yaml:"limits" inherit:"server.limits" unset:"the server's"`
+	// CORS is answered by the gateway, before authentication.
+	CORS *CORS `yaml:"cors"`
+	// AllowedOrigins may open WebSockets and make cookie-authenticated writes beside
+	// the API's own origin.
 	AllowedOrigins []string `yaml:"allowed_origins" kind:"origin" example:"[https://app.example.com]"`
-	Guards         Guards   `yaml:"guards"`
+	// Guards are the guards' own settings.
+	Guards Guards `yaml:"guards"`
 	// Operations override settings for single operations.
 	Operations []OperationOverride `yaml:"operations"`
 }
 
 // Upstream is the API's own servers.
 type Upstream struct {
-	// URLs of the servers: http://, https:// or h2c://, one scheme for all.
+	// URLs of the servers: http://, https:// or h2c://, one scheme for all. Required.
 	URLs []string `yaml:"urls" example:"[http://127.0.0.1:9000]"`
-	// Balance is "round_robin", "least_conn", "random", "first", "ip_hash". Default "round_robin".
+	// Balance is how a server is chosen.
 	Balance string `yaml:"balance" default:"round_robin" enum:"round_robin,least_conn,random,first,ip_hash"`
 	// StripBasePath sends the path without BasePath.
 	StripBasePath bool `yaml:"strip_base_path"`
-	// Host sent upstream. Default: the client's.
-	Host     string        `yaml:"host" kind:"hostport"`
-	TLS      UpstreamTLS   `yaml:"tls"`
-	Health   Health        `yaml:"health"`
-	Dial     time.Duration `yaml:"dial_timeout" default:"5s" min:"10ms" max:"5m"`      // default 5s
-	Response time.Duration `yaml:"response_timeout" default:"30s" min:"10ms" max:"1h"` // to the answer's head; default 30s
-	// Credentials says what becomes of the client's credentials: "pass" (as sent)
-	// or "strip". Default "pass" where the API issues its own, else "strip".
-	Credentials string `yaml:"credentials" enum:"pass,strip"`
+	// Host is the Host header sent upstream.
+	Host string `yaml:"host" kind:"hostport" unset:"the client's"`
+	// TLS is TLS towards the upstream.
+	TLS UpstreamTLS `yaml:"tls"`
+	// Health is how a sick server is noticed.
+	Health Health `yaml:"health"`
+	// Dial is how long connecting may take.
+	Dial time.Duration `yaml:"dial_timeout" default:"5s" min:"10ms" max:"5m"`
+	// Response is how long the answer's head may take.
+	Response time.Duration `yaml:"response_timeout" default:"30s" min:"10ms" max:"1h"`
+	// Credentials says what becomes of the client's credentials: passed as sent, or stripped.
+	Credentials string `yaml:"credentials" enum:"pass,strip" unset:"pass where the API issues its own, else strip"`
 	// Sign adds a signed header by which the upstream can refuse whoever comes
 	// around the gateway.
 	Sign *Sign `yaml:"sign"`
@@ -194,39 +231,55 @@ type Upstream struct {
 
 // UpstreamTLS is TLS towards the upstream.
 type UpstreamTLS struct {
-	CA   string `yaml:"ca" kind:"file"`   // PEM file of authorities; default: the system's
-	Cert string `yaml:"cert" kind:"file"` // client certificate
-	Key  string `yaml:"key" kind:"file"`
-	Name string `yaml:"name"` // server name to verify; default: the URL's host
+	// CA is a PEM file of authorities that the upstream is verified by.
+	CA string `yaml:"ca" kind:"file" unset:"the system's"`
+	// Cert is the client certificate, a PEM file.
+	Cert string `yaml:"cert" kind:"file"`
+	// Key is the client certificate's key, a PEM file.
+	Key string `yaml:"key" kind:"file"`
+	// Name is the server name to verify.
+	Name string `yaml:"name" unset:"the URL's host"`
 	// InsecureSkipVerify turns verification off. Reported by config check.
 	InsecureSkipVerify bool `yaml:"insecure_skip_verify"`
 }
 
 // Health is how a sick upstream is noticed.
 type Health struct {
-	Path     string        `yaml:"path" kind:"path" example:"/healthz"`         // active check; empty: passive only
-	Interval time.Duration `yaml:"interval" default:"10s" min:"100ms" max:"1h"` // default 10s
-	Timeout  time.Duration `yaml:"timeout" default:"2s" min:"10ms" max:"10m"`   // default 2s
-	Fails    int           `yaml:"fails" default:"3" min:"1" max:"10000"`       // passive: failures before a server is left out; default 3
-	FailFor  time.Duration `yaml:"fail_for" default:"10s" min:"100ms" max:"1h"` // passive: how long a failure counts; default 10s
+	// Path is asked for again and again by an active check. Without it only failed
+	// requests tell (passive checks).
+	Path string `yaml:"path" kind:"path" example:"/healthz" unset:"passive checks only"`
+	// Interval between two active checks.
+	Interval time.Duration `yaml:"interval" default:"10s" min:"100ms" max:"1h"`
+	// Timeout of an active check.
+	Timeout time.Duration `yaml:"timeout" default:"2s" min:"10ms" max:"10m"`
+	// Fails is how many failed requests leave a server out.
+	Fails int `yaml:"fails" default:"3" min:"1" max:"10000"`
+	// FailFor is how long a failed request counts.
+	FailFor time.Duration `yaml:"fail_for" default:"10s" min:"100ms" max:"1h"`
 }
 
 // Sign is the signed header towards the upstream.
 type Sign struct {
 	// Key is an HMAC-SHA-256 secret of at least 32 bytes.
 	Key Secret `yaml:"key" required:"true" example:"${CRENEL_SIGNING_KEY}"`
-	// Header is its name. Default "X-Crenel-Signature".
+	// Header is its name.
 	Header string `yaml:"header" default:"X-Crenel-Signature" kind:"header"`
 }
 
 // CORS is answered by the gateway, before authentication.
 type CORS struct {
-	Origins     []string      `yaml:"origins" required:"true" kind:"cors-origin" example:"[https://app.example.com]"` // exact origins; "*" only without Credentials
-	Methods     []string      `yaml:"methods" kind:"method"`                                                          // default: those of the operation
-	Headers     []string      `yaml:"headers" default:"Authorization,Content-Type" kind:"header"`                     // default: Authorization, Content-Type
-	Expose      []string      `yaml:"expose" kind:"header"`
-	Credentials bool          `yaml:"credentials"`
-	MaxAge      time.Duration `yaml:"max_age" default:"10m" min:"0s" max:"24h"` // default 10m
+	// Origins that may call; "*" only without Credentials.
+	Origins []string `yaml:"origins" required:"true" kind:"cors-origin" example:"[https://app.example.com]"`
+	// Methods that may be called.
+	Methods []string `yaml:"methods" kind:"method" unset:"those of the operation"`
+	// Headers that may be sent.
+	Headers []string `yaml:"headers" default:"Authorization,Content-Type" kind:"header"`
+	// Expose are the answer headers that scripts may read.
+	Expose []string `yaml:"expose" kind:"header"`
+	// Credentials lets browsers send cookies and authorization.
+	Credentials bool `yaml:"credentials"`
+	// MaxAge is how long a browser may remember the answer.
+	MaxAge time.Duration `yaml:"max_age" default:"10m" min:"0s" max:"24h"`
 }
 
 // OperationOverride changes settings for the operations that it matches.
@@ -237,7 +290,7 @@ type OperationOverride struct {
 	Mode string `yaml:"mode" enum:"off,monitor,enforce" noun:"mode"`
 	// Modes by guard name.
 	Modes map[string]string `yaml:"modes" enum:"off,monitor,enforce" noun:"mode" example:"{waf: monitor}"`
-	// BodyLimit for these operations.
+	// BodyLimit is the largest request body of these operations.
 	BodyLimit Bytes `yaml:"body_limit" min:"1" max:"1TiB"`
 	// Public lets these operations be called without credentials, whatever the document says.
 	Public *bool `yaml:"public"`
@@ -251,29 +304,38 @@ type OperationOverride struct {
 
 // Guards are the guards' own settings.
 type Guards struct {
+	// Contract checks calls against the OpenAPI document.
 	Contract Contract `yaml:"contract"`
-	Authn    Authn    `yaml:"authn"`
-	Authz    Authz    `yaml:"authz"`
-	Limit    Limit    `yaml:"limit"`
-	WAF      WAF      `yaml:"waf"`
+	// Authn finds out who is calling.
+	Authn Authn `yaml:"authn"`
+	// Authz decides with Open Policy Agent.
+	Authz Authz `yaml:"authz"`
+	// Limit bounds how much.
+	Limit Limit `yaml:"limit"`
+	// WAF inspects for attacks with the OWASP Core Rule Set.
+	WAF WAF `yaml:"waf"`
 }
 
 // GuardCommon is what each guard has.
 type GuardCommon struct {
-	Mode string `yaml:"mode" enum:"off,monitor,enforce" noun:"mode"` // "off", "monitor", "enforce"; default: the API's
-	Fail string `yaml:"fail" default:"closed" enum:"closed,open"`    // "closed" or "open"; default "closed"
+	// Mode of this guard.
+	Mode string `yaml:"mode" enum:"off,monitor,enforce" noun:"mode" unset:"the API's"`
+	// Fail says what becomes of a call when the guard cannot decide.
+	Fail string `yaml:"fail" default:"closed" enum:"closed,open"`
 }
 
 // Contract checks calls against the OpenAPI document.
 type Contract struct {
 	GuardCommon `yaml:",inline"`
-	// UnknownProperties and UnknownParameters: "refuse" or "allow". Default "refuse".
+	// UnknownProperties of a body that the document does not declare (mass assignment).
 	UnknownProperties string `yaml:"unknown_properties" default:"refuse" enum:"refuse,allow"`
+	// UnknownParameters of the query that the document does not declare. Header fields
+	// that it does not declare always pass.
 	UnknownParameters string `yaml:"unknown_parameters" default:"refuse" enum:"refuse,allow"`
-	// UnknownHeaders that the document does not declare always pass; declared ones are checked.
-	// Responses: "off", "record", "strip" (remove what is not in the schema) or "refuse". Default "record".
+	// Responses that are not what the document says are let pass and recorded, stripped
+	// of what is not in the schema, or refused.
 	Responses string `yaml:"responses" default:"record" enum:"off,record,strip,refuse"`
-	// Undocumented says what becomes of calls to paths that the document lacks: "refuse" or "allow". Default "refuse".
+	// Undocumented says what becomes of calls to paths that the document lacks.
 	Undocumented string `yaml:"undocumented" default:"refuse" enum:"refuse,allow"`
 }
 
@@ -283,105 +345,129 @@ type Authn struct {
 	// Methods are tried by what the request carries. At least one for an API
 	// with protected operations.
 	Methods []AuthnMethod `yaml:"methods"`
-	// ClockSkew allowed on exp and nbf. Default 30s, at most 5m.
+	// ClockSkew allowed on exp and nbf.
 	ClockSkew time.Duration `yaml:"clock_skew" default:"30s" min:"0s" max:"5m"`
 }
 
 // AuthnMethod is exactly one of its fields.
 type AuthnMethod struct {
-	// Schemes are the names of the document's security schemes that this method
-	// satisfies. Default: all that fit its kind.
-	Schemes []string   `yaml:"schemes"`
-	JWT     *JWTMethod `yaml:"jwt"`
-	APIKey  *KeyMethod `yaml:"api_key"`
-	Own     *OwnMethod `yaml:"own"`
+	// Schemes are the names of the document's security schemes that this method satisfies.
+	Schemes []string `yaml:"schemes" unset:"all that fit its kind"`
+	// JWT verifies tokens of one issuer.
+	JWT *JWTMethod `yaml:"jwt"`
+	// APIKey verifies Crenel's own API keys.
+	APIKey *KeyMethod `yaml:"api_key"`
+	// Own is a credential that the API issues and checks itself.
+	Own *OwnMethod `yaml:"own"`
 }
 
 // JWTMethod verifies bearer JWTs of one issuer.
 type JWTMethod struct {
-	Issuer   string   `yaml:"issuer" example:"https://id.example.com"`                            // expected iss; keys by OIDC discovery unless JWKS is set
-	JWKS     string   `yaml:"jwks" kind:"file-or-url" example:"https://id.example.com/jwks.json"` // file or URL of a key set
-	Secret   Secret   `yaml:"secret" example:"${JWT_SECRET}"`                                     // HMAC key, for APIs that sign their own tokens so; at least 32 bytes
-	Audience []string `yaml:"audience"`                                                           // one must be in aud; empty is reported by config check
-	// Algorithms allowed. Default: RS256, PS256, ES256, EdDSA with keys; HS256 with Secret.
-	Algorithms []string `yaml:"algorithms" enum:"RS256,RS384,RS512,PS256,PS384,PS512,ES256,ES384,ES512,EdDSA,HS256,HS384,HS512" noun:"algorithm"`
-	Type       []string `yaml:"type"`                 // allowed typ; default: any but known other kinds
-	Header     string   `yaml:"header" kind:"header"` // default Authorization
-	Prefix     *string  `yaml:"prefix"`               // default "Bearer"
-	Cookie     string   `yaml:"cookie" kind:"cookie"` // read from this cookie instead
-	Claims     Claims   `yaml:"claims"`
-	RequireExp *bool    `yaml:"require_exp" default:"true"` // default true
+	// Issuer is the expected iss. Without JWKS and Secret its keys are found by OIDC discovery.
+	Issuer string `yaml:"issuer" example:"https://id.example.com"`
+	// JWKS is a key set: a file, relative to the config, or a URL.
+	JWKS string `yaml:"jwks" kind:"file-or-url" example:"https://id.example.com/jwks.json"`
+	// Secret is the HMAC key of an API that signs its own tokens so; at least 32 bytes.
+	Secret Secret `yaml:"secret" example:"${JWT_SECRET}"`
+	// Audience of which one must be in aud. Reported by config check when empty.
+	Audience []string `yaml:"audience"`
+	// Algorithms allowed. HMAC ones need Secret, the others a key set.
+	Algorithms []string `yaml:"algorithms" enum:"RS256,RS384,RS512,PS256,PS384,PS512,ES256,ES384,ES512,EdDSA,HS256,HS384,HS512" noun:"algorithm" unset:"RS256, PS256, ES256, EdDSA; with a secret HS256"`
+	// Type are the allowed values of typ.
+	Type []string `yaml:"type" unset:"any but those of other kinds of token"`
+	// Header that carries the token.
+	Header string `yaml:"header" kind:"header" unset:"Authorization, unless cookie is set"`
+	// Prefix is the word before the token.
+	Prefix *string `yaml:"prefix" unset:"Bearer in Authorization, else none"`
+	// Cookie that carries the token, instead of a header.
+	Cookie string `yaml:"cookie" kind:"cookie"`
+	// Claims names the claims that an identity is read from.
+	Claims Claims `yaml:"claims"`
+	// RequireExp refuses tokens that never expire.
+	RequireExp *bool `yaml:"require_exp" default:"true"`
 }
 
 // Claims names the claims that an identity is read from; dots descend.
 type Claims struct {
-	Subject string `yaml:"subject" default:"sub"` // default "sub"
-	Roles   string `yaml:"roles" default:"roles"` // default "roles"
-	Tenant  string `yaml:"tenant"`                // default: none
-	Scope   string `yaml:"scope"`                 // default "scope", then "scp"
+	// Subject is the claim that names the caller.
+	Subject string `yaml:"subject" default:"sub"`
+	// Roles is the claim with the caller's roles.
+	Roles string `yaml:"roles" default:"roles"`
+	// Tenant is the claim with the caller's tenant.
+	Tenant string `yaml:"tenant"`
+	// Scope is the claim with the granted scopes.
+	Scope string `yaml:"scope" unset:"scope, then scp"`
 }
 
 // KeyMethod verifies Crenel's own API keys, or a list of hashed keys.
 type KeyMethod struct {
-	Header string `yaml:"header" kind:"header"` // default: where the scheme says, else X-API-Key
-	Query  string `yaml:"query"`
+	// Header that carries the key.
+	Header string `yaml:"header" kind:"header" unset:"where the scheme says, else X-API-Key"`
+	// Query parameter that carries the key. Reported by config check: URLs are logged.
+	Query string `yaml:"query"`
+	// Cookie that carries the key.
 	Cookie string `yaml:"cookie" kind:"cookie"`
-	// File of keys: YAML list of {id, hash, subject, scopes, roles, tenant, expires}.
-	// Made by crenel keys create.
+	// File of hashed keys. Made by crenel keys create.
 	File string `yaml:"file" required:"true" kind:"file" example:"keys.yaml"`
 }
 
 // OwnMethod is a credential that the API issues and checks itself: it must be
 // present and is passed on, unverified.
 type OwnMethod struct {
+	// Header that carries the credential.
 	Header string `yaml:"header" kind:"header"`
+	// Prefix that the header's value must have, such as Bearer.
 	Prefix string `yaml:"prefix"`
+	// Cookie that carries the credential.
 	Cookie string `yaml:"cookie" kind:"cookie"`
-	Query  string `yaml:"query"`
+	// Query parameter that carries the credential.
+	Query string `yaml:"query"`
 }
 
 // Authz decides with Open Policy Agent.
 type Authz struct {
 	GuardCommon `yaml:",inline"`
-	// Policies are Rego files or directories. Default: the built-in policy alone
-	// (what the document's security says).
-	Policies []string `yaml:"policies" kind:"files" example:"[policies/]"`
+	// Policies are Rego files or directories. Without them the document's security alone decides.
+	Policies []string `yaml:"policies" kind:"files" example:"[policies/]" unset:"the built-in policy"`
 	// Data are JSON or YAML files or directories, as OPA loads them.
 	Data []string `yaml:"data" kind:"files"`
-	// Query is the rule that decides. Default "data.crenel.authz.decision".
+	// Query is the rule that decides.
 	Query string `yaml:"query" default:"data.crenel.authz.decision"`
-	// Timeout of one evaluation. Default 50ms.
+	// Timeout of one evaluation.
 	Timeout time.Duration `yaml:"timeout" default:"50ms" min:"1ms" max:"10s"`
-	// Body gives the policy the decoded body. Default true.
+	// Body gives the policy the decoded body.
 	Body *bool `yaml:"body" default:"true"`
 }
 
 // Limit bounds how much.
 type Limit struct {
 	GuardCommon `yaml:",inline"`
-	// Rates that all operations share. Default: 50/s, burst 200, by address, and the same by identity.
-	Rates []Rate `yaml:"rates"`
+	// Rates that all operations share; an empty list sets none.
+	Rates []Rate `yaml:"rates" unset:"50/s, burst 200, by address, and the same by identity"`
 }
 
 // Rate is one token bucket.
 type Rate struct {
-	// By is "address", "identity", "operation" (each operation its own bucket per caller) or "api".
+	// By says who shares a bucket: each address, each identity, each caller of each
+	// operation, or all callers of the API.
 	By string `yaml:"by" default:"address" enum:"address,identity,operation,api"`
-	// Rate is "N/s", "N/m", "N/h" or "N/d".
+	// Rate is N/s, N/m, N/h or N/d.
 	Rate string `yaml:"rate" required:"true" kind:"rate" example:"5/m"`
-	// Burst is the bucket's size. Default: the rate's number.
-	Burst int `yaml:"burst" min:"0" max:"10000000"`
+	// Burst is the bucket's size.
+	Burst int `yaml:"burst" min:"0" max:"10000000" unset:"the rate's number"`
 }
 
 // WAF inspects for attacks with the OWASP Core Rule Set.
 type WAF struct {
 	GuardCommon `yaml:",inline"`
-	Paranoia    int `yaml:"paranoia" default:"1" min:"1" max:"4"`     // 1 to 4; default 1
-	Threshold   int `yaml:"threshold" default:"5" min:"1" max:"1000"` // inbound anomaly score that denies; default 5
+	// Paranoia is the rule set's level: higher finds more and is wrong more often.
+	Paranoia int `yaml:"paranoia" default:"1" min:"1" max:"4"`
+	// Threshold is the inbound anomaly score that denies.
+	Threshold int `yaml:"threshold" default:"5" min:"1" max:"1000"`
 	// Skip is fields that are not inspected, as "OPERATION AT", such as "createNote /text".
 	Skip []string `yaml:"skip" example:"[\"createNote /text\"]"`
 	// Rules are files of further SecLang directives.
 	Rules []string `yaml:"rules" kind:"file"`
-	// Value is the longest value inspected; longer ones are refused. Default 64KiB.
+	// Value is the longest value inspected; longer ones are refused.
 	Value Bytes `yaml:"value" default:"64KiB" min:"64" max:"16MiB"`
 }

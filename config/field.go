@@ -23,6 +23,7 @@ import (
 //	required  "true": must be set
 //	noun      what an enum's value is called
 //	inherit   the key that an unset field takes its value from
+//	unset     what an unset field means, when that is no literal default
 //	show      "origin": config show prints only scheme and host
 //	example   for the reference
 type fieldInfo struct {
@@ -37,6 +38,7 @@ type fieldInfo struct {
 	noun        string
 	inherit     string
 	show        string
+	unset       string
 	example     string
 	required    bool
 }
@@ -75,7 +77,7 @@ func fieldsOf(t reflect.Type) *structInfo {
 			min: sf.Tag.Get("min"), max: sf.Tag.Get("max"),
 			unit: sf.Tag.Get("unit"), kind: sf.Tag.Get("kind"),
 			noun: sf.Tag.Get("noun"), inherit: sf.Tag.Get("inherit"),
-			show: sf.Tag.Get("show"), example: sf.Tag.Get("example"),
+			show: sf.Tag.Get("show"), unset: sf.Tag.Get("unset"), example: sf.Tag.Get("example"),
 			required: sf.Tag.Get("required") == "true",
 		}
 		if e := sf.Tag.Get("enum"); e != "" {

@@ -60,6 +60,22 @@ func Parse(data []byte, name string, opts Options) (*Config, error) {
 	return d.finish(c)
 }
 
+// DataDirOf reads only where a config's gateway keeps its data, so that a running
+// gateway is found even while its config file is broken.
+func DataDirOf(path string) (string, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("reading the config: %w", err)
+	}
+	d, c := newDecoder(path), &Config{}
+	prefill(reflect.ValueOf(c).Elem())
+	d.parse(data, c)
+	if d.unread || d.bad["data_dir"] {
+		return "", Errors(sorted(d.mistakes))
+	}
+	return d.resolve(c.DataDir), nil
+}
+
 // Complete fills in, resolves and validates a config that was built in code: a
 // zero field means its default. The error is an Errors.
 func (c *Config) Complete() error {
@@ -78,6 +94,10 @@ func newDecoder(name string) *decoder {
 	d.anchors = map[string]ast.Node{}
 	if name != "" {
 		d.dir = filepath.Dir(name)
+		// Absolute, so that nobody who resolves a path again makes another of it.
+		if abs, err := filepath.Abs(d.dir); err == nil {
+			d.dir = abs
+		}
 	}
 	return d
 }

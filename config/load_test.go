@@ -34,13 +34,22 @@ func parse(t *testing.T, yaml string, opts Options) *Config {
 	return c
 }
 
+func abs(t *testing.T, path string) string {
+	t.Helper()
+	p, err := filepath.Abs(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
 func TestDefaults(t *testing.T) {
 	c := parse(t, minimal, Options{})
 	a := c.APIs[0]
 	for what, pair := range map[string][2]any{
 		"version":          {c.Version, 1},
-		"data_dir":         {c.DataDir, "testdata/crenel-data"},
-		"trail.file":       {c.Trail.File, "testdata/crenel-data/events.jsonl"},
+		"data_dir":         {c.DataDir, abs(t, "testdata/crenel-data")},
+		"trail.file":       {c.Trail.File, abs(t, "testdata/crenel-data/events.jsonl")},
 		"listen":           {c.Server.Listen, []string{":8443"}},
 		"protocols":        {c.Server.Protocols, []string{"h1", "h2", "h3"}},
 		"read_header":      {c.Server.Timeouts.ReadHeader, 10 * time.Second},
@@ -50,11 +59,11 @@ func TestDefaults(t *testing.T) {
 		"mode":             {a.Guards.WAF.Mode, "enforce"},
 		"fail":             {a.Guards.Authn.Fail, "closed"},
 		"responses":        {a.Guards.Contract.Responses, "record"},
-		"spec":             {a.Spec, "testdata/files/openapi.yaml"},
+		"spec":             {a.Spec, abs(t, "testdata/files/openapi.yaml")},
 		"rates":            {a.Guards.Limit.Rates, []Rate{{"address", "50/s", 200}, {"identity", "50/s", 200}}},
 		"authz.body":       {*a.Guards.Authz.Body, true},
 		"credentials":      {a.Upstream.Credentials, "pass"},
-		"control socket":   {c.ControlSocket(), "testdata/crenel-data/control.sock"},
+		"control socket":   {c.ControlSocket(), abs(t, "testdata/crenel-data/control.sock")},
 		"tracing.sample":   {c.Tracing.Sample, 0.1},
 		"upstream.balance": {a.Upstream.Balance, "round_robin"},
 	} {
@@ -123,7 +132,7 @@ apis:
 
 func TestCompleteInCode(t *testing.T) {
 	read := parse(t, minimal, Options{})
-	built := &Config{DataDir: "testdata/crenel-data", APIs: []API{{Name: "pets", Spec: "testdata/files/openapi.yaml", Upstream: Upstream{URLs: []string{"http://127.0.0.1:9000"}}}}}
+	built := &Config{DataDir: abs(t, "testdata/crenel-data"), APIs: []API{{Name: "pets", Spec: abs(t, "testdata/files/openapi.yaml"), Upstream: Upstream{URLs: []string{"http://127.0.0.1:9000"}}}}}
 	if err := built.Complete(); err != nil {
 		t.Fatal(err)
 	}
