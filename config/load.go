@@ -63,17 +63,50 @@ func Parse(data []byte, name string, opts Options) (*Config, error) {
 // DataDirOf reads only where a config's gateway keeps its data, so that a running
 // gateway is found even while its config file is broken.
 func DataDirOf(path string) (string, error) {
+	d, c, err := glance(path)
+	if err != nil {
+		return "", err
+	}
+	if d.bad["data_dir"] {
+		return "", Errors(sorted(d.mistakes))
+	}
+	return d.resolve(c.DataDir), nil
+}
+
+// KeyFile is the key file of one api_key method.
+type KeyFile struct{ API, File string }
+
+// KeyFiles reads only which key files a config names: one that is still to be
+// made is a mistake in a config, and what makes it must not fail for that.
+func KeyFiles(path string) ([]KeyFile, error) {
+	d, c, err := glance(path)
+	if err != nil {
+		return nil, err
+	}
+	var files []KeyFile
+	for _, a := range c.APIs {
+		for _, m := range a.Guards.Authn.Methods {
+			if m.APIKey != nil && m.APIKey.File != "" {
+				files = append(files, KeyFile{a.Name, d.resolve(m.APIKey.File)})
+			}
+		}
+	}
+	return files, nil
+}
+
+// glance reads a config without judging it.
+func glance(path string) (*decoder, *Config, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return "", fmt.Errorf("reading the config: %w", err)
+		return nil, nil, fmt.Errorf("reading the config: %w", err)
 	}
 	d, c := newDecoder(path), &Config{}
 	prefill(reflect.ValueOf(c).Elem())
 	d.parse(data, c)
-	if d.unread || d.bad["data_dir"] {
-		return "", Errors(sorted(d.mistakes))
+	if d.unread {
+		return nil, nil, Errors(sorted(d.mistakes))
 	}
-	return d.resolve(c.DataDir), nil
+	return d, c, nil
 }
 
 // Complete fills in, resolves and validates a config that was built in code: a

@@ -145,7 +145,7 @@ func (v *validator) upstreamTLS(u *Upstream, path, scheme string) {
 	}
 }
 
-var overrideOperation = regexp.MustCompile(`^[A-Z*]+ /\S*$`)
+var overrideOperation = regexp.MustCompile(`^[A-Z*]+ [/*]\S*$`)
 
 func (v *validator) operations(a *API, path string) {
 	seen := map[string]int{}

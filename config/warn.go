@@ -105,9 +105,6 @@ func (v *validator) hardenModes(a *API, path string) {
 }
 
 func (v *validator) hardenAuthn(a *API, path string) {
-	if len(a.Guards.Authn.Methods) == 0 && a.Guards.Authn.Mode == "enforce" {
-		v.warn(path+".methods", "no way to authenticate: every protected operation is refused", "add a method: jwt, api_key or own")
-	}
 	for i := range a.Guards.Authn.Methods {
 		m, at := &a.Guards.Authn.Methods[i], fmt.Sprintf("%s.methods[%d]", path, i)
 		switch {

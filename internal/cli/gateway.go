@@ -1,0 +1,71 @@
+package cli
+
+import (
+	"context"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/crenel-project/crenel/config"
+)
+
+// runGateway serves cfg until ctx ends, then stops gracefully. load reads the
+// config anew, flags applied, for a reload. It is set where the data plane is
+// wired in; a build without one has no gateway command.
+var runGateway func(ctx context.Context, cfg *config.Config, load func() (*config.Config, error), stderr io.Writer) error
+
+// gatewayOptions is how crenel gateway was called.
+type gatewayOptions struct {
+	file    string
+	listen  []string
+	http    bool
+	dataDir string
+}
+
+// override applies the flags to a config that was read: at start and at every reload.
+func (o *gatewayOptions) override(c *config.Config) {
+	if len(o.listen) > 0 {
+		c.Server.Listen = o.listen
+	}
+	if o.http {
+		c.Server.TLS = config.TLS{Mode: "off", MinVersion: c.Server.TLS.MinVersion}
+	}
+	if o.dataDir != "" {
+		c.DataDir = o.dataDir
+	}
+}
+
+// load reads the config as the flags change it.
+func (o *gatewayOptions) load() (*config.Config, error) {
+	return config.LoadWith(o.file, config.Options{Override: o.override})
+}
+
+func newGateway() *cobra.Command {
+	o := &gatewayOptions{}
+	c := &cobra.Command{
+		Use:   "gateway",
+		Short: "Run the gateway",
+		Long: `Run the gateway in front of the APIs that the config names, until it is
+interrupted. A changed config file, SIGHUP or crenel reload loads the config
+anew; one with mistakes is refused, and the running one stays.`,
+		Args: cobra.NoArgs,
+		Example: examples(
+			"crenel gateway",
+			"crenel gateway -c /etc/crenel/crenel.yaml --data-dir /var/lib/crenel",
+			"crenel gateway --http --listen 127.0.0.1:8080   # plain HTTP, for a quick local try",
+		),
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := o.load()
+			if err != nil {
+				return err
+			}
+			return runGateway(c.Context(), cfg, o.load, c.ErrOrStderr())
+		},
+	}
+	configFlag(c, &o.file)
+	c.Flags().StringSliceVar(&o.listen, "listen", nil, "the `address` to serve, instead of server.listen")
+	c.Flags().BoolVar(&o.http, "http", false, "serve plain HTTP")
+	c.Flags().StringVar(&o.dataDir, "data-dir", "", "the `directory` for all that is kept, instead of data_dir")
+	_ = c.MarkFlagDirname("data-dir")
+	return c
+}

@@ -1,0 +1,238 @@
+package cli
+
+import (
+	"fmt"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/crenel-project/crenel/internal/spec"
+)
+
+// loginRate bounds guessing where passwords are sent.
+const loginRate = "10/m"
+
+// plan is what init writes.
+type plan struct {
+	name, spec, upstream string
+	methods              []proposal
+	logins               []string // operations where passwords are sent
+	todos                []string
+}
+
+// proposal is one authentication method: active lines, and a commented
+// alternative that is stricter once its blanks are filled in.
+type proposal struct {
+	about   []string // comment
+	active  []string
+	better  []string // commented out
+	summary string   // for the report
+}
+
+func (o *initOptions) plan(doc *spec.API) (*plan, error) {
+	p := &plan{name: o.name, upstream: o.upstream}
+	if p.name == "" {
+		p.name = nameOf(doc.Title)
+	}
+	var err error
+	if p.spec, err = specPath(o.spec, o.out); err != nil {
+		return nil, err
+	}
+	if o.keys != "" {
+		if o.keys, err = specPath(o.keys, o.out); err != nil {
+			return nil, err
+		}
+	}
+	p.propose(o, doc)
+	for _, op := range doc.Operations {
+		if sendsPassword(op) && op.Unroutable == "" {
+			p.logins = append(p.logins, operationName(doc, op))
+		}
+	}
+	return p, nil
+}
+
+// operationName is how an override names exactly this operation.
+func operationName(doc *spec.API, op *spec.Operation) string {
+	same := 0
+	for _, other := range doc.Operations {
+		if other.ID == op.ID {
+			same++
+		}
+	}
+	if same == 1 && !strings.ContainsAny(op.ID, " /") {
+		return op.ID
+	}
+	return op.Method + " " + op.Path
+}
+
+var (
+	passwordField = regexp.MustCompile(`(?i)pass[-_]?(word|wd|phrase|code)|^(pwd|pin|otp)$|one[-_]?time`)
+	loginPath     = regexp.MustCompile(`(?i)/(log[-_]?in|sign[-_]?in|authenticate|sessions?|password[^/]*)$`)
+)
+
+// sendsPassword reports whether guessing is worth a try at the operation.
+func sendsPassword(op *spec.Operation) bool {
+	if op.Method != "POST" {
+		return false
+	}
+	if loginPath.MatchString(op.Path) {
+		return true
+	}
+	if op.Body == nil {
+		return false
+	}
+	for _, content := range op.Body.Content {
+		for _, f := range content.Fields {
+			if passwordField.MatchString(f.Pointer[strings.LastIndexByte(f.Pointer, '/')+1:]) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// propose makes a method of each security scheme that an operation uses.
+func (p *plan) propose(o *initOptions, doc *spec.API) {
+	var names []string
+	for _, op := range doc.Operations {
+		for _, alternative := range op.Security {
+			for _, use := range alternative {
+				if use.Scheme != nil && !slices.Contains(names, use.Scheme.Name) {
+					names = append(names, use.Scheme.Name)
+				}
+			}
+		}
+	}
+	slices.Sort(names)
+	for _, n := range names {
+		if s := doc.SecuritySchemes[n]; s != nil {
+			p.scheme(o, s)
+		}
+	}
+	if len(p.methods) > 0 {
+		return
+	}
+	// The document is silent: what the flags say still holds.
+	if o.issuer != "" || o.secret != "" || o.keys != "" {
+		p.verified(o, nil, "")
+		return
+	}
+	p.todos = append(p.todos, "the document demands no credentials: if the API does, add a method under guards.authn.methods")
+}
+
+func (p *plan) scheme(o *initOptions, s *spec.SecurityScheme) {
+	bearer := s.Type == "http" && s.Scheme == "bearer"
+	tokens := bearer || s.Type == "oauth2" || s.Type == "openIdConnect"
+	switch {
+	case tokens && (o.issuer != "" || o.secret != "" || o.keys != ""):
+		p.verified(o, s, "")
+	case s.Type == "openIdConnect" && issuerOf(s.OpenIDConnectURL) != "":
+		p.verified(o, s, issuerOf(s.OpenIDConnectURL))
+	case tokens:
+		p.own(s, []string{"header: Authorization", "prefix: Bearer"}, betterJWT(s),
+			"scheme "+s.Name+": a bearer token must be there, and the API checks it")
+		p.todos = append(p.todos, fmt.Sprintf("scheme %s: if its tokens are JWTs, fill in the commented jwt method, so that the gateway verifies them", s.Name))
+	case s.Type == "http":
+		prefix := strings.ToUpper(s.Scheme[:min(1, len(s.Scheme))]) + s.Scheme[min(1, len(s.Scheme)):]
+		p.own(s, []string{"header: Authorization", "prefix: " + quote(prefix)}, nil,
+			"scheme "+s.Name+": "+prefix+" credentials must be there, and the API checks them")
+	case s.Type == "apiKey" && (s.In == "header" || s.In == "query" || s.In == "cookie") && s.Key != "":
+		better := []string{"api_key:", "  file: keys.yaml   # crenel keys create makes keys and the file", "  " + s.In + ": " + quote(s.Key)}
+		p.own(s, []string{s.In + ": " + quote(s.Key)}, better,
+			"scheme "+s.Name+": "+s.In+" "+s.Key+" must be there, and the API checks it")
+	case s.Type == "mutualTLS":
+		p.todos = append(p.todos, "scheme "+s.Name+" is a client certificate: set server.tls.client_ca")
+	default:
+		p.todos = append(p.todos, "scheme "+s.Name+" is of no kind that is known: add a method for it under guards.authn.methods")
+	}
+}
+
+// issuerOf takes the issuer from a discovery URL (OpenID Connect Discovery section 4).
+func issuerOf(discovery string) string {
+	issuer, ok := strings.CutSuffix(discovery, "/.well-known/openid-configuration")
+	u, err := url.Parse(issuer)
+	if !ok || err != nil || u.Scheme != "https" || u.Host == "" || u.RawQuery != "" {
+		return ""
+	}
+	return issuer
+}
+
+func betterJWT(s *spec.SecurityScheme) []string {
+	lines := []string{"jwt:", "  issuer: https://issuer.example   # as in the token's iss; keys by OIDC discovery"}
+	if len(s.TokenURLs) > 0 {
+		if u, err := url.Parse(s.TokenURLs[0]); err == nil && u.Host != "" {
+			lines[1] = "  issuer: " + quote(u.Scheme+"://"+u.Host) + "   # a guess from the token URL: compare with the token's iss"
+		}
+	}
+	return append(lines, "  # jwks: https://issuer.example/jwks.json   # or the keys themselves, a file or a URL",
+		"  # secret: ${JWT_SECRET}                     # or the secret that the API signs with (HS256)", "  audience: [this-api]")
+}
+
+// verified adds a jwt method with what is known.
+func (p *plan) verified(o *initOptions, s *spec.SecurityScheme, issuer string) {
+	if o.issuer != "" {
+		issuer = o.issuer
+	}
+	m := proposal{active: []string{"jwt:"}, about: []string{"Tokens are verified here: signature, issuer, audience and time."}}
+	if s != nil {
+		m.active = []string{"schemes: [" + quote(s.Name) + "]", "jwt:"}
+	}
+	by := "the keys of " + issuer
+	if issuer != "" {
+		m.active = append(m.active, "  issuer: "+quote(issuer))
+	}
+	switch {
+	case o.secret != "":
+		m.active, by = append(m.active, "  secret: "+strconv.Quote(o.secret)), "a secret"
+	case o.keys != "":
+		m.active, by = append(m.active, "  jwks: "+quote(o.keys)), "the keys of "+o.keys
+	}
+	if len(o.audience) > 0 {
+		quoted := make([]string, len(o.audience))
+		for i, a := range o.audience {
+			quoted[i] = quote(a)
+		}
+		m.active = append(m.active, "  audience: ["+strings.Join(quoted, ", ")+"]")
+	} else {
+		m.active = append(m.active, "  # audience: [this-api]   # without it tokens for other services are accepted")
+		p.todos = append(p.todos, "set the audience of the jwt method: without it tokens for other services are accepted")
+	}
+	m.summary = "tokens are verified with " + by
+	if s != nil {
+		m.summary = "scheme " + s.Name + ": " + m.summary
+	}
+	p.methods = append(p.methods, m)
+}
+
+func (p *plan) own(s *spec.SecurityScheme, where, better []string, summary string) {
+	m := proposal{
+		about:   []string{"The API checks these credentials itself: here they must be there, and are passed on."},
+		active:  []string{"schemes: [" + quote(s.Name) + "]", "own:"},
+		summary: summary,
+	}
+	for _, w := range where {
+		m.active = append(m.active, "  "+w)
+	}
+	if better != nil {
+		m.better = append([]string{"schemes: [" + quote(s.Name) + "]"}, better...)
+	}
+	p.methods = append(p.methods, m)
+}
+
+var plainWord = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_./-]*$`)
+
+// quote writes text as a YAML scalar that is read back as it is: no variable is
+// expanded, no word is taken for another type.
+func quote(s string) string {
+	switch strings.ToLower(s) {
+	case "true", "false", "null", "yes", "no", "on", "off":
+	default:
+		if plainWord.MatchString(s) {
+			return s
+		}
+	}
+	return strconv.Quote(strings.ReplaceAll(s, "$", "$$"))
+}
