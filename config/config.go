@@ -470,4 +470,12 @@ type WAF struct {
 	Rules []string `yaml:"rules" kind:"file"`
 	// Value is the longest value inspected; longer ones are refused.
 	Value Bytes `yaml:"value" default:"64KiB" min:"64" max:"16MiB"`
+	// Values is how many values of one request are inspected; one with more is refused. Default 1000.
+	Values int `yaml:"values" default:"1000" min:"1" max:"100000"`
+	// Budget is how long one inspection may take; a request whose inspection would
+	// take longer, by estimate or in fact, is refused. Default 1s.
+	Budget time.Duration `yaml:"budget" default:"1s" min:"1ms"`
+	// AllowURLs are hosts ("hooks.internal", "*.svc.example", "10.0.0.5:8080") or URL
+	// prefixes ("http://10.0.0.5:8080/hooks/") in private networks that requests may name.
+	AllowURLs []string `yaml:"allow_urls" example:"[\"hooks.internal\"]"`
 }

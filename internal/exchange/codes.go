@@ -124,9 +124,10 @@ func init() {
 		Code{"waf.attack", 403, "Forbidden", "The request matches attack signatures (OWASP Core Rule Set)."},
 		Code{"waf.unavailable", 503, "Service unavailable", "The inspection failed or took too long."},
 		Code{"waf.too_long", 413, "Content too large", "A value is longer than the inspection allows."},
+		Code{"waf.too_many", 413, "Content too large", "The request holds more values than can be inspected in the time allowed."},
+		Code{"waf.ssrf", 422, "Unprocessable content", "A URL in the request points into a private network (API7:2023, CWE-918)."},
 
-		Code{"upload.type", 415, "Unsupported media type", "A file's content is not what its declared type or name says (CWE-434)."},
-
-		Code{"ssrf.address", 422, "Unprocessable content", "A URL in the request points into a private network (CWE-918)."},
+		Code{"upload.type", 415, "Unsupported media type", "A file's content is not what its declared type or name says, or is of a kind that is not taken (CWE-434)."},
+		Code{"upload.name", 422, "Unprocessable content", "A file's name could be taken for a path or for a program (CWE-22, CWE-434)."},
 	)
 }
