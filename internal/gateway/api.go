@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 
@@ -21,8 +22,7 @@ import (
 type api struct {
 	cfg              *config.API
 	spec             *spec.API
-	base             string // escaped, "" or "/v1"
-	baseDecoded      string
+	bases            []string // under which it is served, escaped: "" or "/v1"
 	chain            *guard.Chain
 	body             bodyLimits
 	bodyOf           []int64 // by Operation.Index; 0: the API's
@@ -48,12 +48,12 @@ func newAPI(ctx context.Context, cfg *config.Config, ac *config.API, deps Deps) 
 		}
 	}()
 	if ac.Spec != "" {
-		a.spec, err = spec.Load(ctx, ac.Spec, spec.LoadOptions{Client: deps.Client, BasePaths: []string{""}})
+		a.spec, err = spec.Load(ctx, ac.Spec, spec.LoadOptions{Client: deps.Client, AllowRemote: ac.RemoteRefs, BasePaths: []string{""}})
 		if err != nil {
 			return a, fmt.Errorf("loading %s: %w", ac.Spec, err)
 		}
 	}
-	if err := a.setBase(); err != nil {
+	if err := a.setBases(); err != nil {
 		return a, err
 	}
 	a.setLimits(cfg.Server.Limits)
@@ -107,24 +107,34 @@ func (a *api) steps(ctx context.Context, deps Deps) ([]guard.Step, error) {
 	}, nil
 }
 
-// setBase finds where the API's paths begin.
-func (a *api) setBase() error {
-	base := ""
+// setBases finds where the API's paths begin: where the config says, else under
+// the base path of each of the document's servers.
+func (a *api) setBases() error {
+	var written []string
 	switch {
 	case a.cfg.BasePath != nil:
-		base = *a.cfg.BasePath
-	case a.spec != nil && len(a.spec.Servers) > 0:
-		base = a.spec.Servers[0].BasePath
+		written = []string{*a.cfg.BasePath}
+	case a.spec != nil:
+		for _, server := range a.spec.Servers {
+			written = append(written, server.BasePath)
+		}
 	}
-	base = strings.TrimSuffix(base, "/")
-	if base == "" {
-		return nil
+	if len(written) == 0 {
+		written = []string{""}
 	}
-	escaped, decoded, err := normalPath(base)
-	if err != nil {
-		return fmt.Errorf("base_path %q: it must start with a slash and hold no dot segments or encoded slashes", base)
+	for _, base := range written {
+		base = strings.TrimSuffix(base, "/")
+		if base != "" {
+			escaped, _, err := normalPath(base)
+			if err != nil {
+				return fmt.Errorf("base_path %q: it must start with a slash and hold no dot segments or encoded slashes", base)
+			}
+			base = escaped
+		}
+		if !slices.Contains(a.bases, base) {
+			a.bases = append(a.bases, base)
+		}
 	}
-	a.base, a.baseDecoded = escaped, decoded
 	return nil
 }
 
@@ -288,18 +298,27 @@ func answerMode(responses string) guard.Mode {
 	return guard.Enforce
 }
 
-// byBase sorts APIs so that the longest base path comes first.
-func byBase(list []*api) []*api {
+// place is one base path of one API.
+type place struct {
+	api  *api
+	base string
+}
+
+// byBase adds an API's places to a list whose longest base paths come first.
+func byBase(list []place, a *api) []place {
+	for _, base := range a.bases {
+		list = append(list, place{a, base})
+	}
 	sort.SliceStable(list, func(i, j int) bool { return len(list[i].base) > len(list[j].base) })
 	return list
 }
 
-// under returns the first API whose base path the path lies under.
-func under(list []*api, p string) *api {
-	for _, a := range list {
-		if strings.HasPrefix(p, a.base) && (len(p) == len(a.base) || p[len(a.base)] == '/') {
-			return a
+// under returns the first place whose base path the path lies under.
+func under(list []place, p string) (place, bool) {
+	for _, at := range list {
+		if strings.HasPrefix(p, at.base) && (len(p) == len(at.base) || p[len(at.base)] == '/') {
+			return at, true
 		}
 	}
-	return nil
+	return place{}, false
 }

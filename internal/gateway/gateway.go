@@ -52,9 +52,9 @@ type Gateway struct {
 	deps     Deps
 	log      *slog.Logger
 	apis     []*api
-	hosts    map[string][]*api // by exact host; longest base path first
+	hosts    map[string][]place // by exact host; longest base path first
 	suffixes []suffix          // "*.example.com"
-	anyHost  []*api
+	anyHost  []place
 	trusted  []netip.Prefix
 	inflight atomic.Int64
 	memory   memory
@@ -62,7 +62,7 @@ type Gateway struct {
 
 type suffix struct {
 	dot  string // ".example.com"
-	apis []*api
+	apis []place
 }
 
 // bodyMemory is how much all request bodies and held answers may take together.
@@ -83,7 +83,7 @@ func New(ctx context.Context, cfg *config.Config, deps Deps) (*Gateway, error) {
 	if deps.Buckets == nil {
 		deps.Buckets = limit.NewMemory(0, deps.Now())
 	}
-	g := &Gateway{cfg: cfg, deps: deps, log: deps.Log, hosts: map[string][]*api{}, trusted: cfg.Server.TrustedProxies}
+	g := &Gateway{cfg: cfg, deps: deps, log: deps.Log, hosts: map[string][]place{}, trusted: cfg.Server.TrustedProxies}
 	g.memory.left.Store(bodyMemory)
 	var errs []error
 	for i := range cfg.APIs {
@@ -104,46 +104,47 @@ func New(ctx context.Context, cfg *config.Config, deps Deps) (*Gateway, error) {
 // place puts an API into the look-up by host.
 func (g *Gateway) place(a *api) {
 	if len(a.cfg.Hosts) == 0 {
-		g.anyHost = byBase(append(g.anyHost, a))
+		g.anyHost = byBase(g.anyHost, a)
 	}
 	for _, host := range a.cfg.Hosts {
 		host = strings.ToLower(strings.TrimSuffix(host, "."))
 		dot, wild := strings.CutPrefix(host, "*")
 		if !wild {
-			g.hosts[host] = byBase(append(g.hosts[host], a))
+			g.hosts[host] = byBase(g.hosts[host], a)
 			continue
 		}
 		found := false
 		for i := range g.suffixes {
 			if g.suffixes[i].dot == dot {
-				g.suffixes[i].apis = byBase(append(g.suffixes[i].apis, a))
+				g.suffixes[i].apis = byBase(g.suffixes[i].apis, a)
 				found = true
 			}
 		}
 		if !found {
-			g.suffixes = append(g.suffixes, suffix{dot, []*api{a}})
+			g.suffixes = append(g.suffixes, suffix{dot, byBase(nil, a)})
 		}
 	}
 }
 
-// find returns the API that serves a host and path. hostKnown tells an unknown
-// host from a path under which nothing is served.
-func (g *Gateway) find(host, path string) (a *api, hostKnown bool) {
+// find returns the API that serves a host and path, and the base path by which
+// it does. hostKnown tells an unknown host from a path under which nothing is served.
+func (g *Gateway) find(host, path string) (at place, hostKnown bool) {
 	if list, ok := g.hosts[host]; ok {
 		hostKnown = true
-		if a := under(list, path); a != nil {
-			return a, true
+		if at, ok := under(list, path); ok {
+			return at, true
 		}
 	}
 	for i := range g.suffixes {
 		if strings.HasSuffix(host, g.suffixes[i].dot) {
 			hostKnown = true
-			if a := under(g.suffixes[i].apis, path); a != nil {
-				return a, true
+			if at, ok := under(g.suffixes[i].apis, path); ok {
+				return at, true
 			}
 		}
 	}
-	return under(g.anyHost, path), hostKnown || len(g.anyHost) > 0
+	at, _ = under(g.anyHost, path)
+	return at, hostKnown || len(g.anyHost) > 0
 }
 
 // Check is one dependency's state, for /readyz.

@@ -15,11 +15,10 @@ func (s *session) prepareUpstream() {
 	r, x := s.r, &s.x
 	req := &x.Request
 	escaped, decoded := req.RawPath, req.Path
-	if s.api.cfg.Upstream.StripBasePath && s.api.base != "" {
-		escaped, decoded = req.Relative, decoded[len(s.api.baseDecoded):]
-		if decoded == "" {
-			decoded = "/"
-		}
+	if s.api.cfg.Upstream.StripBasePath {
+		escaped = req.Relative
+		// It is normal already, and so decodes.
+		decoded, _ = url.PathUnescape(escaped) //nolint:errcheck // see above
 	}
 	r.URL.Path, r.URL.RawPath = decoded, ""
 	if r.URL.EscapedPath() != escaped {

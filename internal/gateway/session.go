@@ -127,16 +127,16 @@ func (s *session) receive() exchange.Verdict {
 	if strings.ContainsAny(req.Query, "#\x00\r\n\t ") {
 		return exchange.Refuse("gateway.bad_request", "query", "the query holds characters that must be encoded")
 	}
-	a, hostKnown := s.g.find(host, escaped)
-	if a == nil {
+	at, hostKnown := s.g.find(host, escaped)
+	if at.api == nil {
 		if !hostKnown {
 			return exchange.Refuse("gateway.unknown_host", "header:host", "no API of the config answers to this host")
 		}
 		return exchange.Refuse("contract.unknown_path", "path", "no API of the config is served under this path")
 	}
-	s.api = a
-	x.API, x.Spec = a.cfg.Name, a.spec
-	req.Relative = escaped[len(a.base):]
+	s.api = at.api
+	x.API, x.Spec = at.api.cfg.Name, at.api.spec
+	req.Relative = escaped[len(at.base):]
 	if req.Relative == "" {
 		req.Relative = "/"
 	}
