@@ -53,7 +53,7 @@ type Gateway struct {
 	log      *slog.Logger
 	apis     []*api
 	hosts    map[string][]place // by exact host; longest base path first
-	suffixes []suffix          // "*.example.com"
+	suffixes []suffix           // "*.example.com"
 	anyHost  []place
 	trusted  []netip.Prefix
 	inflight atomic.Int64
