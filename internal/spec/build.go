@@ -124,11 +124,11 @@ func (b *builder) makeAPI(name string) (*API, error) {
 	if len(b.api.Operations) == 0 {
 		b.report(Fatal, "spec.no_operations", b.root, "the document declares no operation that can be used")
 	}
-	b.meaning()
 	b.componentSchemas()
 	b.resolveLinks()
 	b.api.router = newRouter(b.routes, b.l.problems.add)
 	b.compile()
+	b.meaning() // after compile: it copies parameters that several operations share
 	for _, d := range b.l.order {
 		b.api.Documents = append(b.api.Documents, d.name)
 	}

@@ -143,9 +143,6 @@ func (b *builder) cleanBase(n node, p string) string {
 // servers20 makes servers of 2.0's schemes, host and basePath.
 func (b *builder) servers20() []Server {
 	host, base := b.root.str("host"), b.root.str("basePath")
-	if base != "" && base[0] != '/' {
-		b.report(Warning, "spec.bad_server", b.root.get("basePath"), "basePath should start with a slash")
-	}
 	if strings.ContainsAny(host, "/{") {
 		b.report(Degraded, "spec.bad_server", b.root.get("host"), "host should be a name and perhaps a port, without scheme, path or variables")
 		if i := strings.Index(host, "://"); i >= 0 {

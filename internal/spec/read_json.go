@@ -174,8 +174,10 @@ func (r *jsonReader) container(v *value.Value, closer byte, depth int) *readErro
 			r.pos++
 			r.space()
 			if r.pos < len(r.src) && r.src[r.pos] == closer {
-				r.path[len(r.path)-1] = ""
+				last := r.path[len(r.path)-1]
+				r.path = r.path[:len(r.path)-1]
 				r.report(Warning, "spec.json_comma", at, r.pointer(), "a comma stands before the closing bracket; it was skipped")
+				r.path = append(r.path, last)
 				r.pos++
 				break
 			}

@@ -244,11 +244,10 @@ func (r *yamlReader) members(pairs []*ast.MappingValueNode, depth int) []value.V
 		name := keyText(p.Key)
 		r.path[len(r.path)-1] = name
 		kid := r.value(p.Value, depth+1)
-		if kid.Start == 0 {
-			kid.Start = uint32(r.offset(p.Key))
-			kid.End = kid.Start
-		}
-		kid.Name = name
+		// A member stands where its name does: a block starts a line later, an
+		// alias's value somewhere else.
+		kid.Start = uint32(r.offset(p.Key))
+		kid.Name, kid.End = name, kid.Start
 		kids = append(kids, kid)
 	}
 	r.path = r.path[:len(r.path)-1]
