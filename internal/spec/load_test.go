@@ -56,7 +56,7 @@ func TestSeveralFiles(t *testing.T) {
 	if len(api.Problems) != 3 {
 		t.Errorf("problems: %v", api.Problems)
 	}
-	want := []string{"testdata/split/openapi.yaml", "testdata/split/paths/pets.yaml", "testdata/split/schemas/pet.json", "testdata/split/schemas/home.yaml"}
+	want := []string{"testdata/split/openapi.yaml", "testdata/split/paths/pets.yaml", "testdata/split/schemas/pet.json", "testdata/split/schemas/home.yaml", "testdata/split/paths/pet.yaml"}
 	if diff := cmp.Diff(want, api.Documents); diff != "" {
 		t.Error(diff)
 	}
@@ -64,10 +64,10 @@ func TestSeveralFiles(t *testing.T) {
 	if m.Operation == nil {
 		t.Fatal("an operation of another file is not routed")
 	}
-	if m.Operation.Place.File != "testdata/split/paths/pets.yaml" || m.Operation.Place.Line != 10 {
+	if m.Operation.Place.File != "testdata/split/paths/pet.yaml" || m.Operation.Place.Line != 4 {
 		t.Errorf("place: %+v", m.Operation.Place)
 	}
-	id := value.Value{Kind: value.String, Text: "0", Untyped: true}
+	id := value.Value{Kind: value.Number, Text: "0"}
 	if faults := m.Operation.PathParams[0].Schema.Validate(&id, &schema.Options{}); len(faults) != 1 || faults[0].Keyword != "minimum" {
 		t.Errorf("the schema of another file is not applied: %v", faults)
 	}

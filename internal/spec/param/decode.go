@@ -44,9 +44,9 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("parameter %s in %s: %s", e.Param.Name, e.Param.In, e.Message)
 }
 
-// Decode reads the value of p from src. found is false when it was not sent.
-// The value's scalars are Untyped strings, except those of JSON content; an
-// empty text of a parameter that must be a list is an empty list.
+// Decode reads the value of p from src, its texts typed by the parameter's
+// schema. found is false when it was not sent. The empty text of a parameter
+// that must be a list is an empty list.
 func Decode(p *spec.Parameter, src *Source) (v value.Value, found bool, err *Error) {
 	d := decoder{p: p, op: src.Operation, lim: src.Limits.WithDefaults()}
 	switch p.In {
@@ -139,6 +139,9 @@ func (d *decoder) bad(code, message string) *Error {
 func (d *decoder) finish(v value.Value, found bool) (value.Value, bool, *Error) {
 	if d.err != nil {
 		return value.Value{}, found, d.err
+	}
+	if found {
+		v = Typed(d.p.Schema, v)
 	}
 	return v, found, nil
 }
@@ -261,6 +264,9 @@ func (d *decoder) list(s, sep string) value.Value {
 		v.Kids = make([]value.Value, 0, n)
 	}
 	for part := range strings.SplitSeq(s, sep) {
+		if d.p.In == "header" {
+			part = strings.Trim(part, " \t") // RFC 9110 section 5.6.1: white space around the commas of a list is none of it
+		}
 		v.Kids = append(v.Kids, d.scalar(part))
 	}
 	return v

@@ -2,8 +2,8 @@
 // the styles of OpenAPI (3.0 and 3.1, and 2.0's collection formats).
 //
 // In: a declared parameter and where requests carry values: path variables,
-// query pairs, headers, cookies. Out: one value tree, whose scalars are Untyped
-// strings that the parameter's schema then judges, or why there can be none.
+// query pairs, headers, cookies. Out: one value tree, its texts typed by the
+// parameter's schema, which then judges it; or why there can be none.
 //
 // Text is percent-decoded before it is taken apart, as nearly all frameworks
 // do, so an encoded delimiter is a delimiter: "a%2Cb" is two elements of a list.

@@ -288,3 +288,106 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// TestTyped reads parameters as they come out of a document: texts become what
+// their schema asks for, and what fits no type is left to be refused.
+func TestTyped(t *testing.T) {
+	const doc = `
+openapi: 3.1.0
+info: {title: t, version: "1"}
+paths:
+  /a/{id}:
+    get:
+      parameters:
+        - {name: id, in: path, required: true, schema: {type: integer}}
+        - {name: ids, in: query, schema: {type: array, items: {type: integer}}}
+        - {name: on, in: query, schema: {type: boolean}}
+        - {name: code, in: query, schema: {type: string}}
+        - {name: either, in: query, schema: {oneOf: [{type: integer}, {type: array, items: {type: integer}}]}}
+        - {name: f, in: query, style: deepObject, schema: {type: object, properties: {n: {type: number}, deep: {type: object, properties: {b: {type: boolean}}}, list: {type: array, items: {type: integer}}}, additionalProperties: {type: integer}}}
+        - {name: X-N, in: header, schema: {type: array, items: {type: number}}}
+      responses: {}
+`
+	api, err := spec.Parse([]byte(doc), "typed.yaml", spec.LoadOptions{})
+	if err != nil || len(api.Problems) > 0 {
+		t.Fatal(err, api.Problems)
+	}
+	m := api.Route("GET", "", "/a/5")
+	query, err := value.Query("ids=1&ids=02&on=true&code=12&either=3&either=4&f[n]=1.5&f[deep][b]=false&f[list]=7&f[x]=8&f[y]=no", value.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	src := &param.Source{Operation: m.Operation, Path: m.Params, Query: query, Header: http.Header{"X-N": {"1, 2", "3"}}}
+	want := map[string]string{"id": `5`, "ids": `[1,"02"]`, "on": `true`, "code": `"12"`, "either": `[3,4]`,
+		"f": `{"n":1.5,"deep":{"b":false},"list":[7],"x":8,"y":"no"}`, "X-N": `[1,2,3]`}
+	for _, p := range m.Operation.Parameters {
+		v, found, perr := param.Decode(p, src)
+		if perr != nil || !found {
+			t.Errorf("%s: found %v, %v", p.Name, found, perr)
+			continue
+		}
+		if got := string(value.Append(nil, &v)); got != want[p.Name] {
+			t.Errorf("%s: got %s, want %s", p.Name, got, want[p.Name])
+		}
+		refused := p.Name == "ids" || p.Name == "f"
+		if faults := p.Schema.Validate(&v, nil); (len(faults) > 0) != refused {
+			t.Errorf("%s: %v", p.Name, faults)
+		}
+	}
+}
+
+func TestForm(t *testing.T) {
+	const doc = `
+openapi: 3.1.0
+info: {title: t, version: "1"}
+paths:
+  /a:
+    post:
+      requestBody:
+        content:
+          %s:
+            encoding:
+              csv: {style: form, explode: false}
+              deep: {style: deepObject}
+              json: {contentType: application/json}
+            schema:
+              type: object
+              properties:
+                n: {type: integer}
+                tags: {type: array, items: {type: string}}
+                csv: {type: array, items: {type: integer}}
+                deep: {type: object, properties: {x: {type: boolean}}}
+                json: {type: array, items: {type: integer}}
+                point: {type: object, properties: {x: {type: integer}}}
+      responses: {}
+`
+	for _, c := range []struct{ mediaType, form, want, code string }{
+		{"application/x-www-form-urlencoded", "n=5&tags=a&csv=1,2&deep[x]=true&json=[1,2]&more=7", `{"n":5,"tags":["a"],"csv":[1,2],"json":[1,2],"more":"7","deep":{"x":true}}`, ""},
+		{"application/x-www-form-urlencoded", "tags=a&tags=b", `{"tags":["a","b"]}`, ""},
+		{"application/x-www-form-urlencoded", "n=5&n=6", "", "duplicate"},
+		{"application/x-www-form-urlencoded", "csv=1&csv=2", "", "duplicate"},
+		{"application/x-www-form-urlencoded", "deep[x]=1&deep[x]=2", "", "duplicate"},
+		{"application/x-www-form-urlencoded", "json={", "", "content"},
+		{"multipart/form-data", `n=x&point={"x":1}`, `{"n":"x","point":{"x":1}}`, ""},
+		{"multipart/form-data", `point=x`, "", "content"},
+	} {
+		api, err := spec.Parse([]byte(strings.Replace(doc, "%s", c.mediaType, 1)), "form.yaml", spec.LoadOptions{})
+		if err != nil || len(api.Problems) > 0 {
+			t.Fatal(err, api.Problems)
+		}
+		v, err := value.Form([]byte(strings.NewReplacer("[", "%5B", "]", "%5D", "{", "%7B", "}", "%7D", `"`, "%22").Replace(c.form)), value.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, perr := param.Form(api.Operations[0].Body.Content[0], *v, value.Limits{})
+		if c.code != "" {
+			if perr == nil || perr.Code != c.code {
+				t.Errorf("%s: got %v, want code %q", c.form, perr, c.code)
+			}
+			continue
+		}
+		if perr != nil || string(value.Append(nil, &got)) != c.want {
+			t.Errorf("%s: got %s, %v; want %s", c.form, value.Append(nil, &got), perr, c.want)
+		}
+	}
+}
