@@ -30,7 +30,7 @@ func checkDeep(ctx context.Context, cfg *config.Config) (wrong, odd []config.Mis
 	}
 	d.collisions(bases)
 	if len(d.wrong) == 0 {
-		d.compile()
+		d.compile(ctx)
 	}
 	return d.wrong, d.odd
 }
@@ -195,8 +195,8 @@ func shareHost(a, b []string) bool {
 
 // compile makes a gateway of the config and throws it away: policies, rules, key
 // files and all else that only their own guards can judge.
-func (d *deep) compile() {
-	g, err := gateway.New(d.cfg, gateway.Deps{Log: slog.New(slog.DiscardHandler), Now: time.Now})
+func (d *deep) compile(ctx context.Context) {
+	g, err := gateway.New(ctx, d.cfg, gateway.Deps{Log: slog.New(slog.DiscardHandler), Now: time.Now})
 	if err != nil {
 		for line := range strings.Lines(err.Error()) {
 			d.add("", strings.TrimSpace(line), "")
