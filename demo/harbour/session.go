@@ -48,7 +48,7 @@ func (s *Server) login(c *call) error {
 
 func (s *Server) loginWith(c *call, in loginInput) error {
 	var k checker
-	k.text("/email", in.Email, 3, 120)
+	k.email("/email", in.Email)
 	least := 10
 	if s.open("default-credentials") {
 		least = 1 // the factory account's password is shorter than any customer's may be
@@ -66,24 +66,22 @@ func (s *Server) loginWith(c *call, in loginInput) error {
 	if err != nil && !errors.Is(err, errNoRow) {
 		return err
 	}
-	if s.open("login-user-enum") {
-		// Two different answers tell which addresses have an account.
-		if !known {
-			return problem(http.StatusNotFound, "unknown_account", "No account has this e-mail address.")
-		}
-		if !passwordMatches(a.PasswordHash, in.Password) {
+	// One hash is computed whether the account exists or not, so that time does not tell.
+	hash := a.PasswordHash
+	if !known {
+		hash = s.decoyHash()
+	}
+	if !passwordMatches(hash, in.Password) || !known || a.Status != "active" {
+		s.logins.fail(in.Email)
+		if s.open("login-user-enum") {
+			// Two different answers tell which addresses have an account.
+			if !known {
+				return problem(http.StatusNotFound, "unknown_account", "No account has this e-mail address.")
+			}
 			return problem(http.StatusUnauthorized, "wrong_password", "The password is wrong.")
 		}
-	} else {
-		// Fixed: one answer, and a hash computed in both cases, so that time does not tell either.
-		hash := a.PasswordHash
-		if !known {
-			hash = s.decoyHash()
-		}
-		if !passwordMatches(hash, in.Password) || !known || a.Status != "active" {
-			s.logins.fail(in.Email)
-			return problem(http.StatusUnauthorized, "wrong_credentials", "E-mail address or password is wrong.")
-		}
+		// Fixed: one answer.
+		return problem(http.StatusUnauthorized, "wrong_credentials", "E-mail address or password is wrong.")
 	}
 	s.logins.forget(in.Email)
 	return s.welcome(c, a)

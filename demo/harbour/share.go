@@ -113,4 +113,3 @@ func (s *Server) getShared(c *call) error {
 	c.r.SetPathValue("tracking_code", p.TrackingCode)
 	return s.track(c)
 }
-
