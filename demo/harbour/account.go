@@ -177,6 +177,7 @@ func (s *Server) patchMe(c *call) error {
 		return err
 	}
 	var k checker
+	k.some(in.Name != nil, in.Phone != nil, s.open("mass-assign-balance"))
 	if in.Name != nil {
 		k.text("/name", *in.Name, 1, 80)
 	}

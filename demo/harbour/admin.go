@@ -96,6 +96,7 @@ func (s *Server) adminPatchUser(c *call) error {
 		return err
 	}
 	var k checker
+	k.some(in.Role != nil, in.Status != nil)
 	if in.Role != nil {
 		k.oneOf("/role", *in.Role, anyone...)
 	}

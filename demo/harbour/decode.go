@@ -218,6 +218,13 @@ func (k *checker) uuid(at, v string) {
 	}
 }
 
+// some refuses a change that changes nothing.
+func (k *checker) some(given ...bool) {
+	if !slices.Contains(given, true) {
+		k.fault("", "at least one property is needed")
+	}
+}
+
 func (k *checker) err() error {
 	if len(k.bad) == 0 {
 		return nil

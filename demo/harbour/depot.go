@@ -74,6 +74,7 @@ func (s *Server) patchDepot(c *call) error {
 		return err
 	}
 	var k checker
+	k.some(in.Capacity != nil, in.Opens != nil, in.Closes != nil)
 	if in.Capacity != nil {
 		k.number("/capacity", *in.Capacity, 1, 1_000_000)
 	}

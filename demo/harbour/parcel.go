@@ -331,6 +331,7 @@ func (s *Server) patchParcel(c *call) error {
 		return err
 	}
 	var k checker
+	k.some(in.Recipient != nil, in.Reference != nil, s.open("mass-assign-owner"))
 	if in.Recipient != nil {
 		in.Recipient.check(&k, "/recipient")
 		p.Recipient = *in.Recipient
