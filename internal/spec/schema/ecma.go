@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strconv"
@@ -34,15 +35,20 @@ const (
 type engine uint8
 
 const (
-	forRE2 engine = iota // Go's regexp
-	forNET               // dlclark/regexp2, without options
+	forRE2  engine = iota // Go's regexp
+	forNET                // dlclark/regexp2, without options
+	forTree               // Go's regexp, look-around left out: for making strings, not for judging them
 )
+
+// around is where a look-around group began, to cut it out of what was written.
+type around struct{ depth, length int }
 
 type ecma struct {
 	src      string
 	engine   engine
 	at       int
-	out      strings.Builder
+	out      bytes.Buffer
+	looks    []around // look-around being left out
 	depth    int
 	quant    bool // something that a quantifier may follow was just written
 	t        translated
@@ -74,7 +80,7 @@ func translate(src string, to engine) (translated, error) {
 
 // put writes what is in Go's syntax, in the syntax of the engine.
 func (e *ecma) put(s string) {
-	if e.engine == forRE2 {
+	if e.engine != forNET {
 		e.out.WriteString(s)
 		return
 	}
@@ -115,6 +121,11 @@ func (e *ecma) next() error {
 		}
 		e.depth--
 		e.emit(")", true)
+		if n := len(e.looks); n > 0 && e.looks[n-1].depth == e.depth {
+			e.out.Truncate(e.looks[n-1].length)
+			e.out.WriteString("(?:)")
+			e.looks = e.looks[:n-1]
+		}
 	case '[':
 		return e.class()
 	case '\\':
@@ -199,6 +210,9 @@ func (e *ecma) open() error {
 	for _, look := range []string{"(?=", "(?!", "(?<=", "(?<!"} {
 		if strings.HasPrefix(rest, look) {
 			e.t.backtracks = true
+			if e.engine == forTree {
+				e.looks = append(e.looks, around{e.depth - 1, e.out.Len()})
+			}
 			e.out.WriteString(e.or("(?:", look))
 			e.at += len(look)
 			return nil
@@ -233,7 +247,7 @@ func (e *ecma) open() error {
 
 // or returns what the engine needs: look-around and captures matter to one only.
 func (e *ecma) or(re2, net string) string {
-	if e.engine == forRE2 {
+	if e.engine != forNET {
 		return re2
 	}
 	return net

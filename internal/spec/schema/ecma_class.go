@@ -45,7 +45,7 @@ func (e *ecma) class() error {
 func (e *ecma) classItem(b *strings.Builder) error {
 	if name := posix(e.src[e.at:]); name != "" {
 		e.note("POSIX classes")
-		if e.engine != forRE2 {
+		if e.engine == forNET {
 			return fmt.Errorf("%w: POSIX classes beside look-around", errPattern)
 		}
 		b.WriteString(name)

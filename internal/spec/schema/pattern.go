@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"fmt"
 	"io"
 	"regexp"
 	"regexp/syntax"
@@ -87,6 +88,33 @@ func compilePattern(source string, limit time.Duration) (*pattern, string, error
 	pt.slow = slow
 	return pt, foreign, nil
 }
+
+// PatternTree parses an ECMA-262 pattern into Go's syntax tree, look-around left
+// out and back-references taken as empty: for making strings that may match, to
+// be checked against the schema itself.
+func PatternTree(source string) (*syntax.Regexp, error) {
+	if strings.HasPrefix(source, "/^") && strings.HasSuffix(source, "$/") {
+		source = source[1 : len(source)-1]
+	}
+	t, err := translate(source, forTree)
+	if err != nil {
+		return nil, err
+	}
+	text := largeRepeat.ReplaceAllStringFunc(t.text, func(s string) string {
+		if strings.HasPrefix(s, `\x`) {
+			return s // a character, no count
+		}
+		return "{0,1000}"
+	})
+	tree, err := syntax.Parse(text, syntax.Perl)
+	if err != nil {
+		return nil, fmt.Errorf("parsing the pattern: %w", err)
+	}
+	return tree, nil
+}
+
+// largeRepeat is a count beyond what Go's regexp takes.
+var largeRepeat = regexp.MustCompile(`(?:\\x)?\{\d*,?\d{4,}\}`)
 
 // heavy is how many steps (instructions times bytes) are taken without a look at the clock.
 const heavy = 1 << 20

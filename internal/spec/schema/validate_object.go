@@ -195,14 +195,14 @@ func (st *state) member(s *Schema, m *value.Value, i int, present []uint64, seen
 	ok, known := true, false
 	if r.names != nil {
 		st.name = value.Value{Kind: value.String, Text: m.Name}
-		st.push(m.Name)
-		if !st.eval(r.names, &st.name, nil, false) {
+		if !st.quiet(r.names, &st.name, nil) {
 			if !st.record {
 				return false
 			}
+			st.push(m.Name)
 			ok = st.fault(s, "propertyNames", "the property's name is not allowed")
+			st.pop()
 		}
-		st.pop()
 	}
 	if at := r.table.find(m.Name); at >= 0 {
 		if present != nil {
