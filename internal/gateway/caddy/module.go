@@ -87,6 +87,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.
 		writeProblem(w, http.StatusMethodNotAllowed, "contract.unknown_method")
 		return nil
 	}
+	// HTTP/2 and HTTP/3 let through what package wire stops in HTTP/1.
+	if len(r.Header["Content-Length"]) > 1 || r.URL.Path == "" || r.URL.Path[0] != '/' {
+		writeProblem(w, http.StatusBadRequest, "gateway.bad_request")
+		return nil
+	}
 	for {
 		g := h.current.Load()
 		if g == nil {

@@ -92,6 +92,9 @@ func (u *upstream) call(w http.ResponseWriter, r *http.Request) (err error) {
 		delete(r.Header, "Connection")
 	}
 	delete(r.Header, "Http2-Settings")
+	// The gateway has answered the expectation when it reads the body; passed on, it
+	// would cost a wait with every upstream that does not know it.
+	delete(r.Header, "Expect")
 
 	defer func() {
 		switch p := recover(); p {

@@ -215,6 +215,10 @@ func (in *Inspector) field(l []byte) string {
 		return fault
 	}
 	switch len(name) { // of the few names that matter
+	case len("Expect"):
+		if equalFold(name, "expect") && !equalFold(bytes.Trim(l[len(name)+1:], " \t"), "100-continue") {
+			return "Expect is not 100-continue"
+		}
 	case len("Host"):
 		if equalFold(name, "host") {
 			in.hosts++
