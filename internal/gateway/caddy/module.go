@@ -3,6 +3,7 @@ package caddy
 import (
 	"fmt"
 	"net/http"
+	"strconv"
 	"sync"
 	"sync/atomic"
 
@@ -88,7 +89,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.
 		return nil
 	}
 	// HTTP/2 and HTTP/3 let through what package wire stops in HTTP/1.
-	if len(r.Header["Content-Length"]) > 1 || r.URL.Path == "" || r.URL.Path[0] != '/' {
+	if cl := r.Header["Content-Length"]; len(cl) > 1 || len(cl) == 1 && strconv.FormatInt(r.ContentLength, 10) != trimZeros(cl[0]) ||
+		r.URL.Path == "" || r.URL.Path[0] != '/' {
 		writeProblem(w, http.StatusBadRequest, "gateway.bad_request")
 		return nil
 	}
@@ -110,6 +112,14 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.
 		g.handler.ServeHTTP(w, r)
 		return nil
 	}
+}
+
+// trimZeros removes zeros that mean nothing from a Content-Length.
+func trimZeros(s string) string {
+	for len(s) > 1 && s[0] == '0' {
+		s = s[1:]
+	}
+	return s
 }
 
 // refusal renders what Caddy refuses before any handler of ours sees it.
