@@ -132,7 +132,7 @@ func TestGatewayFlags(t *testing.T) {
 		}
 	}
 	write("openapi.yaml", "openapi: 3.1.0\ninfo: {title: Pets, version: '1'}\npaths: {/pets: {get: {responses: {'200': {description: ok}}}}}\n")
-	write("crenel.yaml", "server: {tls: {mode: local, email: a@example.com}}\napis:\n- name: pets\n  spec: openapi.yaml\n  upstream: {urls: ['http://127.0.0.1:9000']}\n")
+	write("crenel.yaml", "server: {protocols: [h1, h3], tls: {mode: local, email: a@example.com}}\napis:\n- name: pets\n  spec: openapi.yaml\n  upstream: {urls: ['http://127.0.0.1:9000']}\n")
 
 	old := runGateway
 	t.Cleanup(func() { runGateway = old })

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -29,6 +30,7 @@ func (o *gatewayOptions) override(c *config.Config) {
 	}
 	if o.http {
 		c.Server.TLS = config.TLS{Mode: "off", MinVersion: c.Server.TLS.MinVersion}
+		c.Server.Protocols = slices.DeleteFunc(slices.Clone(c.Server.Protocols), func(p string) bool { return p == "h3" })
 	}
 	if o.dataDir != "" {
 		c.DataDir = o.dataDir

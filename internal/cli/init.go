@@ -215,15 +215,7 @@ func (p *plan) report(out *printer, doc *spec.API, file string) {
 	if unreachable > 0 {
 		out.linef("  %s that no request can reach", count(unreachable, "operation"))
 	}
-	bad := 0
-	for _, pr := range doc.Problems {
-		if pr.Severity != spec.Warning {
-			bad++
-		}
-	}
-	if bad > 0 {
-		out.linef("  %s", out.yellow(count(bad, "problem")+" of the document: crenel config check lists them"))
-	}
+	out.problems(doc)
 	out.linef("\nNext:")
 	step := 1
 	for _, todo := range p.todos {
@@ -236,4 +228,21 @@ func (p *plan) report(out *printer, doc *spec.API, file string) {
 	}
 	out.linef("  %d. crenel config check%s", step, flag)
 	out.linef("  %d. crenel gateway%s", step+1, flag)
+}
+
+// problems prints the first things that were left out of the document or loosened.
+func (p *printer) problems(doc *spec.API) {
+	bad := 0
+	for _, pr := range doc.Problems {
+		if pr.Severity == spec.Warning {
+			continue
+		}
+		if bad++; bad <= 5 {
+			m := config.Mistake{File: pr.Place.File, Line: pr.Place.Line, Path: pr.Place.Pointer, What: pr.Message}
+			p.linef("  %s %s", p.yellow("problem"), plain(m.Error()))
+		}
+	}
+	if bad > 5 {
+		p.linef("  and %s of the document", count(bad-5, "more problem"))
+	}
 }

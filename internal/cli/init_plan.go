@@ -107,42 +107,74 @@ func (p *plan) propose(o *initOptions, doc *spec.API) {
 		}
 	}
 	slices.Sort(names)
+	var tokens []*spec.SecurityScheme
 	for _, n := range names {
-		if s := doc.SecuritySchemes[n]; s != nil {
-			p.scheme(o, s)
+		switch s := doc.SecuritySchemes[n]; {
+		case s == nil:
+		case takesTokens(s):
+			tokens = append(tokens, s)
+		default:
+			p.scheme(s)
 		}
 	}
-	if len(p.methods) > 0 {
-		return
+	if len(tokens) == 0 && len(p.methods) == 0 && o.verifies() {
+		p.verified(o, nil, "") // the document is silent: what the flags say still holds
 	}
-	// The document is silent: what the flags say still holds.
-	if o.issuer != "" || o.secret != "" || o.keys != "" {
-		p.verified(o, nil, "")
-		return
+	p.tokens(o, tokens)
+	if len(p.methods) == 0 && len(p.todos) == 0 {
+		p.todos = append(p.todos, "the document demands no credentials: if the API does, add a method under guards.authn.methods")
 	}
-	p.todos = append(p.todos, "the document demands no credentials: if the API does, add a method under guards.authn.methods")
 }
 
-func (p *plan) scheme(o *initOptions, s *spec.SecurityScheme) {
-	bearer := s.Type == "http" && s.Scheme == "bearer"
-	tokens := bearer || s.Type == "oauth2" || s.Type == "openIdConnect"
+// verifies reports whether the flags say by what tokens are verified.
+func (o *initOptions) verifies() bool { return o.issuer != "" || o.secret != "" || o.keys != "" }
+
+// takesTokens reports whether the scheme is a bearer token in Authorization.
+func takesTokens(s *spec.SecurityScheme) bool {
+	return s.Type == "http" && s.Scheme == "bearer" || s.Type == "oauth2" || s.Type == "openIdConnect"
+}
+
+// tokens makes one method of all schemes whose tokens stand in Authorization: a
+// method that only asks for presence beside one that verifies would undo it.
+func (p *plan) tokens(o *initOptions, schemes []*spec.SecurityScheme) {
+	if len(schemes) == 0 {
+		return
+	}
+	issuer := ""
+	for _, s := range schemes {
+		if i := issuerOf(s.OpenIDConnectURL); i != "" && issuer == "" {
+			issuer = i
+		}
+	}
+	if o.verifies() || issuer != "" {
+		p.verified(o, schemes, issuer)
+		return
+	}
+	p.own(schemes, []string{"header: Authorization", "prefix: Bearer"}, betterJWT(schemes), "a bearer token must be there, and the API checks it")
+	p.todos = append(p.todos, fmt.Sprintf("%s: if the tokens are JWTs, fill in the commented jwt method, so that the gateway verifies them", naming(schemes)))
+}
+
+// naming lists schemes: "scheme a", "schemes a, b".
+func naming(schemes []*spec.SecurityScheme) string {
+	names := make([]string, len(schemes))
+	for i, s := range schemes {
+		names[i] = s.Name
+	}
+	if len(names) == 1 {
+		return "scheme " + names[0]
+	}
+	return "schemes " + strings.Join(names, ", ")
+}
+
+func (p *plan) scheme(s *spec.SecurityScheme) {
+	only := []*spec.SecurityScheme{s}
 	switch {
-	case tokens && (o.issuer != "" || o.secret != "" || o.keys != ""):
-		p.verified(o, s, "")
-	case s.Type == "openIdConnect" && issuerOf(s.OpenIDConnectURL) != "":
-		p.verified(o, s, issuerOf(s.OpenIDConnectURL))
-	case tokens:
-		p.own(s, []string{"header: Authorization", "prefix: Bearer"}, betterJWT(s),
-			"scheme "+s.Name+": a bearer token must be there, and the API checks it")
-		p.todos = append(p.todos, fmt.Sprintf("scheme %s: if its tokens are JWTs, fill in the commented jwt method, so that the gateway verifies them", s.Name))
 	case s.Type == "http":
 		prefix := strings.ToUpper(s.Scheme[:min(1, len(s.Scheme))]) + s.Scheme[min(1, len(s.Scheme)):]
-		p.own(s, []string{"header: Authorization", "prefix: " + quote(prefix)}, nil,
-			"scheme "+s.Name+": "+prefix+" credentials must be there, and the API checks them")
+		p.own(only, []string{"header: Authorization", "prefix: " + quote(prefix)}, nil, prefix+" credentials must be there, and the API checks them")
 	case s.Type == "apiKey" && (s.In == "header" || s.In == "query" || s.In == "cookie") && s.Key != "":
 		better := []string{"api_key:", "  file: keys.yaml   # crenel keys create makes keys and the file", "  " + s.In + ": " + quote(s.Key)}
-		p.own(s, []string{s.In + ": " + quote(s.Key)}, better,
-			"scheme "+s.Name+": "+s.In+" "+s.Key+" must be there, and the API checks it")
+		p.own(only, []string{s.In + ": " + quote(s.Key)}, better, s.In+" "+s.Key+" must be there, and the API checks it")
 	case s.Type == "mutualTLS":
 		p.todos = append(p.todos, "scheme "+s.Name+" is a client certificate: set server.tls.client_ca")
 	default:
@@ -160,9 +192,12 @@ func issuerOf(discovery string) string {
 	return issuer
 }
 
-func betterJWT(s *spec.SecurityScheme) []string {
+func betterJWT(schemes []*spec.SecurityScheme) []string {
 	lines := []string{"jwt:", "  issuer: https://issuer.example   # as in the token's iss; keys by OIDC discovery"}
-	if len(s.TokenURLs) > 0 {
+	for _, s := range schemes {
+		if len(s.TokenURLs) == 0 {
+			continue
+		}
 		if u, err := url.Parse(s.TokenURLs[0]); err == nil && u.Host != "" {
 			lines[1] = "  issuer: " + quote(u.Scheme+"://"+u.Host) + "   # a guess from the token URL: compare with the token's iss"
 		}
@@ -171,14 +206,23 @@ func betterJWT(s *spec.SecurityScheme) []string {
 		"  # secret: ${JWT_SECRET}                     # or the secret that the API signs with (HS256)", "  audience: [this-api]")
 }
 
+// schemesLine is the first line of a method that is for these schemes.
+func schemesLine(schemes []*spec.SecurityScheme) string {
+	names := make([]string, len(schemes))
+	for i, s := range schemes {
+		names[i] = quote(s.Name)
+	}
+	return "schemes: [" + strings.Join(names, ", ") + "]"
+}
+
 // verified adds a jwt method with what is known.
-func (p *plan) verified(o *initOptions, s *spec.SecurityScheme, issuer string) {
+func (p *plan) verified(o *initOptions, schemes []*spec.SecurityScheme, issuer string) {
 	if o.issuer != "" {
 		issuer = o.issuer
 	}
 	m := proposal{active: []string{"jwt:"}, about: []string{"Tokens are verified here: signature, issuer, audience and time."}}
-	if s != nil {
-		m.active = []string{"schemes: [" + quote(s.Name) + "]", "jwt:"}
+	if len(schemes) > 0 {
+		m.active = []string{schemesLine(schemes), "jwt:"}
 	}
 	by := "the keys of " + issuer
 	if issuer != "" {
@@ -201,23 +245,23 @@ func (p *plan) verified(o *initOptions, s *spec.SecurityScheme, issuer string) {
 		p.todos = append(p.todos, "set the audience of the jwt method: without it tokens for other services are accepted")
 	}
 	m.summary = "tokens are verified with " + by
-	if s != nil {
-		m.summary = "scheme " + s.Name + ": " + m.summary
+	if len(schemes) > 0 {
+		m.summary = naming(schemes) + ": " + m.summary
 	}
 	p.methods = append(p.methods, m)
 }
 
-func (p *plan) own(s *spec.SecurityScheme, where, better []string, summary string) {
+func (p *plan) own(schemes []*spec.SecurityScheme, where, better []string, summary string) {
 	m := proposal{
 		about:   []string{"The API checks these credentials itself: here they must be there, and are passed on."},
-		active:  []string{"schemes: [" + quote(s.Name) + "]", "own:"},
-		summary: summary,
+		active:  []string{schemesLine(schemes), "own:"},
+		summary: naming(schemes) + ": " + summary,
 	}
 	for _, w := range where {
 		m.active = append(m.active, "  "+w)
 	}
 	if better != nil {
-		m.better = append([]string{"schemes: [" + quote(s.Name) + "]"}, better...)
+		m.better = append([]string{schemesLine(schemes)}, better...)
 	}
 	p.methods = append(p.methods, m)
 }
