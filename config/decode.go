@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -56,7 +57,7 @@ func (d *decoder) parse(data []byte, c *Config) {
 		d.add("", "the file is not UTF-8", "")
 		return
 	}
-	file, err := parseYAML(data)
+	file, err := parseYAML(bytes.TrimPrefix(data, []byte("\ufeff")))
 	if err != nil {
 		m := d.mistake("", "the file is not YAML: "+err.Error(), "")
 		if ye, ok := err.(yaml.Error); ok {
@@ -237,6 +238,8 @@ func (d *decoder) object(n ast.Node, v reflect.Value, path string, f fieldInfo, 
 			if near := nearest(key, fields.keys); near != "" {
 				fix = "did you mean " + near + "?"
 				d.bad[join(path, near)] = true // that it is not set follows from this
+			} else if homes := homesOf(key); len(homes) > 0 && len(homes) <= 3 {
+				fix = "it belongs to " + either(homes)
 			}
 			d.add(at, "unknown key", fix)
 			return

@@ -93,6 +93,42 @@ func fieldsOf(t reflect.Type) *structInfo {
 	return s
 }
 
+// homes are the sections in which each key stands.
+var homes = sync.OnceValue(func() map[string][]string {
+	out, seen := map[string][]string{}, map[reflect.Type]bool{}
+	var section func(t reflect.Type, path string)
+	section = func(t reflect.Type, path string) {
+		for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+			if t.Kind() == reflect.Slice {
+				path += "[]"
+			}
+			t = t.Elem()
+		}
+		if t.Kind() != reflect.Struct || t == typeSecret || t == typePrefix || seen[t] {
+			return
+		}
+		seen[t] = true
+		for _, f := range fieldsOf(t).list {
+			out[f.key] = append(out[f.key], path)
+			section(f.typ, join(path, f.key))
+		}
+	}
+	section(reflect.TypeFor[Config](), "")
+	return out
+})
+
+// homesOf are the sections that know the key, for a key that stands elsewhere.
+func homesOf(key string) []string {
+	var out []string
+	for _, h := range homes()[key] {
+		if h == "" {
+			h = "the top level"
+		}
+		out = append(out, h)
+	}
+	return out
+}
+
 // check tests a scalar against the field's alternatives and bounds.
 func (f *fieldInfo) check(v reflect.Value) (what, fix string) {
 	if len(f.enum) > 0 && v.Kind() == reflect.String {

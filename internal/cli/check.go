@@ -140,7 +140,7 @@ func (d *deep) methods(a *config.API, path string, doc *spec.API) {
 		}
 	}
 	if len(a.Guards.Authn.Methods) == 0 && protected > 0 && a.Guards.Authn.Mode == "enforce" {
-		d.odd = append(d.odd, d.cfg.Mistake(path+".methods", count(protected, "operation")+" of the document need credentials and no method takes any: all their calls are refused", "add a method: jwt, api_key or own"))
+		d.odd = append(d.odd, d.cfg.Mistake(path+".methods", "no method takes credentials, so all calls of "+count(protected, "protected operation")+" are refused", "add a method: jwt, api_key or own"))
 	}
 	for j := range a.Guards.Authn.Methods {
 		if keys := a.Guards.Authn.Methods[j].APIKey; keys != nil {

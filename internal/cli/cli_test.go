@@ -118,6 +118,12 @@ func writeEvents(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Check(log.Decide(context.Background(), d))
 	}
 	log.Complete(&exchange.Completion{Type: "completion", ID: "ev-denied", Time: at.Add(time.Millisecond), Status: 422, BytesIn: 20, BytesOut: 180, Micros: 1500})
+	for _, c := range []*exchange.Completion{{Type: "completion", ID: "ev-kept", Time: at, Status: 502, Called: true, Upstream: 700, Micros: 1500, Refused: "contract.response", Stripped: []string{"/password"}}} {
+		if !log.Admit() {
+			ts.Fatalf("the trail admits nothing")
+		}
+		log.Complete(c)
+	}
 	ts.Check(log.Close())
 }
 

@@ -156,6 +156,9 @@ func printCompletion(p *printer, c *exchange.Completion) {
 	} else {
 		p.linef("  upstream  not called")
 	}
+	if c.Refused != "" {
+		p.linef("  %s   the upstream's answer was kept from the client: %s", p.red("refused"), p.bold(plain(c.Refused)))
+	}
 	if c.Aborted != "" {
 		p.linef("  %s   %s", p.red("aborted"), plain(c.Aborted))
 	}

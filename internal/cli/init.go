@@ -184,11 +184,8 @@ func writeNew(path string, data []byte, force bool) error {
 
 // report says what was found and what to do next.
 func (p *plan) report(out *printer, doc *spec.API, file string) {
-	public, unreachable, objects := 0, 0, map[string]bool{}
+	unreachable, objects := 0, map[string]bool{}
 	for _, op := range doc.Operations {
-		if op.Public {
-			public++
-		}
 		if op.Unroutable != "" {
 			unreachable++
 		}
@@ -197,7 +194,7 @@ func (p *plan) report(out *printer, doc *spec.API, file string) {
 		}
 	}
 	out.linef("%s %s", out.green("wrote"), out.bold(file))
-	out.linef("  %s, %d of them public", count(len(doc.Operations), "operation"), public)
+	out.linef("  %s, %d of them public", count(len(doc.Operations), "operation"), p.public)
 	if len(objects) > 0 {
 		names := make([]string, 0, len(objects))
 		for n := range objects {

@@ -18,8 +18,16 @@ const loginRate = "10/m"
 type plan struct {
 	name, spec, upstream string
 	methods              []proposal
-	logins               []string // operations where passwords are sent
+	logins               []login
+	silent               []string // other operations that say nothing about security while methods exist
+	public               int      // operations that may be called without credentials
 	todos                []string
+}
+
+// login is an operation where passwords are sent.
+type login struct {
+	operation string
+	open      bool // the document is silent on its security: it is made public, or nobody could log in
 }
 
 // proposal is one authentication method: active lines, and a commented
@@ -46,12 +54,29 @@ func (o *initOptions) plan(doc *spec.API) (*plan, error) {
 		}
 	}
 	p.propose(o, doc)
+	p.operations(doc)
+	return p, nil
+}
+
+// operations sorts out which are public. Where there are methods, guards demand
+// credentials of operations on whose security the document is silent.
+func (p *plan) operations(doc *spec.API) {
 	for _, op := range doc.Operations {
-		if sendsPassword(op) && op.Unroutable == "" {
-			p.logins = append(p.logins, operationName(doc, op))
+		silent := !op.SecurityDeclared && len(p.methods) > 0
+		password := sendsPassword(op) && op.Unroutable == ""
+		if op.Public && (!silent || password) {
+			p.public++
+		}
+		switch {
+		case password:
+			p.logins = append(p.logins, login{operationName(doc, op), silent})
+		case silent:
+			p.silent = append(p.silent, operationName(doc, op))
 		}
 	}
-	return p, nil
+	if n := len(p.silent); n > 0 {
+		p.todos = append(p.todos, "the document is silent on the security of "+count(n, "operation")+", so credentials are demanded: open those that are public, they are listed in the file")
+	}
 }
 
 // operationName is how an override names exactly this operation.

@@ -101,10 +101,23 @@ func (p *plan) writeOperations(b *strings.Builder) {
 	b.WriteString("  # Settings for single operations, by operationId or \"METHOD /path\", * for any run of characters.\n")
 	if len(p.logins) == 0 {
 		b.WriteString("  # operations:\n  # - operation: \"POST /admin/*\"\n  #   roles: [admin]\n")
+	} else {
+		b.WriteString("  operations:\n  # Where passwords are sent, guessing is slow.\n")
+	}
+	for _, l := range p.logins {
+		fmt.Fprintf(b, "  - operation: %s\n    rates: [{by: address, rate: %s}]\n", quote(l.operation), loginRate)
+		if l.open {
+			b.WriteString("    public: true   # the document does not say; who logs in has no credentials yet\n")
+		}
+	}
+	if len(p.silent) == 0 {
 		return
 	}
-	b.WriteString("  operations:\n  # Where passwords are sent, guessing is slow.\n")
-	for _, op := range p.logins {
-		fmt.Fprintf(b, "  - operation: %s\n    rates: [{by: address, rate: %s}]\n", quote(op), loginRate)
+	b.WriteString("  # The document does not say whether these need credentials, so they do. Those that are public:\n")
+	if len(p.logins) == 0 {
+		b.WriteString("  # operations:\n")
+	}
+	for _, op := range p.silent {
+		fmt.Fprintf(b, "  # - {operation: %s, public: true}\n", quote(op))
 	}
 }
