@@ -37,10 +37,6 @@ func (in addressInput) check(k *checker) {
 }
 
 func (s *Server) listAddresses(c *call) error {
-	err := c.query("page", "page_size")
-	if err != nil {
-		return err
-	}
 	number, size, err := c.pageParams(maxPage)
 	if err != nil {
 		return err

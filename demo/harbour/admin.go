@@ -37,10 +37,6 @@ func (s *Server) note(c *call, action, target string) error {
 }
 
 func (s *Server) adminUsers(c *call) error {
-	err := c.query("page", "page_size", "role")
-	if err != nil {
-		return err
-	}
 	number, size, err := c.pageParams(maxPage)
 	if err != nil {
 		return err
@@ -225,10 +221,6 @@ type auditEntry struct {
 }
 
 func (s *Server) adminAudit(c *call) error {
-	err := c.query("page", "page_size")
-	if err != nil {
-		return err
-	}
 	number, size, err := c.pageParams(maxPage)
 	if err != nil {
 		return err
@@ -248,10 +240,6 @@ func (s *Server) adminAudit(c *call) error {
 }
 
 func (s *Server) adminStats(c *call) error {
-	err := c.query()
-	if err != nil {
-		return err
-	}
 	type count struct {
 		Status string `json:"status"`
 		Count  int64  `json:"count"`

@@ -19,10 +19,6 @@ type stop struct {
 
 // getRun lists what a courier has on the van.
 func (s *Server) getRun(c *call) error {
-	err := c.query("courier_id")
-	if err != nil {
-		return err
-	}
 	id, err := c.intParam("courier_id", c.who.ID, 1, 1<<31-1)
 	if err != nil {
 		return err

@@ -104,8 +104,8 @@ func (c *call) pathUUID(name string) (string, error) {
 	return id.String(), nil
 }
 
-// query checks that only the named parameters are there, each once.
-func (c *call) query(allowed ...string) error {
+// checkQuery refuses parameters that the route does not take, or that come twice.
+func (c *call) checkQuery(allowed []string) error {
 	for name, values := range c.r.URL.Query() {
 		if !slices.Contains(allowed, name) {
 			return invalid(name, "unknown parameter")

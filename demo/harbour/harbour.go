@@ -97,6 +97,9 @@ func New(opts Options) (*Server, error) {
 		}
 		s.holes[id] = true
 	}
+	if opts.JWKS != nil && opts.Issuer == "" {
+		return nil, errors.New("making Harbour: keys of access tokens (JWKS) need the name of their Issuer")
+	}
 	err := s.seedRandom()
 	if err != nil {
 		return nil, err

@@ -42,10 +42,7 @@ func start(t *testing.T, holes ...string) (string, *http.Client, harbour.Env) {
 		}
 	})
 	return web.URL, client, harbour.Env{
-		OldToken: func(ctx context.Context, name string) (string, error) {
-			a, _ := harbour.AccountNamed(name)
-			return s.IssueToken(ctx, a.Email, time.Now().Add(-48*time.Hour), time.Hour)
-		},
+		OldToken: s.OldToken,
 		AccessToken: func(_ context.Context, client string, scopes []string) (string, error) {
 			return tokens.Token(client, scopes...)
 		},

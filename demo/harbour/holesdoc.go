@@ -28,6 +28,12 @@ Harbour has %d documented holes. `+"`--holes all|none|ID,ID`"+` says which are o
 shows each hole and the proof that it worked, is in `+"`holes/*.yaml`"+`. The 2023 edition of
 the OWASP list has no item for injection and uploads; they are under API8 here.
 
+Each hole names the general rules of a gateway that stop its attack without knowing the hole: the
+contract (contract-request, contract-response, contract-route: what the OpenAPI document does not have is
+refused), token (signature, algorithm, expiry), role and scope, ownership (customer_id, company_id,
+courier_id), rate and concurrency limits, signature (attack patterns), session-end (a token that has logged
+out or been renewed is dead), headers (what is added and taken away). Where several are named, one is enough.
+
 In the requests, `+"`${…}`"+` stands for a value of an earlier step. Lines with a `+"`!`"+` are the hostile ones.
 
 | hole | OWASP | CWE | severity | what |

@@ -45,12 +45,11 @@ func makeSandbox() (string, error) {
 
 // getLabelTemplate returns one of the label templates.
 func (s *Server) getLabelTemplate(c *call) error {
-	err := c.query("name")
-	if err != nil {
-		return err
-	}
 	name := c.param("name")
-	var text []byte
+	var (
+		text []byte
+		err  error
+	)
 	if s.open("path-traversal-template") {
 		// The name is joined to the directory, and "../" leads out of it (as far as the sandbox).
 		path := filepath.Join(s.sandbox, "labels", name)

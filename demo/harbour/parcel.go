@@ -215,26 +215,17 @@ func (s *Server) ownParcel(c *call) (parcel, error) {
 }
 
 func (s *Server) getParcel(c *call) error {
-	err := c.query("expand")
+	id, err := c.pathInt("parcel_id")
 	if err != nil {
 		return err
 	}
-	var p parcel
-	if s.open("bola-parcel-path") {
-		// Any number is looked up; whose parcel it is, nobody asks.
-		id, err := c.pathInt("parcel_id")
-		if err != nil {
-			return err
-		}
-		p, err = s.parcelByID(c.ctx(), id)
-		if err != nil {
-			return err
-		}
-	} else {
-		p, err = s.ownParcel(c)
-		if err != nil {
-			return err
-		}
+	p, err := s.parcelByID(c.ctx(), id)
+	if err != nil {
+		return err
+	}
+	// With bola-parcel-path any number is looked up; whose parcel it is, nobody asks.
+	if !c.who.mayRead(p) && !s.open("bola-parcel-path") {
+		return notFound("parcel")
 	}
 	err = s.expand(c, &p)
 	if err != nil {

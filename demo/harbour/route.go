@@ -45,6 +45,7 @@ type route struct {
 	method, path string
 	roles        []string // session roles that may call it
 	scope        string   // or: the OAuth2 scope that it takes
+	query        []string // the query parameters that it takes
 	do           handler
 
 	// ids of holes that, while open, skip the role check, the scope check or authentication.
@@ -82,18 +83,18 @@ func (s *Server) table() []route {
 		{method: "POST", path: "/v2/wallet/payouts", roles: customers, do: (*Server).createPayout},
 		{method: "POST", path: "/v2/wallet/coupons", roles: customers, do: (*Server).redeemCoupon},
 
-		{method: "GET", path: "/v2/addresses", roles: customers, do: (*Server).listAddresses},
+		{method: "GET", path: "/v2/addresses", roles: customers, query: []string{"page", "page_size"}, do: (*Server).listAddresses},
 		{method: "POST", path: "/v2/addresses", roles: customers, do: (*Server).createAddress},
 		{method: "GET", path: "/v2/addresses/{address_id}", roles: customers, do: (*Server).getAddress},
 		{method: "PUT", path: "/v2/addresses/{address_id}", roles: customers, do: (*Server).putAddress},
 		{method: "DELETE", path: "/v2/addresses/{address_id}", roles: customers, do: (*Server).deleteAddress},
 
-		{method: "GET", path: "/v2/parcels", roles: customers, do: (*Server).listParcels},
+		{method: "GET", path: "/v2/parcels", roles: customers, query: []string{"page", "page_size", "status", "sort"}, do: (*Server).listParcels},
 		{method: "POST", path: "/v2/parcels", roles: customers, do: (*Server).createParcel},
 		{method: "POST", path: "/v2/parcels/batch", roles: customers, do: (*Server).batchParcels},
 		{method: "POST", path: "/v2/parcels/search", roles: customers, do: (*Server).filterParcels},
 		{method: "POST", path: "/v2/parcels/import", roles: customers, do: (*Server).importParcels},
-		{method: "GET", path: "/v2/parcels/{parcel_id}", roles: anyone, do: (*Server).getParcel},
+		{method: "GET", path: "/v2/parcels/{parcel_id}", roles: anyone, query: []string{"expand"}, do: (*Server).getParcel},
 		{method: "PATCH", path: "/v2/parcels/{parcel_id}", roles: customers, do: (*Server).patchParcel},
 		{method: "DELETE", path: "/v2/parcels/{parcel_id}", roles: customers, do: (*Server).cancelParcel},
 		{method: "POST", path: "/v2/parcels/{parcel_id}/payment", roles: customers, do: (*Server).payParcel},
@@ -104,31 +105,31 @@ func (s *Server) table() []route {
 		{method: "GET", path: "/v2/parcels/{parcel_id}/notes", roles: shippers, do: (*Server).listNotes},
 		{method: "POST", path: "/v2/parcels/{parcel_id}/notes", roles: shippers, do: (*Server).createNote},
 		{method: "GET", path: "/v2/parcels/{parcel_id}/notes/{note_id}", roles: shippers, do: (*Server).getNote},
-		{method: "GET", path: "/v2/search", roles: customers, do: (*Server).search},
+		{method: "GET", path: "/v2/search", roles: customers, query: []string{"q"}, do: (*Server).search},
 
 		{method: "GET", path: "/v1/tracking/{tracking_code}", do: (*Server).trackV1},
 		{method: "GET", path: "/v2/tracking/{tracking_code}", do: (*Server).track},
-		{method: "GET", path: "/v2/shared", do: (*Server).getShared},
+		{method: "GET", path: "/v2/shared", query: []string{"token"}, do: (*Server).getShared},
 
-		{method: "GET", path: "/v2/courier/run", roles: couriers, do: (*Server).getRun},
+		{method: "GET", path: "/v2/courier/run", roles: couriers, query: []string{"courier_id"}, do: (*Server).getRun},
 		{method: "POST", path: "/v2/courier/scans", roles: couriers, skipRole: "bfla-courier-scan", do: (*Server).scanParcels},
 
 		{method: "GET", path: "/v2/depots", roles: anyone, do: (*Server).listDepots},
 		{method: "GET", path: "/v2/depots/{depot_id}", roles: anyone, do: (*Server).getDepot},
 		{method: "PATCH", path: "/v2/depots/{depot_id}", roles: admins, do: (*Server).patchDepot},
 
-		{method: "GET", path: "/v2/invoices", roles: shippers, do: (*Server).listInvoices},
+		{method: "GET", path: "/v2/invoices", roles: shippers, query: []string{"page", "page_size", "company_id"}, do: (*Server).listInvoices},
 		{method: "GET", path: "/v2/invoices/{invoice_id}", roles: shippers, do: (*Server).getInvoice},
 		{method: "POST", path: "/v2/invoices/{invoice_id}/payment", roles: customers, do: (*Server).payInvoice},
-		{method: "GET", path: "/v2/payments/return", do: (*Server).paymentReturn},
+		{method: "GET", path: "/v2/payments/return", query: []string{"next"}, do: (*Server).paymentReturn},
 		{method: "GET", path: "/v2/cards", roles: customers, do: (*Server).listCards},
 		{method: "POST", path: "/v2/cards", roles: customers, do: (*Server).createCard},
 		{method: "DELETE", path: "/v2/cards/{card_id}", roles: customers, do: (*Server).deleteCard},
 
-		{method: "GET", path: "/v2/uploads", roles: anyone, do: (*Server).listUploads},
+		{method: "GET", path: "/v2/uploads", roles: anyone, query: []string{"page", "page_size"}, do: (*Server).listUploads},
 		{method: "POST", path: "/v2/uploads", roles: anyone, do: (*Server).createUpload},
 		{method: "GET", path: "/v2/uploads/{upload_id}/content", roles: anyone, skipAuth: "missing-auth-upload", do: (*Server).getUploadContent},
-		{method: "GET", path: "/v2/label-templates", roles: anyone, do: (*Server).getLabelTemplate},
+		{method: "GET", path: "/v2/label-templates", roles: anyone, query: []string{"name"}, do: (*Server).getLabelTemplate},
 		{method: "POST", path: "/v2/messages/preview", roles: shippers, do: (*Server).previewMessage},
 
 		{method: "GET", path: "/v2/webhooks", roles: customers, do: (*Server).listWebhooks},
@@ -137,19 +138,19 @@ func (s *Server) table() []route {
 		{method: "POST", path: "/v2/webhooks/{webhook_id}/test", roles: customers, do: (*Server).testWebhook},
 		{method: "POST", path: "/v2/quotes", roles: customers, do: (*Server).createQuote},
 
-		{method: "GET", path: "/v2/export/parcels", scope: "parcels:export", do: (*Server).exportParcels},
-		{method: "GET", path: "/v2/export/invoices", scope: "invoices:export", skipScope: "bfla-scope-ignored", do: (*Server).exportInvoices},
-		{method: "GET", path: "/v2/partner/depots/{depot_id}/manifest", scope: "depots:read", do: (*Server).getManifest},
+		{method: "GET", path: "/v2/export/parcels", scope: "parcels:export", query: []string{"page", "page_size", "status"}, do: (*Server).exportParcels},
+		{method: "GET", path: "/v2/export/invoices", scope: "invoices:export", skipScope: "bfla-scope-ignored", query: []string{"page", "page_size"}, do: (*Server).exportInvoices},
+		{method: "GET", path: "/v2/partner/depots/{depot_id}/manifest", scope: "depots:read", query: []string{"page", "page_size"}, do: (*Server).getManifest},
 		{method: "POST", path: "/v2/partner/scans", scope: "scans:write", do: (*Server).partnerScans},
 		{method: "PUT", path: "/v2/partner/rates/{country}", scope: "rates:write", do: (*Server).putRate},
 
-		{method: "GET", path: "/v2/admin/users", roles: admins, skipRole: "bfla-admin-users", do: (*Server).adminUsers},
+		{method: "GET", path: "/v2/admin/users", roles: admins, skipRole: "bfla-admin-users", query: []string{"page", "page_size", "role"}, do: (*Server).adminUsers},
 		{method: "GET", path: "/v2/admin/users/{user_id}", roles: admins, do: (*Server).adminUser},
 		{method: "PATCH", path: "/v2/admin/users/{user_id}", roles: admins, do: (*Server).adminPatchUser},
 		{method: "POST", path: "/v2/admin/users/{user_id}/credit", roles: admins, skipRole: "bfla-admin-credit", do: (*Server).adminCredit},
 		{method: "POST", path: "/v2/admin/coupons", roles: admins, do: (*Server).adminCoupon},
 		{method: "PUT", path: "/v2/admin/parcels/{parcel_id}/assignment", roles: admins, do: (*Server).adminAssign},
-		{method: "GET", path: "/v2/admin/audit", roles: admins, do: (*Server).adminAudit},
+		{method: "GET", path: "/v2/admin/audit", roles: admins, query: []string{"page", "page_size"}, do: (*Server).adminAudit},
 		{method: "GET", path: "/v2/admin/stats", roles: admins, do: (*Server).adminStats},
 	}
 	if s.open("bfla-method-swap") {
@@ -234,6 +235,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, rt route) {
 	c := &call{w: w, r: r, id: w.Header().Get("X-Request-Id")}
 	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 	err := s.authorize(c, rt)
+	if err == nil {
+		err = c.checkQuery(rt.query)
+	}
 	if err == nil {
 		do := rt.do
 		if s.open("bfla-method-override") {

@@ -51,7 +51,7 @@ func AccountNamed(name string) (Account, bool) {
 }
 
 // factory is the account that default-credentials leaves in place.
-var factory = Account{"factory", 399, "admin@harbour.example", "admin", admin, house, "Administrator"}
+var factory = Account{"factory", 0, "admin@harbour.example", "admin", admin, house, "Administrator"}
 
 const (
 	maxResidents     = 2_000
@@ -81,13 +81,39 @@ func residentName(n int) string {
 	return firstNames[n%len(firstNames)] + " " + lastNames[(n/len(firstNames)+n)%len(lastNames)]
 }
 
-// seed fills an empty database. A database file that has accounts is left as it is.
+// seed fills an empty database. A database file that has accounts is left as
+// it is, but for the factory account, which comes and goes with its hole.
 func (s *Server) seed() error {
 	ctx := context.Background()
 	n, err := one(ctx, s.db, scanInt, `SELECT count(*) FROM users`)
-	if err != nil || n > 0 {
+	if err == nil && n == 0 {
+		err = s.seedAll(ctx)
+	}
+	if err != nil {
 		return err
 	}
+	return s.seedFactory(ctx)
+}
+
+// seedFactory keeps default-credentials true to its state: open, the account
+// that came with the product is there; fixed, it is not.
+func (s *Server) seedFactory(ctx context.Context) error {
+	_, err := exec(ctx, s.db, `DELETE FROM users WHERE email = ?`, factory.Email)
+	if err == nil && s.open("default-credentials") {
+		var hash string
+		hash, err = s.hashPassword(factory.Password)
+		if err == nil {
+			_, err = exec(ctx, s.db, `INSERT INTO users (email, name, role, company_id, password_hash, created_at) VALUES (?, ?, ?, ?, ?, ?)`,
+				factory.Email, factory.FullName, factory.Role, factory.Company, hash, stamp(s.now()))
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("seeding the factory account: %w", err)
+	}
+	return nil
+}
+
+func (s *Server) seedAll(ctx context.Context) error {
 	if s.opts.Residents > maxResidents {
 		return fmt.Errorf("seeding: %d residents asked for, %d are possible", s.opts.Residents, maxResidents)
 	}
@@ -109,10 +135,6 @@ func (s *Server) seedAccounts(ctx context.Context, tx *sql.Tx) error {
 		}
 	}
 	all := Accounts()
-	if s.open("default-credentials") {
-		// The account that came with the product, and its password.
-		all = append(all, factory)
-	}
 	// The residents share a password, so they may share its hash: hashing it a thousand times shows nothing.
 	shared, err := s.hashPassword(residentPassword)
 	if err != nil {

@@ -91,10 +91,6 @@ func (s *Server) shareToken(p parcel) (string, error) {
 
 // getShared shows the tracking of a shared parcel to whoever has the link.
 func (s *Server) getShared(c *call) error {
-	err := c.query("token")
-	if err != nil {
-		return err
-	}
 	parsed, err := jwt.Parse([]byte(c.param("token")), jwt.WithKey(jwa.HS256(), s.shareSecret), jwt.WithAudience("share"), jwt.WithClock(jwt.ClockFunc(s.now)))
 	if err != nil {
 		p := unauthenticated()

@@ -16,7 +16,18 @@ func TestSpecIsTheRouteTable(t *testing.T) {
 		Paths map[string]map[string]struct {
 			Roles    []string              `yaml:"x-roles"`
 			Security []map[string][]string `yaml:"security"`
+			Params   []struct {
+				Ref  string `yaml:"$ref"`
+				In   string `yaml:"in"`
+				Name string `yaml:"name"`
+			} `yaml:"parameters"`
 		} `yaml:"paths"`
+		Components struct {
+			Parameters map[string]struct {
+				In   string `yaml:"in"`
+				Name string `yaml:"name"`
+			} `yaml:"parameters"`
+		} `yaml:"components"`
 	}
 	err := yaml.Unmarshal(Spec(), &doc)
 	if err != nil {
@@ -40,6 +51,19 @@ func TestSpecIsTheRouteTable(t *testing.T) {
 			delete(served, name)
 			if !slices.Equal(rt.roles, op.Roles) {
 				t.Errorf("%s: documented for %v, served for %v", name, op.Roles, rt.roles)
+			}
+			var query []string
+			for _, p := range op.Params {
+				if p.Ref != "" {
+					shared := doc.Components.Parameters[p.Ref[strings.LastIndexByte(p.Ref, '/')+1:]]
+					p.In, p.Name = shared.In, shared.Name
+				}
+				if p.In == "query" {
+					query = append(query, p.Name)
+				}
+			}
+			if !slices.Equal(rt.query, query) {
+				t.Errorf("%s: documented with the parameters %v, served with %v", name, query, rt.query)
 			}
 			scope := ""
 			if len(op.Security) == 1 && len(op.Security[0]["partner"]) == 1 {

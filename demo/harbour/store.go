@@ -91,11 +91,6 @@ func scanInt(r scanner) (int64, error) {
 	return n, r.Scan(&n)
 }
 
-func scanText(r scanner) (string, error) {
-	var t string
-	return t, r.Scan(&t)
-}
-
 // exec runs a statement and returns how many rows it changed.
 func exec(ctx context.Context, q querier, query string, args ...any) (int64, error) {
 	res, err := q.ExecContext(ctx, query, args...)

@@ -80,6 +80,16 @@ func (s *Server) IssueToken(ctx context.Context, email string, at time.Time, ttl
 	return s.issue(ctx, a.user(), at, ttl)
 }
 
+// OldToken gives a session token of an account, by its short name, that expired
+// yesterday: what an old log or backup holds. It fits Env.OldToken.
+func (s *Server) OldToken(ctx context.Context, name string) (string, error) {
+	a, ok := AccountNamed(name)
+	if !ok {
+		return "", fmt.Errorf("issuing an old token: no account is called %q", name)
+	}
+	return s.IssueToken(ctx, a.Email, s.now().Add(-24*time.Hour), sessionLife)
+}
+
 // sessionCaller verifies a session token.
 func (s *Server) sessionCaller(ctx context.Context, token string) (caller, error) {
 	if s.open("jwt-alg-none") {

@@ -32,10 +32,6 @@ func scanUpload(r scanner) (upload, error) {
 }
 
 func (s *Server) listUploads(c *call) error {
-	err := c.query("page", "page_size")
-	if err != nil {
-		return err
-	}
 	number, size, err := c.pageParams(maxPage)
 	if err != nil {
 		return err

@@ -35,10 +35,6 @@ func scanWebhook(r scanner) (webhook, error) {
 }
 
 func (s *Server) listWebhooks(c *call) error {
-	err := c.query()
-	if err != nil {
-		return err
-	}
 	items, err := many(c.ctx(), s.db, scanWebhook, webhookQuery+` WHERE customer_id = ? ORDER BY created_at, id LIMIT 100`, c.who.ID)
 	if err != nil {
 		return err

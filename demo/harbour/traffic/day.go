@@ -58,6 +58,7 @@ type person struct {
 	ip    string
 	at    time.Duration // when the next call is sent
 	cards []string      // names of saved values
+	asked time.Duration // when the wallet was last asked for money
 	own   []string
 }
 
