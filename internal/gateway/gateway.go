@@ -33,6 +33,12 @@ type Observer interface {
 	Done(x *exchange.Exchange, d *exchange.Decision, c *exchange.Completion)
 }
 
+// Tracer follows exchanges. Start may write to the request's header; what it
+// returns is called when the exchange has ended.
+type Tracer interface {
+	Start(r *http.Request, x *exchange.Exchange) (end func(d *exchange.Decision, c *exchange.Completion))
+}
+
 // Deps are what outlives a reload and is shared by one generation of the
 // gateway with the next.
 type Deps struct {
@@ -43,6 +49,7 @@ type Deps struct {
 	Buckets  *limit.Memory   // counters of the limit guard; nil: of its own
 	Keys     *authn.KeyStore // issuers' keys; nil: each generation fetches its own
 	Observer Observer        // may be nil
+	Tracer   Tracer          // may be nil
 }
 
 // Gateway is one generation: a validated config, compiled. A reload makes a new

@@ -29,6 +29,7 @@ type session struct {
 	completion exchange.Completion
 	held       int64 // taken from the memory budget
 	requested  int   // rulings made before the upstream was called
+	traced     func(*exchange.Decision, *exchange.Completion)
 }
 
 // Handler returns the whole chain as ordinary HTTP middleware.
@@ -49,6 +50,9 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, up Upstreams) {
 		s.completion.Status, s.completion.BytesOut = writeProblem(w, &s.x, exchange.Refuse("gateway.overloaded", "", "the audit queue is full"))
 		s.observe()
 		return
+	}
+	if g.deps.Tracer != nil {
+		s.traced = g.deps.Tracer.Start(r, &s.x)
 	}
 	defer s.finish()
 	if busy {
@@ -298,6 +302,9 @@ func (s *session) finish() {
 }
 
 func (s *session) observe() {
+	if s.traced != nil {
+		s.traced(s.decision, &s.completion)
+	}
 	if s.g.deps.Observer != nil {
 		s.g.deps.Observer.Done(&s.x, s.decision, &s.completion)
 	}
