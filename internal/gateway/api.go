@@ -12,8 +12,10 @@ import (
 	"github.com/crenel-project/crenel/internal/exchange"
 	"github.com/crenel-project/crenel/internal/guard"
 	"github.com/crenel-project/crenel/internal/guard/authn"
+	"github.com/crenel-project/crenel/internal/guard/authz"
 	"github.com/crenel-project/crenel/internal/guard/contract"
 	"github.com/crenel-project/crenel/internal/guard/limit"
+	"github.com/crenel-project/crenel/internal/guard/waf"
 	"github.com/crenel-project/crenel/internal/spec"
 	"github.com/crenel-project/crenel/internal/value"
 )
@@ -92,19 +94,31 @@ func (a *api) steps(ctx context.Context, deps Deps) ([]guard.Step, error) {
 		a.closers = append(a.closers, func() error { who.Close(); return nil })
 		a.checks = append(a.checks, namedCheck{"authn", who.Ready})
 	}
+	attacks, err := waf.New(waf.Options{API: a.spec, Config: g.WAF, Log: deps.Log, Now: deps.Now})
+	note("waf", err)
+	if attacks != nil {
+		a.closers = append(a.closers, attacks.Close)
+	}
+	may, err := authz.New(authz.Options{API: a.spec, Config: g.Authz, Overrides: a.cfg.Operations, Authenticates: len(g.Authn.Methods) > 0, Log: deps.Log, Now: deps.Now})
+	note("authz", err)
+	if may != nil {
+		a.closers = append(a.closers, func() error { may.Close(); return nil })
+	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
-	return []guard.Step{
+	return slices.Concat([]guard.Step{
 		limits.AddressStep(),
 		rules.OperationStep(),
 		who.Step(),
 		limits.IdentityStep(),
 		rules.ParameterStep(),
 		rules.BodyStep(),
+		attacks.Step(),
+	}, may.Steps(), []guard.Step{
 		rules.AnswerHeadStep(),
 		rules.AnswerBodyStep(),
-	}, nil
+	}), nil
 }
 
 // setBases finds where the API's paths begin: where the config says, else under

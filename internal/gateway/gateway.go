@@ -180,3 +180,24 @@ func (g *Gateway) Close() error {
 	}
 	return errors.Join(errs...)
 }
+
+// APIInfo is what can be told of an API.
+type APIInfo struct {
+	Name       string
+	Spec       string // where its document was loaded from
+	Operations int
+	Mode       string
+}
+
+// APIs lists the APIs, in the config's order.
+func (g *Gateway) APIs() []APIInfo {
+	out := make([]APIInfo, 0, len(g.apis))
+	for _, a := range g.apis {
+		i := APIInfo{Name: a.cfg.Name, Spec: a.cfg.Spec, Mode: a.cfg.Mode}
+		if a.spec != nil {
+			i.Operations = len(a.spec.Operations)
+		}
+		out = append(out, i)
+	}
+	return out
+}

@@ -1,0 +1,318 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"reflect"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/crenel-project/crenel/config"
+	"github.com/crenel-project/crenel/internal/control"
+	"github.com/crenel-project/crenel/internal/gateway"
+	"github.com/crenel-project/crenel/internal/gateway/admin"
+	"github.com/crenel-project/crenel/internal/gateway/caddy"
+	"github.com/crenel-project/crenel/internal/gateway/watch"
+	"github.com/crenel-project/crenel/internal/gateway/wire"
+	"github.com/crenel-project/crenel/internal/guard/authn"
+	"github.com/crenel-project/crenel/internal/guard/limit"
+	"github.com/crenel-project/crenel/internal/trail"
+)
+
+// Options are what a server is made of.
+type Options struct {
+	Config *config.Config
+	// Load reads the config anew, for a reload.
+	Load    func() (*config.Config, error)
+	Log     *slog.Logger
+	Version string
+	// Started is called once, when the server accepts requests. May be nil.
+	Started func(s *Server)
+}
+
+// Server is a running gateway.
+type Server struct {
+	load    func() (*config.Config, error)
+	log     *slog.Logger
+	version string
+	started time.Time
+
+	records *trail.Log
+	buckets *limit.Memory
+	keys    *authn.KeyStore
+	metrics *admin.Metrics
+	alarms  *admin.Alarms
+	tracer  *admin.Tracer
+	plane   *caddy.Plane
+	admin   *admin.Listener
+	control *control.Server
+
+	reloading sync.Mutex // one at a time
+	mu        sync.Mutex // guards what follows
+	cfg       *config.Config
+	gw        *gateway.Gateway
+	reloads   int
+	lastError string
+}
+
+// Run serves until ctx ends, then stops gracefully: it accepts no more, lets
+// running exchanges end within timeouts.shutdown, and writes the last records.
+func Run(ctx context.Context, o Options) (err error) {
+	s := &Server{load: o.Load, log: o.Log, version: o.Version, started: time.Now(), cfg: o.Config}
+	defer func() { err = errors.Join(err, s.stop(context.WithoutCancel(ctx))) }()
+	if err := s.open(ctx); err != nil {
+		return err
+	}
+	if err := s.begin(ctx); err != nil {
+		return err
+	}
+	watched, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	wg.Go(func() { s.onHangup(watched) })
+	wg.Go(func() { watch.Files(watched, s.files, func() { s.reload(watched, "a changed file") }) })
+	if o.Started != nil {
+		o.Started(s)
+	}
+	<-ctx.Done()
+	s.log.Info("stopping", "grace", o.Config.Server.Timeouts.Shutdown.String())
+	return nil
+}
+
+// open makes what outlives reloads.
+func (s *Server) open(ctx context.Context) error {
+	cfg := s.cfg
+	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
+		return fmt.Errorf("making the data directory: %w", err)
+	}
+	s.metrics = admin.NewMetrics(s.version)
+	s.alarms = admin.NewAlarms(cfg.Alarms.Webhook, cfg.Alarms.Every, s.metrics, s.log)
+	var err error
+	if err = os.MkdirAll(filepath.Dir(cfg.Trail.File), 0o700); err != nil {
+		return fmt.Errorf("making the event file's folder: %w", err)
+	}
+	s.records, err = trail.Open(trail.Options{
+		File: cfg.Trail.File, Audit: cfg.Trail.Audit, Queue: cfg.Trail.Queue, Rotate: int64(cfg.Trail.Rotate), Keep: cfg.Trail.Keep,
+		Log: s.log, Alarm: s.alarms.Raise,
+	})
+	if err != nil {
+		return fmt.Errorf("opening the event file: %w", err)
+	}
+	s.tracer, err = admin.NewTracer(ctx, cfg.Tracing, s.version)
+	if err != nil {
+		return err
+	}
+	s.buckets = limit.NewMemory(0, time.Now())
+	s.keys = authn.NewKeyStore(nil, s.log, time.Now)
+	s.plane = caddy.New(caddy.Options{Log: s.log, OnRefused: func(r wire.Refusal) {
+		s.metrics.Refused(r.Status)
+		s.log.Warn("request refused before it was one", "client", r.Remote.String(), "status", r.Status, "reason", r.Reason)
+	}})
+	return nil
+}
+
+// begin compiles the first config and starts to serve.
+func (s *Server) begin(ctx context.Context) error {
+	gw, err := s.compile(ctx, s.cfg)
+	if err != nil {
+		return err
+	}
+	s.gw = gw
+	s.gauges()
+	// The operator's side comes first: exchanges lean on it from the first on.
+	if s.cfg.Admin.Listen != "off" {
+		if s.admin, err = admin.Listen(s.cfg.Admin.Listen, s.metrics, s.ready, s.log); err != nil {
+			return errors.Join(err, gw.Close())
+		}
+	}
+	if s.control, err = control.Listen(s.cfg.ControlSocket(), s, s.log); err != nil {
+		return errors.Join(err, gw.Close())
+	}
+	if err := s.plane.Load(s.cfg, gw); err != nil {
+		return errors.Join(err, gw.Close())
+	}
+	return nil
+}
+
+func (s *Server) gauges() {
+	s.metrics.Gauge("crenel_trail_waiting", "Records queued for the event file.", func() float64 { return float64(s.records.Stats().Waiting) })
+	s.metrics.Gauge("crenel_trail_failing", "1 while the event file cannot be written.", func() float64 {
+		if s.records.Stats().Failing {
+			return 1
+		}
+		return 0
+	})
+	s.metrics.Gauge("crenel_exchanges_in_flight", "Exchanges under way.", func() float64 { return float64(s.current().Inflight()) })
+	s.metrics.Collector(upstreams{s.plane})
+}
+
+// compile makes a generation of a config.
+func (s *Server) compile(ctx context.Context, cfg *config.Config) (*gateway.Gateway, error) {
+	d := gateway.Deps{
+		Log: s.log, Trail: s.records, Buckets: s.buckets, Keys: s.keys, Observer: s,
+		Client: &http.Client{Timeout: 10 * time.Second},
+	}
+	if s.tracer != nil {
+		d.Tracer = s.tracer
+	}
+	return gateway.New(ctx, cfg, d)
+}
+
+func (s *Server) current() *gateway.Gateway {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.gw
+}
+
+// config returns the config that runs.
+func (s *Server) config() *config.Config {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cfg
+}
+
+// onHangup reloads on SIGHUP.
+func (s *Server) onHangup(ctx context.Context) {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-hup:
+			s.reload(ctx, "SIGHUP")
+		}
+	}
+}
+
+// reload is Reload for those whom nobody waits for.
+func (s *Server) reload(ctx context.Context, why string) {
+	if err := s.Reload(ctx, why); err != nil {
+		s.log.Error("reload refused, the running config stays", "asked_by", why, "error", err)
+		return
+	}
+	s.log.Info("reloaded", "asked_by", why)
+}
+
+// Reload loads the config anew, checks it whole, and swaps it in without
+// dropping a request. When anything fails the running one stays.
+func (s *Server) Reload(ctx context.Context, actor string) error {
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
+	err := s.swap(ctx)
+	s.metrics.Reloaded(err)
+	s.mu.Lock()
+	if err == nil {
+		s.reloads++
+		s.lastError = ""
+	} else {
+		s.lastError = err.Error()
+	}
+	s.mu.Unlock()
+	if err != nil {
+		s.alarms.Raise("config.refused", "a new config was refused, asked for by "+actor+": "+err.Error())
+	}
+	return err
+}
+
+func (s *Server) swap(ctx context.Context) error {
+	cfg, err := s.load()
+	if err != nil {
+		return err
+	}
+	old := s.config()
+	if fixed := restartOnly(old, cfg); len(fixed) > 0 {
+		return fmt.Errorf("%v cannot change while the gateway runs: restart it for that", fixed)
+	}
+	gw, err := s.compile(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	if err := s.plane.Load(cfg, gw); err != nil {
+		return errors.Join(err, gw.Close())
+	}
+	s.mu.Lock()
+	s.cfg, s.gw = cfg, gw
+	s.mu.Unlock()
+	return nil
+}
+
+// restartOnly names the settings that differ and are read only at start.
+func restartOnly(old, new *config.Config) []string {
+	var out []string
+	for name, pair := range map[string][2]any{
+		"data_dir": {old.DataDir, new.DataDir},
+		"trail":    {old.Trail, new.Trail},
+		"admin":    {old.Admin, new.Admin},
+		"tracing":  {old.Tracing, new.Tracing},
+		"alarms":   {old.Alarms, new.Alarms},
+		"log":      {old.Log, new.Log},
+	} {
+		if !reflect.DeepEqual(pair[0], pair[1]) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// files are those that the running config was made of.
+func (s *Server) files() []string {
+	cfg := s.config()
+	out := []string{cfg.Path()}
+	for i := range cfg.Server.TLS.Certificates {
+		c := &cfg.Server.TLS.Certificates[i]
+		out = append(out, c.Cert, c.Key)
+	}
+	out = append(out, cfg.Server.TLS.ClientCA)
+	for i := range cfg.APIs {
+		a := &cfg.APIs[i]
+		out = append(out, a.Spec, a.Upstream.TLS.CA, a.Upstream.TLS.Cert, a.Upstream.TLS.Key)
+		out = append(out, a.Guards.Authz.Policies...)
+		out = append(out, a.Guards.Authz.Data...)
+		out = append(out, a.Guards.WAF.Rules...)
+		for j := range a.Guards.Authn.Methods {
+			m := &a.Guards.Authn.Methods[j]
+			if m.APIKey != nil {
+				out = append(out, m.APIKey.File)
+			}
+			if m.JWT != nil {
+				out = append(out, m.JWT.JWKS)
+			}
+		}
+	}
+	return out
+}
+
+// stop ends everything that was started, in the reverse order.
+func (s *Server) stop(ctx context.Context) error {
+	grace := s.config().Server.Timeouts.Shutdown
+	ctx, cancel := context.WithTimeout(ctx, grace+10*time.Second)
+	defer cancel()
+	var errs []error
+	if s.control != nil {
+		errs = append(errs, s.control.Close(ctx))
+	}
+	if s.plane != nil {
+		errs = append(errs, s.plane.Stop(ctx))
+	}
+	if s.admin != nil {
+		errs = append(errs, s.admin.Close(ctx))
+	}
+	errs = append(errs, s.tracer.Close(ctx))
+	if s.records != nil {
+		errs = append(errs, s.records.Close())
+	}
+	if s.alarms != nil {
+		s.alarms.Close()
+	}
+	return errors.Join(errs...)
+}
