@@ -9,6 +9,7 @@ import (
 
 	"github.com/crenel-project/crenel/internal/exchange"
 	"github.com/crenel-project/crenel/internal/spec"
+	"github.com/crenel-project/crenel/internal/spec/schema"
 	"github.com/crenel-project/crenel/internal/value"
 )
 
@@ -39,6 +40,47 @@ type collector struct {
 	value  int // longest value
 	count  int // most values
 	over   exchange.Verdict
+	// held says that the contract has ruled on this request and found no fault, so
+	// that values pinned down by their schemas need no inspection.
+	held bool
+}
+
+// held reports whether every step of the contract that ran has allowed.
+func held(x *exchange.Exchange) bool {
+	if x.Unvalidated {
+		return false
+	}
+	for i := range x.Rulings {
+		if r := &x.Rulings[i]; r.Guard == "contract" && r.Verdict.Action != exchange.Allow {
+			return false
+		}
+	}
+	return true
+}
+
+// pinned reports whether a declared parameter is held by its schema to a form
+// that no rule could rightly match: a number, a date, a listed value.
+func (c *collector) pinned(x *exchange.Exchange, in, name string) bool {
+	if !c.held {
+		return false
+	}
+	p := x.Param(in, name)
+	return p != nil && p.Spec.Schema != nil && p.Spec.ContentType == "" && pinnedAll(&p.Value, p.Spec.Schema.Shape())
+}
+
+func pinnedAll(v *value.Value, shape *schema.Shape) bool {
+	switch v.Kind {
+	case value.Array:
+		for i := range v.Kids {
+			if !pinnedAll(&v.Kids[i], shape.Item(i)) {
+				return false
+			}
+		}
+		return true
+	case value.Object:
+		return false // its names are the caller's
+	}
+	return shape.Pinned()
 }
 
 // add reports false when a limit was passed: then over says which.
@@ -60,6 +102,7 @@ func (c *collector) add(f field) bool {
 }
 
 func (c *collector) collect(x *exchange.Exchange) bool {
+	c.held = held(x)
 	return c.path(x) && c.query(x) && c.headers(x) && c.cookies(x) && c.body(x)
 }
 
@@ -68,6 +111,9 @@ func (c *collector) path(x *exchange.Exchange) bool {
 		name := strconv.Itoa(i)
 		if op := x.Operation; op != nil && i < len(op.PathParams) {
 			name = op.PathParams[i].Name
+		}
+		if c.pinned(x, "path", name) {
+			continue
 		}
 		if !c.add(field{fromPath, name, "path:" + name, v}) {
 			return false
@@ -91,6 +137,9 @@ func (c *collector) query(x *exchange.Exchange) bool {
 		return c.add(field{fromQuery, "query", "query:", x.Request.Query})
 	}
 	for i := range pairs {
+		if c.pinned(x, "query", pairs[i].Name) {
+			continue
+		}
 		if !c.add(field{fromQuery, pairs[i].Name, "query:" + pairs[i].Name, pairs[i].Value}) {
 			return false
 		}
@@ -157,7 +206,11 @@ func (c *collector) body(x *exchange.Exchange) bool {
 		}
 	}
 	if b.Root != nil {
-		return c.tree(b.Root, prefix(b), "")
+		var shape *schema.Shape
+		if c.held && b.Declared != nil && b.Declared.Schema != nil {
+			shape = b.Declared.Schema.Shape()
+		}
+		return c.tree(b.Root, prefix(b), "", shape)
 	}
 	if b.Err != nil && !b.Partial {
 		// It did not decode and was let pass nevertheless: all that is known of it is its bytes.
@@ -180,31 +233,41 @@ func prefix(b *exchange.Body) string {
 	return "json"
 }
 
-// tree adds the leaves below v that can hold an attack: strings and names. A
-// number's literal, true, false and null cannot. Names are the engine's habit,
+// tree adds the leaves below v that can hold an attack: strings that shape (nil:
+// nothing is known) does not pin down, and names that it does not fix. A number's
+// literal, true, false and null cannot hold one. Names are the engine's habit,
 // "json.items.0.text", so that custom rules read as everywhere.
-func (c *collector) tree(v *value.Value, name, at string) bool {
+func (c *collector) tree(v *value.Value, name, at string, shape *schema.Shape) bool {
 	switch v.Kind {
 	case value.String:
-		return v.File || c.add(field{fromBody, name, at, v.Text})
-	case value.Array, value.Object:
+		return v.File || shape != nil && shape.Pinned() || c.add(field{fromBody, name, at, v.Text})
+	case value.Array:
 		for i := range v.Kids {
-			kid := &v.Kids[i]
-			tok := kid.Name
-			if v.Kind == value.Array {
-				tok = strconv.Itoa(i)
+			tok := strconv.Itoa(i)
+			var below *schema.Shape
+			if shape != nil {
+				below = shape.Item(i)
 			}
-			sub := tok
-			if name != "" {
-				sub = name + "." + tok
-			}
-			below := at + "/" + value.EscapeToken(tok)
-			if !c.tree(kid, sub, below) {
+			if !c.tree(&v.Kids[i], join(name, tok), at+"/"+tok, below) {
 				return false
 			}
-			// A member's name is inspected with its value; one whose value holds no
-			// string goes alone.
-			if v.Kind == value.Object && !holdsName(kid) && !c.add(field{fromBody, sub, below, ""}) {
+		}
+	case value.Object:
+		for i := range v.Kids {
+			kid := &v.Kids[i]
+			fixed := false
+			var below *schema.Shape
+			if shape != nil {
+				below, fixed = shape.Member(kid.Name)
+				fixed = fixed && !shape.Open() && identifier(kid.Name)
+			}
+			sub, place := join(name, kid.Name), at+"/"+value.EscapeToken(kid.Name)
+			before := len(c.fields)
+			if !c.tree(kid, sub, place, below) {
+				return false
+			}
+			// A name is inspected along with a value below it; without one, alone.
+			if len(c.fields) == before && !fixed && !c.add(field{fromBody, sub, place, ""}) {
 				return false
 			}
 		}
@@ -212,19 +275,23 @@ func (c *collector) tree(v *value.Value, name, at string) bool {
 	return true
 }
 
-// holdsName reports whether inspecting v's leaves inspects v's own name as well.
-func holdsName(v *value.Value) bool {
-	switch v.Kind {
-	case value.String:
-		return !v.File
-	case value.Array, value.Object:
-		for i := range v.Kids {
-			if v.Kind == value.Object || holdsName(&v.Kids[i]) {
-				return true
-			}
+func join(name, tok string) string {
+	if name == "" {
+		return tok
+	}
+	return name + "." + tok
+}
+
+// identifier reports whether a name is made of letters, digits, - and _. Others
+// are inspected even where a pattern of the schema lets them in.
+func identifier(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if !(c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '_') {
+			return false
 		}
 	}
-	return false
+	return len(s) <= 64 && !strings.HasPrefix(s, "__")
 }
 
 // host is the Host that the engine is told. An address in it is a matter of

@@ -432,7 +432,7 @@ func FuzzCollect(f *testing.F) {
 			return
 		}
 		c := collector{value: 1 << 20, count: 1 << 20}
-		if !c.tree(root, "json", "") {
+		if !c.tree(root, "json", "", nil) {
 			t.Fatal("over a limit")
 		}
 		have := map[string]bool{}
