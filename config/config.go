@@ -314,6 +314,8 @@ type Guards struct {
 	Limit Limit `yaml:"limit"`
 	// WAF inspects for attacks with the OWASP Core Rule Set.
 	WAF WAF `yaml:"waf"`
+	// Upload checks that files are what they say they are.
+	Upload Upload `yaml:"upload"`
 }
 
 // GuardCommon is what each guard has.
@@ -455,6 +457,15 @@ type Rate struct {
 	Rate string `yaml:"rate" required:"true" kind:"rate" example:"5/m"`
 	// Burst is the bucket's size.
 	Burst int `yaml:"burst" min:"0" max:"10000000" unset:"the rate's number"`
+}
+
+// Upload checks that files are what they say they are.
+type Upload struct {
+	GuardCommon `yaml:",inline"`
+	// Types are media types of files taken by every operation beside those that the
+	// document names: "application/pdf", "image/*". Programs, scripts and HTML must be
+	// named in full here or in the document.
+	Types []string `yaml:"types" example:"[application/pdf]"`
 }
 
 // WAF inspects for attacks with the OWASP Core Rule Set.

@@ -98,11 +98,12 @@ func (g *Guards) All() map[string]*GuardCommon {
 		"authz":    &g.Authz.GuardCommon,
 		"limit":    &g.Limit.GuardCommon,
 		"waf":      &g.WAF.GuardCommon,
+		"upload":   &g.Upload.GuardCommon,
 	}
 }
 
 // GuardNames are the guards that a config knows.
-func GuardNames() []string { return []string{"authn", "authz", "contract", "limit", "waf"} }
+func GuardNames() []string { return []string{"authn", "authz", "contract", "limit", "upload", "waf"} }
 
 // resolvePaths makes every path absolute to the config's folder, and the event
 // file to the data directory.
