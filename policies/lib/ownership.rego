@@ -13,10 +13,17 @@ id_text(id) := json.marshal(id) if is_number(id)
 # Two ids name the same thing.
 same_id(a, b) if id_text(a) == id_text(b)
 
-# The caller is the owner.
+# The caller is the owner. (A subject is always a string.)
 is_subject(owner) if {
-	authenticated
-	same_id(owner, input.identity.subject)
+	input.identity.verified == true
+	owner == input.identity.subject
+	owner != ""
+}
+
+is_subject(owner) if {
+	input.identity.verified == true
+	is_number(owner)
+	json.marshal(owner) == input.identity.subject
 }
 
 # The caller owns the object that the path addresses, by a table of data: object id to owner.

@@ -3,8 +3,15 @@ package crenel.lib
 
 # The caller belongs to the tenant.
 in_tenant(tenant) if {
-	authenticated
-	same_id(tenant, input.identity.tenant)
+	input.identity.verified == true
+	tenant == input.identity.tenant
+	tenant != ""
+}
+
+in_tenant(tenant) if {
+	input.identity.verified == true
+	is_number(tenant)
+	json.marshal(tenant) == input.identity.tenant
 }
 
 # The object that the path addresses belongs to the caller's tenant, by a table

@@ -494,10 +494,20 @@ func BenchmarkDecide(b *testing.B) {
 	api := parcelAPI()
 	dir := files(b, map[string]string{"p.rego": ownership, "d.json": ownersJSON})
 	id := alice()
+	plain := files(b, map[string]string{"p.rego": `package crenel.authz
+default decision := false
+decision if "admin" in input.identity.roles
+decision if {
+	input.identity.verified
+	"user" in input.identity.roles
+	data.owners[input.object.id] == input.identity.subject
+}
+`})
+	least := files(b, map[string]string{"p.rego": "package crenel.authz\ndecision if input.identity.verified"})
 	for _, c := range []struct {
 		name     string
 		policies []string
-	}{{"builtin", nil}, {"role_and_ownership", []string{dir}}} {
+	}{{"builtin", nil}, {"least", []string{least}}, {"role_and_ownership", []string{plain}}, {"role_and_ownership_by_library", []string{dir}}} {
 		b.Run(c.name, func(b *testing.B) {
 			o := options(api)
 			o.Config.Policies = c.policies

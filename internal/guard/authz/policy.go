@@ -122,13 +122,15 @@ func newCompiler(ctx context.Context, store storage.Store, txn storage.Transacti
 
 // policy is a user's policy, compiled. It is immutable and safe for concurrent use.
 type policy struct {
-	query    ast.Body
-	queries  ast.QueryCompiler
-	compiler *ast.Compiler
-	store    storage.Store
-	txn      storage.Transaction // one for all evaluations: nothing is ever written
-	uses     usage
-	rule     string // that decides
+	evaluator           // specialised where that can be done
+	asWritten evaluator // for traces that a person reads
+	// notSpecialized says why the policy is evaluated as written, nil when it is not.
+	notSpecialized error
+
+	store storage.Store
+	txn   storage.Transaction // one for all evaluations: nothing is ever written
+	uses  usage
+	rule  string // that decides
 }
 
 // compile makes the policy ready. The error lists every mistake with its place.
@@ -143,24 +145,45 @@ func (s *sources) compile(ctx context.Context, query string) (*policy, error) {
 	if usesLibrary(s.modules) {
 		modules = with(s.modules, s.library)
 	}
-	p.compiler = newCompiler(ctx, p.store, txn)
-	if p.compiler.Compile(modules); p.compiler.Failed() {
-		return nil, fmt.Errorf("compiling policies: %w", p.compiler.Errors)
+	compiler := newCompiler(ctx, p.store, txn)
+	if compiler.Compile(modules); compiler.Failed() {
+		return nil, fmt.Errorf("compiling policies: %w", compiler.Errors)
 	}
-	if p.rule, err = decisionRule(p.compiler, query); err != nil {
+	if p.rule, err = decisionRule(compiler, query); err != nil {
 		return nil, err
 	}
 	ref, err := ast.ParseRef(p.rule)
 	if err != nil {
 		return nil, fmt.Errorf("query %s: %w", p.rule, err)
 	}
-	p.queries = p.compiler.QueryCompiler()
-	p.query, err = p.queries.Compile(ast.NewBody(ast.Equality.Expr(ast.NewTerm(resultVar), ast.NewTerm(ref))))
-	if err != nil {
+	p.uses = inputUsage(compiler, ref)
+	if p.asWritten, err = newEvaluator(compiler, ref); err != nil {
 		return nil, fmt.Errorf("query %s: %w", p.rule, err)
 	}
-	p.uses = inputUsage(p.compiler)
+	p.evaluator = p.asWritten
+	c, special, err := specialize(ctx, compiler, modules, s.data, p.store, txn, ref)
+	if err == nil {
+		var e evaluator
+		if e, err = newEvaluator(c, special); err == nil {
+			p.evaluator = e
+		}
+	}
+	p.notSpecialized = err
 	return p, nil
+}
+
+// evaluator is a compiled query.
+type evaluator struct {
+	query    ast.Body
+	queries  ast.QueryCompiler
+	compiler *ast.Compiler
+}
+
+func newEvaluator(c *ast.Compiler, rule ast.Ref) (evaluator, error) {
+	e := evaluator{compiler: c, queries: c.QueryCompiler()}
+	var err error
+	e.query, err = e.queries.Compile(ast.NewBody(ast.Equality.Expr(ast.NewTerm(resultVar), ast.NewTerm(rule))))
+	return e, err
 }
 
 // decisionRule finds the rule that decides.
@@ -213,15 +236,31 @@ func (p *policy) close() {
 
 var errUndefined = errors.New("the policy made no decision")
 
-// evaluate returns what the decision rule says. hook may be nil.
+// evaluate returns what the decision rule says. With a tracer the policy is
+// evaluated as it was written; so it is when the specialised one fails, because
+// an error should name the rules that a person wrote.
 func (p *policy) evaluate(ctx context.Context, input ast.Value, now time.Time, limit time.Duration, tracer topdown.QueryTracer) (ast.Value, error) {
-	var out ast.Value
-	stop := &deadline{at: time.Now().Add(limit)}
-	q := topdown.NewQuery(p.query).WithQueryCompiler(p.queries).WithCompiler(p.compiler).WithStore(p.store).WithTransaction(p.txn).
-		WithInput(ast.NewTerm(input)).WithTime(now).WithCancel(stop).WithMetrics(quiet).WithStrictBuiltinErrors(true)
+	if tracer == nil {
+		v, err := p.run(ctx, &p.evaluator, input, now, limit, nil)
+		if err == nil || err == errUndefined || topdown.IsCancel(err) {
+			return v, err
+		}
+	}
+	return p.run(ctx, &p.asWritten, input, now, limit, tracer)
+}
+
+func (p *policy) run(ctx context.Context, e *evaluator, input ast.Value, now time.Time, limit time.Duration, tracer topdown.QueryTracer) (ast.Value, error) {
+	w := workspaces.Get().(*workspace)
+	defer w.release()
+	w.rules.Push()
+	w.stop = deadline{at: time.Now().Add(limit)}
+	q := topdown.NewQuery(e.query).WithQueryCompiler(e.queries).WithCompiler(e.compiler).WithStore(p.store).WithTransaction(p.txn).
+		WithInput(ast.NewTerm(input)).WithTime(now).WithCancel(&w.stop).WithMetrics(quiet).WithStrictBuiltinErrors(true).
+		WithVirtualCache(&w.rules).WithBaseCache(&w.data)
 	if tracer != nil {
 		q = q.WithQueryTracer(tracer)
 	}
+	var out ast.Value
 	err := q.Iter(ctx, func(r topdown.QueryResult) error {
 		out = r[resultVar].Value
 		return nil

@@ -22,30 +22,45 @@ func (u usage) field(part, name string) bool {
 	return u.all || ok && (fields == nil || fields[name])
 }
 
-// inputUsage finds all references to input in what was compiled.
-func inputUsage(c *ast.Compiler) usage {
+// inputUsage finds all references to input in the rules that a decision can
+// come to.
+func inputUsage(c *ast.Compiler, decision ast.Ref) usage {
 	u := usage{parts: map[string]map[string]bool{}}
 	root := ast.InputRootDocument.Value
-	see := func(r ast.Ref) {
-		if r[0].Value.Compare(root) != 0 {
+	inRef := map[*ast.Term]bool{}
+	look := func(t *ast.Term) bool {
+		switch v := t.Value.(type) {
+		case ast.Ref:
+			inRef[v[0]] = true
+			if v[0].Value.Compare(root) == 0 {
+				u.see(v)
+			}
+		case ast.Var:
+			if v.Compare(root) == 0 && !inRef[t] {
+				u.all = true
+			}
+		}
+		return false
+	}
+	seen := map[*ast.Rule]bool{}
+	var follow func(r *ast.Rule)
+	follow = func(r *ast.Rule) {
+		if seen[r] {
 			return
 		}
-		u.see(r)
-	}
-	for _, m := range c.Modules {
-		inRef := map[*ast.Term]bool{}
-		ast.WalkTerms(m, func(t *ast.Term) bool {
-			switch v := t.Value.(type) {
-			case ast.Ref:
-				see(v)
-				inRef[v[0]] = true
-			case ast.Var:
-				if v.Equal(root) && !inRef[t] {
-					u.all = true
-				}
+		seen[r] = true
+		if r.Else != nil {
+			follow(r.Else)
+		}
+		ast.WalkTerms(r, look)
+		for next := range c.Graph.Dependencies(r) {
+			if n, ok := next.(*ast.Rule); ok {
+				follow(n)
 			}
-			return false
-		})
+		}
+	}
+	for _, r := range c.GetRules(decision) {
+		follow(r)
 	}
 	return u
 }

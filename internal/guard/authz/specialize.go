@@ -1,0 +1,122 @@
+package authz
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/rego"
+	"github.com/open-policy-agent/opa/v1/storage"
+)
+
+// Specialising a policy is OPA's own partial evaluation, as opa build
+// --optimize does it: the rules are evaluated once at load as far as they can be
+// without input and data, so that a decision does not call the same small
+// functions over and over. What is left is a policy of the same meaning.
+
+const (
+	specialPackage = "crenel_specialized"
+	specialRule    = "decision"
+	// Bounds: a policy that grows beyond them is evaluated as written.
+	specializeTimeout = time.Second
+	specialRules      = 2000
+)
+
+var errNotSpecialized = errors.New("not specialised")
+
+// specialize returns a compiler and the reference of the rule that decides in
+// it, for a policy compiled as c.
+func specialize(ctx context.Context, c *ast.Compiler, modules map[string]*ast.Module, data map[string]any, store storage.Store, txn storage.Transaction, decision ast.Ref) (*ast.Compiler, ast.Ref, error) {
+	ctx, cancel := context.WithTimeout(ctx, specializeTimeout)
+	defer cancel()
+	partial, err := rego.New(
+		rego.Compiler(c), rego.Store(store), rego.Transaction(txn), rego.SetRegoVersion(ast.RegoV1),
+		rego.ParsedQuery(ast.NewBody(ast.Equality.Expr(ast.NewTerm(resultVar), ast.NewTerm(decision)))),
+		rego.ParsedUnknowns(unknowns(modules, data)),
+	).Partial(ctx)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", errNotSpecialized, err)
+	}
+	rules := len(partial.Queries)
+	for _, m := range partial.Support {
+		rules += len(m.Rules)
+	}
+	if rules > specialRules {
+		return nil, nil, fmt.Errorf("%w: it would be %d rules", errNotSpecialized, rules)
+	}
+	all := with(modules)
+	for i, m := range partial.Support {
+		all[fmt.Sprintf("specialized_%d.rego", i)] = m
+	}
+	if ref := onlyRef(partial.Queries); ref != nil {
+		out, err := recompile(ctx, all, store, txn)
+		return out, ref, err
+	}
+	head, err := ast.ParseModuleWithOpts("specialized.rego", "package "+specialPackage, ast.ParserOptions{RegoVersion: ast.RegoV1})
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, body := range partial.Queries {
+		head.Rules = append(head.Rules, &ast.Rule{
+			Head: ast.NewHead(ast.Var(specialRule), nil, ast.NewTerm(resultVar)), Body: body, Module: head,
+		})
+	}
+	all["specialized.rego"] = head
+	out, err := recompile(ctx, all, store, txn)
+	return out, ast.MustParseRef("data." + specialPackage + "." + specialRule), err
+}
+
+func recompile(ctx context.Context, modules map[string]*ast.Module, store storage.Store, txn storage.Transaction) (*ast.Compiler, error) {
+	c := newCompiler(ctx, store, txn)
+	if c.Compile(modules); c.Failed() {
+		return nil, fmt.Errorf("%w: %w", errNotSpecialized, c.Errors)
+	}
+	return c, nil
+}
+
+// onlyRef returns the rule that all of the decision was left to, nil when the
+// queries say more than that.
+func onlyRef(queries []ast.Body) ast.Ref {
+	if len(queries) != 1 || len(queries[0]) != 1 {
+		return nil
+	}
+	e := queries[0][0]
+	if !e.IsEquality() || e.Negated || len(e.With) > 0 {
+		return nil
+	}
+	a, b := e.Operand(0), e.Operand(1)
+	if b.Value.Compare(resultVar) == 0 {
+		a, b = b, a
+	}
+	ref, ok := b.Value.(ast.Ref)
+	if a.Value.Compare(resultVar) != 0 || !ok || !ref.IsGround() || !ref.HasPrefix(ast.DefaultRootRef) {
+		return nil
+	}
+	return ref
+}
+
+// unknowns are what a decision is made on: the input, and all data. Data that
+// lie beside packages are named below where the two part.
+func unknowns(modules map[string]*ast.Module, data map[string]any) []*ast.Term {
+	out := []*ast.Term{ast.NewTerm(ast.InputRootRef)}
+	var descend func(path ast.Ref, at map[string]any)
+	descend = func(path ast.Ref, at map[string]any) {
+		for key, v := range at {
+			p := path.Append(ast.StringTerm(key))
+			shared := false
+			for _, m := range modules {
+				shared = shared || m.Package.Path.HasPrefix(p)
+			}
+			below, ok := v.(map[string]any)
+			if shared && ok {
+				descend(p, below)
+			} else {
+				out = append(out, ast.NewTerm(p))
+			}
+		}
+	}
+	descend(ast.DefaultRootRef, data)
+	return out
+}
