@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"strconv"
 	"time"
 
@@ -34,6 +35,7 @@ type Guard struct {
 	skips  []skips // by Operation.Index
 	types  string
 	urls   *urlRules
+	heavy  chan struct{} // slots for inspections that cost much
 	log    *slog.Logger
 	now    func() time.Time
 }
@@ -66,7 +68,7 @@ func New(o Options) (*Guard, error) {
 	if c.Paranoia < 1 || c.Paranoia > 4 || c.Threshold < 1 || c.Value < 0 || c.Values < 0 || c.Budget < 0 {
 		return nil, errors.New("waf: paranoia is 1 to 4; threshold, value, values and budget are positive")
 	}
-	g := &Guard{cfg: c, types: contentTypes(o.API), log: o.Log, now: o.Now}
+	g := &Guard{cfg: c, types: contentTypes(o.API), log: o.Log, now: o.Now, heavy: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))}
 	if g.log == nil {
 		g.log = slog.New(slog.DiscardHandler)
 	}
@@ -105,16 +107,33 @@ func (g *Guard) rule(ctx context.Context, x *exchange.Exchange) exchange.Verdict
 	if v := g.urls.rule(c.fields); v.Action != exchange.Allow {
 		return v
 	}
-	if cost := estimate(len(c.fields), c.bytes); cost > g.cfg.Budget {
+	cost := estimate(g.cfg.Paranoia, len(c.fields), c.bytes)
+	if cost > g.cfg.Budget {
 		return exchange.Refuse("waf.too_many", "", fmt.Sprintf("inspecting %d values of %d bytes would take about %s, the budget is %s", len(c.fields), c.bytes, cost.Round(time.Millisecond), g.cfg.Budget))
+	}
+	if cost > cheap {
+		// Costly inspections share half of the processors, so that whoever sends many
+		// of them slows down his own kind and not every caller.
+		wait, cancel := context.WithTimeout(ctx, g.cfg.Budget)
+		defer cancel()
+		select {
+		case g.heavy <- struct{}{}:
+			defer func() { <-g.heavy }()
+		case <-wait.Done():
+			return exchange.Undecided("waf.unavailable", "too many costly inspections at once")
+		}
 	}
 	return g.inspect(ctx, x, c.fields)
 }
 
-// estimate is what the engine takes at most for so many values and bytes at
-// paranoia level 1 on one core of a server, as measured by BenchmarkInspect.
-func estimate(values, bytes int) time.Duration {
-	return 300*time.Microsecond + time.Duration(values)*150*time.Microsecond + time.Duration(bytes)*4*time.Microsecond
+// cheap is what an inspection may cost without waiting for a slot.
+const cheap = 25 * time.Millisecond
+
+// estimate is about what the engine takes for so many values and bytes on one
+// core of a server, as measured by BenchmarkInspect. Higher levels run more rules.
+func estimate(level, values, bytes int) time.Duration {
+	plain := 300*time.Microsecond + time.Duration(values)*150*time.Microsecond + time.Duration(bytes)*4*time.Microsecond
+	return plain * time.Duration(3+level) / 4
 }
 
 // inspect runs the rule set over the fields.

@@ -1,6 +1,7 @@
 package waf
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -255,6 +256,33 @@ func TestBudget(t *testing.T) {
 	g.now = func() time.Time { now = now.Add(time.Second); return now }
 	if v := g.rule(t.Context(), request(t, 0, "", `{"text":"hi"}`)); v.Action != exchange.Unable || v.Code != "waf.unavailable" {
 		t.Errorf("an inspection that took too long let pass: %+v", v)
+	}
+}
+
+// Costly inspections wait for one another, cheap ones do not.
+func TestCostlyInspectionsShareSlots(t *testing.T) {
+	g, err := New(Options{API: testAPI(), Config: config.WAF{Budget: 400 * time.Millisecond}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closed(t, g)
+	for range cap(g.heavy) {
+		g.heavy <- struct{}{}
+	}
+	costly := `{"text":"` + strings.Repeat("a ", 10_000) + `"}`
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if v := g.rule(ctx, request(t, 0, "", costly)); v.Action != exchange.Unable || v.Code != "waf.unavailable" {
+		t.Errorf("a costly inspection did not wait: %+v", v)
+	}
+	if v := g.rule(t.Context(), request(t, 0, "", `{"text":"hi"}`)); v.Action != exchange.Allow {
+		t.Errorf("a cheap inspection waited: %+v", v)
+	}
+	<-g.heavy
+	before := len(g.heavy)
+	g.cfg.Budget = time.Minute
+	if v := g.rule(t.Context(), request(t, 0, "", costly)); v.Action != exchange.Allow || len(g.heavy) != before {
+		t.Errorf("with a slot free: %+v, %d slots taken, want %d", v, len(g.heavy), before)
 	}
 }
 
