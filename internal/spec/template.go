@@ -227,3 +227,39 @@ func unhex(c byte) int {
 	}
 	return -1
 }
+
+// Expand fills the operation's path template in: values are percent-encoded, in
+// the order of PathParams. Base paths are the servers' to add. What stands after
+// "?" or "#" in a template is left out.
+func (op *Operation) Expand(values []string) string {
+	t := parseTemplate(op.Path)
+	var b strings.Builder
+	next := 0
+	for i := range t.segments {
+		b.WriteByte('/')
+		for j, l := range t.segments[i].lits {
+			if j > 0 {
+				if next < len(values) {
+					b.WriteString(values[next])
+				}
+				next++
+			}
+			writeEscaped(&b, l)
+		}
+	}
+	return b.String()
+}
+
+// writeEscaped percent-encodes what a path segment cannot hold (RFC 3986, pchar).
+func writeEscaped(b *strings.Builder, s string) {
+	for i := range len(s) {
+		c := s[i]
+		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-._~!$&'()*+,;=:@", c) >= 0 {
+			b.WriteByte(c)
+			continue
+		}
+		b.WriteByte('%')
+		b.WriteByte("0123456789ABCDEF"[c>>4])
+		b.WriteByte("0123456789ABCDEF"[c&15])
+	}
+}
