@@ -81,9 +81,17 @@ type Obligations struct {
 	Mask    []string          // JSON pointers (with *) to mask in the answer
 	Headers map[string]string // to add to the upstream request
 	Query   map[string]string // filters to add to the upstream's query
+	Answer  []AnswerRule      // what a successful answer must hold, else it is kept from the client
+}
+
+// AnswerRule says that a value of the answer must be one of a list: that an
+// object is the caller's, when only the answer says whose it is (API1:2023).
+type AnswerRule struct {
+	At string   // JSON pointer; * stands for any element or member
+	In []string // texts of strings, numbers or booleans
 }
 
 // Empty reports whether nothing is demanded.
 func (o *Obligations) Empty() bool {
-	return len(o.Strip) == 0 && len(o.Mask) == 0 && len(o.Headers) == 0 && len(o.Query) == 0
+	return len(o.Strip) == 0 && len(o.Mask) == 0 && len(o.Headers) == 0 && len(o.Query) == 0 && len(o.Answer) == 0
 }

@@ -101,6 +101,11 @@ func (a *answer) choose(h http.Header) exchange.Verdict {
 	mediaType, _ := parseMediaType(h)
 	kind := formOf(mediaType)
 	a.isStream = mediaType == "text/event-stream"
+	// Errors need not be the caller's object: nothing of one is in them.
+	owned := len(x.Obligations.Answer) > 0 && a.status < http.StatusMultipleChoices
+	if owned {
+		must = exchange.Buffered
+	}
 	enforced := must == exchange.Buffered || len(x.Response.Filters) > 0
 	switch {
 	case h.Get("Content-Encoding") != "" && h.Get("Content-Encoding") != "identity":
@@ -119,6 +124,9 @@ func (a *answer) choose(h http.Header) exchange.Verdict {
 			return exchange.Refuse("contract.response_unchecked", "", "the answer is "+x.Response.Unchecked+" and cannot be checked")
 		}
 		return exchange.Verdict{}
+	}
+	if kind == formBinary && owned {
+		return exchange.Refuse("contract.response_unchecked", "", "the policy has rules for the answer, which is "+mediaType)
 	}
 	if kind == formBinary {
 		return exchange.Verdict{} // nothing in it has a name or a pointer

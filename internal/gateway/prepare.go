@@ -70,7 +70,7 @@ func (s *session) prepareUpstream() {
 // that is enforced, Streamed for one that is only recorded.
 func (s *session) answerNeed() exchange.Need {
 	need := exchange.None
-	if len(s.x.Obligations.Strip)+len(s.x.Obligations.Mask) > 0 {
+	if o := &s.x.Obligations; len(o.Strip)+len(o.Mask)+len(o.Answer) > 0 {
 		return exchange.Buffered
 	}
 	for _, phase := range []exchange.Phase{exchange.ResponseHead, exchange.ResponseBody} {

@@ -131,6 +131,8 @@ func (g *Guard) Steps() []guard.Step {
 			},
 		},
 		{Guard: Name, Phase: exchange.RequestBody, Needs: exchange.Buffered, Rule: g.rule, Applies: g.wantsBody},
+		// It needs no body of its own: an exchange with answer rules has it held.
+		{Guard: Name, Phase: exchange.ResponseBody, Needs: exchange.None, Rule: checkAnswer, Applies: func(*spec.Operation) bool { return g.policy != nil }},
 	}
 }
 

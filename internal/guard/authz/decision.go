@@ -101,10 +101,12 @@ func (d *decision) readObligations(v ast.Value) error {
 			d.obligations.Headers, err = fields(t.Value, validHeader)
 		case "query":
 			d.obligations.Query, err = fields(t.Value, validQuery)
+		case "answer":
+			d.obligations.Answer, err = readAnswerRules(t.Value)
 		case "step_up":
 			d.stepUp, err = readStepUp(t.Value)
 		default:
-			err = fmt.Errorf("is not known; known are strip, mask, headers, query and step_up")
+			err = fmt.Errorf("is not known; known are strip, mask, headers, query, answer and step_up")
 		}
 		if err != nil {
 			return fmt.Errorf("obligation %s: %w", k, err)
