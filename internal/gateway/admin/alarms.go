@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,6 +23,8 @@ type Alarms struct {
 	now    func() time.Time
 	queue  chan alarm
 	done   chan struct{}
+
+	closing atomic.Bool
 
 	mu   sync.Mutex
 	last map[string]*told
@@ -43,10 +46,12 @@ type alarm struct {
 func NewAlarms(url string, every time.Duration, m *Metrics, log *slog.Logger) *Alarms {
 	a := &Alarms{
 		url: url, every: every, log: log, m: m, now: time.Now,
-		client: &http.Client{Timeout: 10 * time.Second},
-		queue:  make(chan alarm, 64), done: make(chan struct{}), last: map[string]*told{},
+		client: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true},
+			// A webhook that has moved is a mistake to be mended, not to be followed.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+		queue: make(chan alarm, 64), done: make(chan struct{}), last: map[string]*told{},
 	}
-	go a.send()
+	go a.send(a.queue)
 	return a
 }
 
@@ -77,10 +82,18 @@ func (a *Alarms) Raise(kind, message string) {
 	}
 }
 
-func (a *Alarms) send() {
+// retryWait is the wait before the second and the third try to reach the webhook.
+var retryWait = []time.Duration{time.Second, 3 * time.Second}
+
+func (a *Alarms) send(queue <-chan alarm) {
 	defer close(a.done)
-	for al := range a.queue {
-		if err := a.post(al); err != nil {
+	for al := range queue {
+		err := a.post(al)
+		for try := 0; err != nil && try < len(retryWait) && !a.closing.Load(); try++ {
+			time.Sleep(retryWait[try])
+			err = a.post(al)
+		}
+		if err != nil {
 			a.log.Warn("alarm webhook failed", "kind", al.Kind, "error", err)
 		}
 	}
@@ -120,6 +133,7 @@ func (a *Alarms) Close() {
 	a.queue = nil
 	a.mu.Unlock()
 	if queue != nil {
+		a.closing.Store(true)
 		close(queue)
 		<-a.done
 		a.client.CloseIdleConnections()

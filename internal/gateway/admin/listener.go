@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -35,10 +37,18 @@ func Listen(addr string, m *Metrics, ready func() []gateway.Check, log *slog.Log
 		fmt.Fprintln(w, "ok")
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { writeReady(w, ready()) })
-	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 20 * time.Second}))
+	loopback := false
+	if ap, err := netip.ParseAddrPort(ln.Addr().String()); err == nil {
+		loopback = ap.Addr().Unmap().IsLoopback()
+	}
+	if !loopback {
+		log.Warn("the admin listener can be reached from other machines and asks for no credentials", "address", ln.Addr().String())
+	}
 	l := &Listener{
 		addr: ln.Addr(), done: make(chan struct{}),
-		http: &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute},
+		http: &http.Server{Handler: guard(mux, loopback), MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+			ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute},
 	}
 	go func() {
 		defer close(l.done)
@@ -47,6 +57,29 @@ func Listen(addr string, m *Metrics, ready func() []gateway.Check, log *slog.Log
 		}
 	}()
 	return l, nil
+}
+
+// guard refuses, on loopback, requests by any name but an address or localhost: a
+// page in the operator's browser must not read this by a name of its own that
+// resolves to loopback (DNS rebinding, CWE-350).
+func guard(next http.Handler, loopback bool) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		if loopback && !isLocalName(r.Host) {
+			http.Error(w, "the Host must be an address or localhost", http.StatusMisdirectedRequest)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func isLocalName(host string) bool {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	host = strings.Trim(host, "[]")
+	_, err := netip.ParseAddr(host)
+	return err == nil || strings.EqualFold(host, "localhost")
 }
 
 // writeReady answers 200 when everything is well, else 503 with what is not.
@@ -82,6 +115,9 @@ func (l *Listener) Addr() net.Addr { return l.addr }
 // Close stops it.
 func (l *Listener) Close(ctx context.Context) error {
 	err := l.http.Shutdown(ctx)
+	if err != nil {
+		err = errors.Join(err, l.http.Close())
+	}
 	<-l.done
 	if err != nil {
 		return fmt.Errorf("stopping the admin listener: %w", err)

@@ -25,6 +25,7 @@ type Metrics struct {
 	reloads   *prometheus.CounterVec
 	alarms    *prometheus.CounterVec
 	refused   *prometheus.CounterVec
+	loaded    prometheus.Gauge
 
 	mu     sync.RWMutex
 	byCall map[callKey]*callMetrics
@@ -79,6 +80,9 @@ func NewMetrics(version string) *Metrics {
 	m.reloads = counter("crenel_reloads_total", "Reloads of the config by result.", "result")
 	m.alarms = counter("crenel_alarms_total", "Events that need a person.", "kind")
 	m.refused = counter("crenel_connections_refused_total", "Requests refused before they became exchanges, since their bytes are not unambiguous HTTP.", "status")
+	m.loaded = prometheus.NewGauge(prometheus.GaugeOpts{Name: "crenel_config_loaded_timestamp_seconds", Help: "When the running config was loaded."})
+	m.loaded.SetToCurrentTime()
+	m.registry.MustRegister(m.loaded)
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	info := prometheus.NewGauge(prometheus.GaugeOpts{Name: "crenel_build_info", Help: "1; the labels say what runs.",
 		ConstLabels: prometheus.Labels{"version": version, "go": runtime.Version()}})
@@ -174,6 +178,7 @@ func (m *Metrics) Reloaded(err error) {
 		return
 	}
 	m.reloads.WithLabelValues("done").Inc()
+	m.loaded.SetToCurrentTime()
 }
 
 // Refused counts a request that never became an exchange.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
+	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -33,13 +35,23 @@ func NewTracer(ctx context.Context, c config.Tracing, version string) (*Tracer, 
 	if c.Endpoint == "" {
 		return nil, nil //nolint:nilnil // off is no error
 	}
-	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(c.Endpoint))
+	endpoint, err := url.Parse(c.Endpoint)
+	if err != nil {
+		return nil, fmt.Errorf("tracing.endpoint: %w", err)
+	}
+	if endpoint.Path == "" || endpoint.Path == "/" {
+		endpoint.Path = "/v1/traces" // where the OTLP specification puts it
+	}
+	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(endpoint.String()), otlptracehttp.WithTimeout(5*time.Second))
 	if err != nil {
 		return nil, fmt.Errorf("starting the trace exporter: %w", err)
 	}
+	// A client's trace is continued, but whether it is sampled is for us to say:
+	// else anybody could have every request of theirs traced.
+	ratio := sdktrace.TraceIDRatioBased(c.Sample)
 	t := &Tracer{provider: sdktrace.NewTracerProvider(
 		sdktrace.WithBatcher(exporter),
-		sdktrace.WithSampler(sdktrace.ParentBased(sdktrace.TraceIDRatioBased(c.Sample))),
+		sdktrace.WithSampler(sdktrace.ParentBased(ratio, sdktrace.WithRemoteParentSampled(ratio), sdktrace.WithRemoteParentNotSampled(ratio))),
 		sdktrace.WithResource(resource.NewSchemaless(attribute.String("service.name", "crenel"), attribute.String("service.version", version))),
 	)}
 	t.tracer = t.provider.Tracer("github.com/crenel-project/crenel")
