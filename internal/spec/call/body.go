@@ -90,7 +90,7 @@ func (r *Request) writeBody() error {
 	case r.body.Kind == value.String:
 		r.Body = []byte(r.body.Text)
 	default:
-		r.Body = value.Append(nil, r.body)
+		return fmt.Errorf("%w: %s of %s", ErrMediaType, r.body.Kind, r.MediaType)
 	}
 	if r.Body == nil {
 		r.Body = []byte{}
