@@ -114,14 +114,21 @@ func (w *fieldWalk) schema(s fieldStep) {
 		}
 	}
 	declared := w.owner(s.n)
+	envelope := s.depth == 0 && w.envelope(s.n)
 	s.n.get("properties").each(func(name string, p node) {
 		if w.left--; w.left < 0 {
 			return
 		}
 		at := s.pointer + "/" + value.EscapeToken(name)
 		q := w.b.lookup(p)
-		w.property(name, at, s.holder, p, q, declared)
-		w.later(fieldStep{n: q, pointer: at, holder: resourceName(name), depth: s.depth + 1, from: &s})
+		holder, inner := s.holder, resourceName(name)
+		if envelope {
+			if holder = ""; wrappers[name] {
+				inner = s.holder
+			}
+		}
+		w.property(name, at, holder, p, q, declared)
+		w.later(fieldStep{n: q, pointer: at, holder: inner, depth: s.depth + 1, from: &s})
 	})
 	if items := s.n.get("items"); items.ok() {
 		w.schema(fieldStep{n: items, pointer: s.pointer + "/*", holder: s.holder, depth: s.depth, from: &s})
@@ -136,6 +143,28 @@ func (w *fieldWalk) schema(s fieldStep) {
 			}
 		})
 	}
+}
+
+// wrappers are members that hold what an answer is about, beside page numbers and the like.
+var wrappers = map[string]bool{"items": true, "data": true, "results": true, "result": true, "records": true, "entries": true, "list": true, "content": true, "value": true, "values": true,
+	"rows": true, "elements": true, "hits": true, "objects": true, "documents": true, "collection": true, "_embedded": true, "embedded": true, "payload": true, "response": true, "body": true}
+
+// envelope reports whether an object wraps the resource and is not one itself.
+func (w *fieldWalk) envelope(n node) bool {
+	found, identified := false, false
+	n.get("properties").each(func(name string, p node) {
+		if noun, ok := idOf(name, false); ok && noun == "" {
+			identified = true // an object that has items, such as an order
+		}
+		if !wrappers[name] {
+			return
+		}
+		if q := w.b.lookup(p); q.isObject() {
+			t := schemaType(q)
+			found = found || t == "object" || t == "array" && w.b.lookup(q.get("items")).isObject() && schemaType(w.b.lookup(q.get("items"))) == "object"
+		}
+	})
+	return found && !identified
 }
 
 // later puts a schema into the queue when it can hold fields.

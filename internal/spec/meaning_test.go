@@ -134,6 +134,20 @@ paths:
                 user_id: {type: string, x-crenel-owner: false}
                 secret_note: {type: string, x-crenel-class: health}
       responses: {}
+  /addresses:
+    get:
+      responses:
+        "200":
+          content:
+            application/json:
+              schema:
+                type: object
+                properties:
+                  page: {type: integer}
+                  total: {type: integer}
+                  items:
+                    type: array
+                    items: {type: object, properties: {id: {type: string}, city: {type: string}, userId: {type: string}}}
 components:
   schemas:
     Order:
@@ -209,6 +223,11 @@ func TestFields(t *testing.T) {
 	want = map[string]string{"/shop": "owner", "/user_id": "object:user", "/secret_note": "health"}
 	if diff := cmp.Diff(want, show(put.Body.Content[0].Fields)); diff != "" {
 		t.Error(diff)
+	}
+	list := api.Route("GET", "", "/addresses").Operation
+	want = map[string]string{"/items/*/id": "object:address", "/items/*/city": "personal", "/items/*/userId": "object:user owner"}
+	if diff := cmp.Diff(want, show(list.Responses[0].Content[0].Fields)); diff != "" {
+		t.Errorf("a list in an envelope: %s", diff)
 	}
 	var params []string
 	for _, p := range get.Parameters {

@@ -29,7 +29,7 @@ var verbs = map[string]bool{
 	"restart": true, "run": true, "execute": true, "batch": true, "bulk": true, "count": true, "me": true, "self": true, "current": true, "all": true, "new": true, "latest": true, "archive": true, "restore": true, "publish": true, "unpublish": true,
 	"lock": true, "unlock": true, "close": true, "open": true, "copy": true, "move": true, "clone": true, "merge": true, "sync": true, "preview": true, "test": true, "check": true, "transfer": true, "pay": true, "refund": true, "apply": true, "redeem": true,
 	"assign": true, "unassign": true, "accept": true, "decline": true, "subscribe": true, "unsubscribe": true, "join": true, "leave": true, "invite": true, "complete": true, "submit": true, "process": true, "retry": true, "track": true, "find": true, "list": true,
-	"get": true, "create": true, "update": true, "delete": true, "remove": true, "add": true, "set": true, "health": true, "ping": true, "debug": true, "admin": true, "public": true, "internal": true, "api": true, "mine": true,
+	"get": true, "create": true, "update": true, "delete": true, "remove": true, "add": true, "set": true, "health": true, "ping": true, "debug": true, "forgot": true, "change": true, "rotate": true, "revoke": true, "renew": true, "claim": true, "notify": true, "poll": true, "admin": true, "public": true, "internal": true, "api": true, "mine": true,
 }
 
 // principals are resources that are callers themselves: the id of one is its own owner.
