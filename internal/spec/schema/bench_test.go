@@ -109,6 +109,35 @@ func BenchmarkValidate(b *testing.B) {
 	})
 }
 
+// BenchmarkInheritance is the same with allOf, oneOf and a discriminator, where
+// strictness must look at several schemas for one object.
+func BenchmarkInheritance(b *testing.B) {
+	const schemas = `{
+		"Base": {"type": "object", "required": ["kind", "id"], "properties": {"kind": {"type": "string"}, "id": {"type": "string", "format": "uuid"},
+			"created": {"type": "string", "format": "date-time"}, "name": {"type": "string", "maxLength": 80}}},
+		"Letter": {"allOf": [{"$ref": "#/components/schemas/Base"}, {"type": "object", "required": ["grams"], "properties": {"grams": {"type": "integer", "minimum": 1}}}]},
+		"Parcel": {"allOf": [{"$ref": "#/components/schemas/Base"}, {"type": "object", "required": ["size"], "properties": {"size": {"type": "array", "items": {"type": "integer"}, "maxItems": 3}}}]},
+		"Any": {"oneOf": [{"$ref": "#/components/schemas/Letter"}, {"$ref": "#/components/schemas/Parcel"}], "discriminator": {"propertyName": "kind"}},
+		"List": {"type": "object", "required": ["items"], "properties": {"items": {"type": "array", "items": {"$ref": "#/components/schemas/Any"}}}}}`
+	s, problems := compileIn(b, schema.OpenAPI30, schemas, "List")
+	if len(problems) > 0 {
+		b.Fatal(problems)
+	}
+	one := `{"kind": "Parcel", "id": "7f1b6a52-0c7e-4f8b-9a53-2f6f0f0c9f11", "created": "2024-05-17T09:30:00Z", "name": "a parcel", "size": [10, 20, 30]}`
+	body := decode(b, []byte(`{"items": [`+strings.Repeat(one+",", 6)+one+`]}`))
+	for _, strict := range []bool{false, true} {
+		b.Run(map[bool]string{false: "plain", true: "strict"}[strict], func(b *testing.B) {
+			o := &schema.Options{Strict: strict, Direction: schema.Request}
+			b.ReportAllocs()
+			for b.Loop() {
+				if f := s.Validate(body, o); f != nil {
+					b.Fatal(f)
+				}
+			}
+		})
+	}
+}
+
 // TestNoAllocations: a valid body costs the garbage collector nothing.
 func TestNoAllocations(t *testing.T) {
 	body := decode(t, []byte(parcelBody))

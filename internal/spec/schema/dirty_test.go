@@ -300,3 +300,15 @@ func TestConcurrency(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// TestURIs: documents are found under whatever name they were added.
+func TestURIs(t *testing.T) {
+	for _, uri := range []string{"file:///my api/openapi v1.json", "file:///a%20b.json", "urn:crenel:schema:7", "https://x.example/a?b=c", "openapi.yaml", "C:\\specs\\api.json"} {
+		c := schema.NewCompiler(schema.OpenAPI30, schema.CompilerOptions{})
+		c.AddResource(uri, decode(t, []byte(`{"openapi": "3.0.0", "components": {"schemas": {"A B": {"$ref": "#/components/schemas/C~1%25"}, "C/%": {"type": "integer"}}}}`)))
+		s, problems := c.Compile(uri + "#/components/schemas/A B")
+		if len(problems) > 0 || s.Type() != "integer" {
+			t.Errorf("%s: %v", uri, problems)
+		}
+	}
+}

@@ -282,7 +282,7 @@ func (e *ecma) flags(rest string) error {
 
 // literal writes one rune so that it means itself.
 func literal(r rune) string {
-	if r < utf8.RuneSelf && !unicode.IsLetter(r) && !unicode.IsDigit(r) {
+	if r < utf8.RuneSelf && !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '_' {
 		if r < ' ' || r == 0x7f {
 			return fmt.Sprintf(`\x{%x}`, r)
 		}
@@ -401,7 +401,7 @@ func (e *ecma) atom(inClass bool) (set string, r rune, isSet bool, err error) {
 	case 'b': // only inside a class
 		return "", '\b', false, nil
 	case '0':
-		return "", 0, false, nil
+		return "", e.octal(), false, nil
 	case 'c':
 		if e.at < len(e.src) && isLetter(e.src[e.at]) {
 			r = rune(e.src[e.at] % 32)
@@ -443,6 +443,16 @@ func (e *ecma) atom(inClass bool) (set string, r rune, isSet bool, err error) {
 	r, n := utf8.DecodeRuneInString(e.src[e.at:])
 	e.at += n
 	return "", r, false, nil
+}
+
+// octal reads what follows \0: Annex B's legacy octal digits, or nothing.
+func (e *ecma) octal() rune {
+	var r rune
+	for i := 0; i < 2 && e.at < len(e.src) && e.src[e.at] >= '0' && e.src[e.at] <= '7'; i++ {
+		r = r*8 + rune(e.src[e.at]-'0')
+		e.at++
+	}
+	return r
 }
 
 func isLetter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }

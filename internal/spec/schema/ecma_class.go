@@ -152,7 +152,7 @@ var binaries = map[string]string{
 var foreignSets = map[string]string{
 	"Alnum": `0-9A-Za-z`, "Alpha": `A-Za-z`, "Digit": `0-9`, "Lower": `a-z`, "Upper": `A-Z`, "Punct": `!-/:-@\[-` + "`" + `{-~`,
 	"Space": `\x{9}-\x{d} `, "XDigit": `0-9A-Fa-f`, "Graph": `!-~`, "Print": ` -~`, "Blank": ` \x{9}`, "Cntrl": `\x{0}-\x{1f}\x{7f}`,
-	"IsAlphabetic": `\p{L}\p{Nl}`, "IsLatin": `\p{Latin}`, "IsDigit": `\p{Nd}`,
+	"IsLetter": `\p{L}`, "LD": `\p{L}\p{Nd}`, "all": `\x{0}-\x{10ffff}`, "IsAlphabetic": `\p{L}\p{Nl}`, "IsLatin": `\p{Latin}`, "IsDigit": `\p{Nd}`,
 }
 
 // property reads \p{…} after its letter and returns it as part of a class.

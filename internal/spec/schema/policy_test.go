@@ -58,6 +58,8 @@ func TestStrict(t *testing.T) {
 		"Zoo": {"properties": {"pets": {"type": "array", "items": {"oneOf": [
 			{"type": "object", "required": ["a"], "properties": {"a": {"$ref": "#/components/schemas/Node"}}},
 			{"type": "object", "required": ["b"], "properties": {"b": {"$ref": "#/components/schemas/Node"}}}]}}}},
+		"Bare": {"properties": {"a": {}}, "required": ["b"]},
+		"Bare2": {"allOf": [{"$ref": "#/components/schemas/Bare"}]},
 		"Animal": {"type": "object", "required": ["kind"], "properties": {"kind": {"type": "string"}}, "discriminator": {"propertyName": "kind"}},
 		"Bird": {"allOf": [{"$ref": "#/components/schemas/Animal"}, {"type": "object", "properties": {"wings": {"type": "integer"}}}]},
 		"Poly": {"type": "object", "discriminator": {"propertyName": "k", "mapping": {"s": "#/components/schemas/Sub", "t": "Sub2"}},
@@ -88,6 +90,9 @@ func TestStrict(t *testing.T) {
 		{"Zoo", `{"pets": [{"a": {"v": 1}}, {"b": {"next": {"v": 2}}}]}`, "ok"},
 		{"Zoo", `{"pets": [{"a": {"v": 1}}, {"b": {"next": {"q": 2}}}]}`, "unknownProperty /pets/1/b/next/q"},
 		{"Zoo", `{"pets": [{"a": {"v": 1}, "c": 1}]}`, "unknownProperty /pets/0/c"},
+		{"Bare", `{"b": 1}`, "ok"},
+		{"Bare2", `{"b": 1}`, "ok"},
+		{"Bare2", `{"b": 1, "c": 1}`, "unknownProperty /c"},
 		{"Animal", `{"kind": "Bird", "wings": 2}`, "ok"},
 		{"Animal", `{"kind": "Bird", "wings": "two"}`, "type /wings"},
 		{"Animal", `{"kind": "Fish", "wings": 2}`, "unknownProperty /wings"},

@@ -78,6 +78,9 @@ func (c *Compiler) AddResource(uri string, doc *value.Value) {
 	uri, _ = splitFragment(uri)
 	r := &resource{uri: uri, doc: uri, root: doc, dialect: c.dialect, vocab: everything, shapes: c.shapes}
 	c.resources[uri] = r
+	if normal := c.absolute("", uri); normal != uri {
+		c.resources[normal] = r // as references to it come out of RFC 3986
+	}
 	p := place{v: doc, res: r}
 	if doc.Get("openapi") != nil || doc.Get("swagger") != nil {
 		if r.dialect.idKeyword() == "" {
@@ -288,7 +291,9 @@ func (c *Compiler) resolve(res *resource, ref string) (place, error) {
 	r := res
 	if base != "" || res.root == nil {
 		full := c.absolute(res.uri, base)
-		r = c.resources[full]
+		if r = c.resources[full]; r == nil && strings.Contains(base, ":") {
+			r = c.resources[base]
+		}
 		if r == nil {
 			if m := metaschema(full); m != nil {
 				c.AddResource(full, m)

@@ -22,7 +22,8 @@ type Options struct {
 	Direction Direction
 	// Strict refuses properties that no applicable subschema declares, unless
 	// an applicable subschema says additionalProperties or unevaluatedProperties
-	// itself, or none of them declares a property (a free-form object).
+	// itself, or none of them declares a property (a free-form object). A name
+	// that is only listed in required is known too, with any value.
 	Strict bool
 	// MayWrite, when set, is asked for each property whose schema carries
 	// x-crenel-writable-by whether the caller holds one of those roles.

@@ -318,6 +318,8 @@ func (sh *Shape) member(name string) (sub *Shape, declared, listed bool) {
 		if at := s.obj.table.find(name); at >= 0 && s.obj.props[at] != nil {
 			mine, listed = true, true
 			set = append(set, s.obj.props[at])
+		} else if s.obj.requires(at) {
+			declared, listed = true, true
 		}
 		for i := range s.obj.patterns {
 			if fits, _ := s.obj.patterns[i].pattern.match(name); fits {

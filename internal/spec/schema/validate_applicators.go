@@ -343,6 +343,8 @@ func (st *state) membersOf(m *value.Value, low, high int) bool {
 		if at := s.obj.table.find(m.Name); at >= 0 && s.obj.props[at] != nil {
 			mine = true
 			st.include(s.obj.props[at], high)
+		} else {
+			known = known || s.obj.requires(at)
 		}
 		for j := range s.obj.patterns {
 			if fits, _ := s.obj.patterns[j].pattern.match(m.Name); fits {

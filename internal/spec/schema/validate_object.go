@@ -204,7 +204,8 @@ func (st *state) member(s *Schema, m *value.Value, i int, present []uint64, seen
 			st.pop()
 		}
 	}
-	if at := r.table.find(m.Name); at >= 0 {
+	at := r.table.find(m.Name)
+	if at >= 0 {
 		if present != nil {
 			present[at>>6] |= 1 << (at & 63)
 		}
@@ -232,7 +233,7 @@ func (st *state) member(s *Schema, m *value.Value, i int, present []uint64, seen
 		return ok
 	}
 	if r.additional == nil {
-		if sole && st.strict && r.declares {
+		if sole && st.strict && r.declares && !r.requires(at) {
 			return st.unknown(s, m)
 		}
 		return ok
@@ -248,6 +249,12 @@ func (st *state) member(s *Schema, m *value.Value, i int, present []uint64, seen
 	}
 	seen.mark(i)
 	return st.child(r.additional, m, sole) && ok
+}
+
+// requires reports whether the name at this place of the table is required: a
+// property that must be there is known, though nothing says what it is.
+func (r *objectRules) requires(at int) bool {
+	return at >= 0 && r.needsSeen && r.required[Neither][at>>6]&(1<<(at&63)) != 0
 }
 
 // child applies sub to a member, and the rules of policy when sole.

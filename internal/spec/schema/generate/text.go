@@ -64,6 +64,9 @@ func (g *maker) text(n *need) (value.Value, error) {
 		default:
 			s = g.word(low, high)
 		}
+		if g.left--; g.left <= 0 {
+			break
+		}
 		if fits(s) {
 			return value.Value{Kind: value.String, Text: s}, nil
 		}
