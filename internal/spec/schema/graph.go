@@ -186,15 +186,7 @@ func (c *Compiler) settle() {
 	}
 	for _, s := range c.fresh {
 		s.exemptions()
-		s.src = nilIfEmpty(s.src)
 	}
-}
-
-func nilIfEmpty(v *value.Value) *value.Value {
-	if v != nil && v.Kind != value.Object {
-		return nil
-	}
-	return v
 }
 
 // tidy drops empty applicators and notes which short cuts hold.
