@@ -2,12 +2,18 @@ package gateway
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/crenel-project/crenel/internal/exchange"
+	"github.com/crenel-project/crenel/internal/guard"
+	"github.com/crenel-project/crenel/internal/guard/contract"
+	"github.com/crenel-project/crenel/internal/value"
 	"github.com/crenel-project/crenel/internal/value/rewrite"
 )
 
@@ -19,14 +25,12 @@ type answer struct {
 	called    time.Time
 	firstByte time.Time
 	how       handling
-	sent      bool // the client has had the head
 	head      bool // WriteHeader was called
 	status    int
 	held      bytes.Buffer    // hold: the answer so far; tee: a copy of it
 	rewriter  *rewrite.Writer // rewrite
-	written   int64
-	tooLarge  bool // tee: the copy was given up
-	isStream  bool // each write is flushed
+	given     bool            // tee: the copy was given up
+	broken    error           // filter: the answer is not the JSON that it says
 }
 
 // handling is what becomes of an answer's body.
@@ -34,6 +38,7 @@ type handling uint8
 
 const (
 	pass    handling = iota
+	bare             // no content type: only an empty body may pass
 	tee              // pass, and keep a copy for monitored steps
 	hold             // keep until the steps have ruled
 	filter           // rewrite as it streams
@@ -62,7 +67,7 @@ func (a *answer) WriteHeader(status int) {
 	s, x := a.s, &a.s.x
 	h := a.Header()
 	cleanAnswerHeader(h)
-	s.api.corsHeaders(h, s.r)
+	s.corsHeaders(h)
 	h.Set("X-Crenel-Request-Id", x.ID)
 	for name, text := range x.AnswerHeader {
 		h.Set(name, text)
@@ -79,8 +84,10 @@ func (a *answer) WriteHeader(status int) {
 		a.refuse(v)
 		return
 	}
-	if a.how != hold {
+	switch a.how {
+	case pass, tee:
 		a.sendHead()
+	case bare, hold, filter, discard: // what comes of it shows in the body
 	}
 }
 
@@ -100,28 +107,37 @@ func (a *answer) choose(h http.Header) exchange.Verdict {
 	}
 	mediaType, _ := parseMediaType(h)
 	kind := formOf(mediaType)
-	a.isStream = mediaType == "text/event-stream"
 	// Errors need not be the caller's object: nothing of one is in them.
 	owned := len(x.Obligations.Answer) > 0 && a.status < http.StatusMultipleChoices
 	if owned {
 		must = exchange.Buffered
 	}
+	_, headMust := s.api.chain.Needs(x, exchange.ResponseHead)
 	enforced := must == exchange.Buffered || len(x.Response.Filters) > 0
 	switch {
 	case h.Get("Content-Encoding") != "" && h.Get("Content-Encoding") != "identity":
 		x.Response.Unchecked = "compressed"
 	case a.status == http.StatusPartialContent || h.Get("Content-Range") != "":
 		x.Response.Unchecked = "a range"
-	case len(mediaType) > 10 && mediaType[:10] == "multipart/":
+	case strings.HasPrefix(mediaType, "multipart/"):
 		x.Response.Unchecked = "multipart"
-	case a.isStream:
+	case mediaType == "text/event-stream":
 		x.Response.Unchecked = "an event stream"
-	case kind == formBinary && mediaType == "":
+	case mediaType == "" && (enforced || headMust != exchange.None):
+		// Rewriting and checks go by the content type; without one only an answer
+		// that turns out to be empty is harmless.
+		a.how = bare
+		return exchange.Verdict{}
+	case mediaType == "":
 		x.Response.Unchecked = "without a content type"
 	}
 	if x.Response.Unchecked != "" {
+		v := unchecked(x.Response.Unchecked)
 		if enforced {
-			return exchange.Refuse("contract.response_unchecked", "", "the answer is "+x.Response.Unchecked+" and cannot be checked")
+			return v
+		}
+		if any != exchange.None {
+			a.note(v)
 		}
 		return exchange.Verdict{}
 	}
@@ -157,13 +173,23 @@ func bodiless(status int) bool {
 	return status == http.StatusNoContent || status == http.StatusNotModified
 }
 
+func unchecked(why string) exchange.Verdict {
+	return exchange.Refuse("contract.response_unchecked", "", "the answer is "+why+" and cannot be checked")
+}
+
+// note records that monitored steps could not see the answer.
+func (a *answer) note(v exchange.Verdict) {
+	x := &a.s.x
+	x.Rulings = append(x.Rulings, exchange.Ruling{Guard: contract.AnswerGuard, Phase: exchange.ResponseBody, Mode: guard.Monitor.String(), Verdict: v})
+}
+
 // sendHead records the decision and sends the head.
 func (a *answer) sendHead() {
 	if err := a.s.decide(exchange.Verdict{}); err != nil {
 		a.refuse(exchange.Refuse("gateway.overloaded", "", "the decision could not be recorded"))
 		return
 	}
-	a.sent = true
+	a.s.answered = true
 	a.s.completion.Status = a.status
 	a.s.w.WriteHeader(a.status)
 }
@@ -172,12 +198,14 @@ func (a *answer) sendHead() {
 // recorded as an allowed request already: then the completion tells the rest.
 func (a *answer) refuse(v exchange.Verdict) {
 	a.how = discard
-	a.sent = true
-	a.held.Reset()
+	a.held = bytes.Buffer{}
 	clearHeader(a.Header())
 	a.s.completion.Refused = v.Code
 	a.s.deny(v)
 }
+
+// errDiscarded ends the copying of an answer that nobody will see.
+var errDiscarded = errors.New("the answer was refused")
 
 // Write takes a piece of the upstream's body.
 func (a *answer) Write(p []byte) (int, error) {
@@ -187,30 +215,66 @@ func (a *answer) Write(p []byte) (int, error) {
 	switch a.how {
 	case pass:
 		return a.toClient(p)
+	case bare:
+		if len(p) == 0 {
+			return 0, nil
+		}
+		a.refuse(unchecked("without a content type"))
 	case tee:
-		if int64(a.held.Len()+len(p)) > a.s.api.responseLimit {
-			a.tooLarge = true
-			a.held = bytes.Buffer{}
-		}
-		if !a.tooLarge {
-			a.held.Write(p)
-		}
+		a.copy(p)
 		return a.toClient(p)
 	case hold:
+		if a.copy(p) {
+			return len(p), nil
+		}
 		if int64(a.held.Len()+len(p)) > a.s.api.responseLimit {
-			a.refuse(exchange.Refuse("contract.response_unchecked", "", "the answer is larger than limits.response"))
-			return len(p), nil
-		}
-		if !a.s.g.memory.take(int64(len(p))) {
+			a.refuse(unchecked("larger than limits.response"))
+		} else {
 			a.refuse(exchange.Refuse("gateway.overloaded", "", "the memory for held answers is used up"))
-			return len(p), nil
 		}
-		a.s.held += int64(len(p))
-		return a.held.Write(p)
 	case filter:
-		return a.rewriter.Write(p)
+		n, err := a.rewriter.Write(p)
+		if err != nil && a.how == filter {
+			return n, a.unreadable(err)
+		}
+		if err == nil {
+			return n, nil
+		}
+	case discard:
 	}
-	return len(p), nil // discard
+	return 0, errDiscarded
+}
+
+// copy keeps a piece of the answer, within the limits of one and of all.
+func (a *answer) copy(p []byte) bool {
+	if a.given {
+		return false
+	}
+	if n := int64(len(p)); int64(a.held.Len())+n > a.s.api.responseLimit || !a.s.g.memory.take(n) {
+		a.given = true
+		if a.how == tee {
+			a.held = bytes.Buffer{}
+		}
+		return false
+	}
+	a.s.held += int64(len(p))
+	a.held.Write(p)
+	return true
+}
+
+// unreadable deals with an answer that says it is JSON and is not: a denial when
+// nothing has left yet, else a cut connection. A client that has gone is neither.
+func (a *answer) unreadable(err error) error {
+	var ve *value.Error
+	if !errors.As(err, &ve) {
+		return err
+	}
+	if a.s.answered {
+		a.broken = fmt.Errorf("rewriting the answer: %w", err)
+		return a.broken
+	}
+	a.refuse(exchange.Refuse("contract.response_unchecked", ve.Pointer, "the answer is not the JSON that it says: "+ve.Error()))
+	return errDiscarded
 }
 
 // ReadFrom lets an answer that is only passed on be copied by the kernel.
@@ -238,11 +302,21 @@ func (a *answer) toClient(p []byte) (int, error) {
 // clientWriter is the client's side of a rewritten answer.
 type clientWriter struct{ a *answer }
 
-func (c clientWriter) Write(p []byte) (int, error) { return c.a.toClient(p) }
+func (c clientWriter) Write(p []byte) (int, error) {
+	// The head waits for the first bytes that passed, so that an answer which is
+	// no JSON at all can still be refused properly.
+	if !c.a.s.answered && len(p) > 0 {
+		c.a.sendHead()
+	}
+	if c.a.how == discard {
+		return 0, errDiscarded
+	}
+	return c.a.toClient(p)
+}
 
 // Flush sends what there is, unless it is being held.
 func (a *answer) Flush() {
-	if a.sent && a.how != hold && a.how != discard {
+	if a.s.answered && a.how != discard {
 		// A writer that cannot flush sends when it likes.
 		_ = http.NewResponseController(a.s.w).Flush() //nolint:errcheck // see above
 	}
@@ -255,16 +329,23 @@ func (a *answer) end() error {
 	}
 	x := &a.s.x
 	switch a.how {
+	case bare:
+		a.sendHead()
 	case tee:
-		if a.tooLarge {
-			x.Response.Unchecked = "larger than limits.response"
+		if a.given {
+			x.Response.Unchecked = "too large"
+			a.note(unchecked(x.Response.Unchecked))
 			return nil
 		}
-		a.decode()
-		// The steps are monitored: what they find is recorded and changes nothing.
-		a.s.api.chain.Run(a.s.r.Context(), x, exchange.ResponseBody)
+		if a.decode() {
+			// The steps are monitored: what they find is recorded and changes nothing.
+			a.s.api.chain.Run(a.s.r.Context(), x, exchange.ResponseBody)
+		}
 	case hold:
-		a.decode()
+		if !a.decode() {
+			a.refuse(exchange.Refuse("gateway.overloaded", "", "the memory for held answers is used up"))
+			return nil
+		}
 		if v := a.s.api.chain.Run(a.s.r.Context(), x, exchange.ResponseBody); v.Action != exchange.Allow {
 			a.refuse(v)
 			return nil
@@ -273,7 +354,16 @@ func (a *answer) end() error {
 	case filter:
 		err := a.rewriter.Close()
 		a.report(a.rewriter.Report())
-		return err
+		if err != nil {
+			if a.how == discard {
+				return nil
+			}
+			return a.unreadable(err)
+		}
+		if !a.s.answered {
+			a.sendHead()
+		}
+	case pass, discard:
 	}
 	return nil
 }
@@ -305,10 +395,27 @@ func (a *answer) report(r rewrite.Report) {
 	a.s.completion.Stripped, a.s.completion.Masked = r.DroppedAt, r.MaskedAt
 }
 
-// decode makes the answer's tree for the steps.
-func (a *answer) decode() {
+// decode makes the answer's tree for the steps, if there is memory for it.
+func (a *answer) decode() bool {
+	x := &a.s.x
 	mediaType, params := parseMediaType(a.Header())
 	b := &exchange.Body{Bytes: a.held.Bytes(), MediaType: mediaType}
-	decodeBody(b, formOf(mediaType), params, a.s.api.answerValues)
-	a.s.x.Response.Body = b
+	x.Response.Body = b
+	if len(b.Bytes) == 0 {
+		return true // an empty answer is no document, and not a broken one
+	}
+	kind := formOf(mediaType)
+	cost := treeCost(kind, b.Bytes, &a.s.api.answerValues)
+	if !a.s.g.memory.take(cost) {
+		x.Response.Unchecked = "too large for the memory that is left"
+		a.note(unchecked(x.Response.Unchecked))
+		return false
+	}
+	a.s.held += cost
+	var shape value.XMLShape
+	if kind == formXML {
+		shape = a.s.api.rules.AnswerXML(x.Operation, x.Response.Status, mediaType)
+	}
+	decodeBody(b, kind, params, a.s.api.answerValues, shape)
+	return true
 }

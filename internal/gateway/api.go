@@ -26,6 +26,9 @@ type api struct {
 	spec             *spec.API
 	bases            []string // under which it is served, escaped: "" or "/v1"
 	chain            *guard.Chain
+	preflight        *guard.Chain // what a CORS preflight goes through, beside the cors section
+	settings         guard.Settings
+	rules            *contract.Guard
 	body             bodyLimits
 	bodyOf           []int64 // by Operation.Index; 0: the API's
 	answerValues     value.Limits
@@ -65,11 +68,12 @@ func newAPI(ctx context.Context, cfg *config.Config, ac *config.API, deps Deps) 
 		return a, err
 	}
 	a.setBodyLimits(overrides)
+	a.settings = settings(ac, overrides)
 	steps, err := a.steps(ctx, deps)
 	if err != nil {
 		return a, err
 	}
-	a.chain = guard.NewChain(a.spec, steps, settings(ac, overrides), deps.Log)
+	a.chain = guard.NewChain(a.spec, steps, a.settings, deps.Log)
 	return a, nil
 }
 
@@ -107,6 +111,8 @@ func (a *api) steps(ctx context.Context, deps Deps) ([]guard.Step, error) {
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
+	a.rules = rules
+	a.preflight = guard.NewChain(nil, []guard.Step{limits.AddressStep()}, a.settings, deps.Log)
 	return slices.Concat([]guard.Step{
 		limits.AddressStep(),
 		rules.OperationStep(),

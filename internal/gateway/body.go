@@ -13,6 +13,7 @@ import (
 	"os"
 	"strings"
 	"sync/atomic"
+	"unsafe"
 
 	"github.com/crenel-project/crenel/internal/exchange"
 	"github.com/crenel-project/crenel/internal/value"
@@ -110,8 +111,9 @@ func parseMediaType(h http.Header) (mediaType string, params map[string]string) 
 // readBody reads the request's body for the guards: whole when its media type
 // has a tree, else its beginning. r.Body is replaced so that the upstream gets
 // exactly the bytes that the guards saw, decompressed. held is what must be
-// given back to the memory budget at the end.
-func readBody(r *http.Request, lim *bodyLimits, mem *memory) (b *exchange.Body, held int64, err error) {
+// given back to the memory budget at the end. shape says what the contract knows
+// of an XML body's elements; it may be nil.
+func readBody(r *http.Request, lim *bodyLimits, mem *memory, shape value.XMLShape) (b *exchange.Body, held int64, err error) {
 	mediaType, params := parseMediaType(r.Header)
 	kind := formOf(mediaType)
 	body, encoded, err := decompress(r, lim)
@@ -135,16 +137,44 @@ func readBody(r *http.Request, lim *bodyLimits, mem *memory) (b *exchange.Body, 
 	data, held, err := readWhole(body, r.ContentLength, limit, mem)
 	if err != nil {
 		mem.give(held)
+		var f *bodyFault
+		if encoded && errors.As(err, &f) && f.code == "body.too_large" {
+			err = &bodyFault{"body.decompression", "the decompressed body is over the limit"}
+		}
 		return nil, 0, err
 	}
 	if !encoded && r.ContentLength >= 0 && int64(len(data)) != r.ContentLength {
 		mem.give(held)
 		return nil, 0, &bodyFault{"body.incomplete", "the body is shorter than its declared length"}
 	}
+	// A tree is many times larger than its text: it is paid for before it grows.
+	cost := treeCost(kind, data, &lim.values)
+	if !mem.take(cost) {
+		mem.give(held)
+		return nil, 0, &bodyFault{"gateway.overloaded", "the memory for request bodies is used up"}
+	}
+	held += cost
 	b = &exchange.Body{Bytes: data, MediaType: mediaType}
-	decodeBody(b, kind, params, lim.values)
+	decodeBody(b, kind, params, lim.values, shape)
 	replaceBody(r, data)
 	return b, held, nil
+}
+
+// treeCost is the most memory that the tree of a document can take.
+func treeCost(kind form, data []byte, lim *value.Limits) int64 {
+	nodes := 1
+	switch kind {
+	case formJSON:
+		nodes += bytes.Count(data, []byte{','}) + bytes.Count(data, []byte{'['}) + bytes.Count(data, []byte{'{'})
+	case formURLEncoded:
+		nodes += bytes.Count(data, []byte{'&'}) + 1
+	case formXML:
+		nodes += bytes.Count(data, []byte{'<'}) + bytes.Count(data, []byte{'='})
+	case formMultipart:
+		nodes += bytes.Count(data, []byte("\r\n--"))
+	case formBinary, formText:
+	}
+	return int64(min(nodes, lim.Nodes)) * int64(unsafe.Sizeof(value.Value{}))
 }
 
 // replaceBody makes data the request's whole body.
@@ -156,7 +186,7 @@ func replaceBody(r *http.Request, data []byte) {
 }
 
 // decodeBody fills b.Root, b.Parts or b.Err.
-func decodeBody(b *exchange.Body, kind form, params map[string]string, lim value.Limits) {
+func decodeBody(b *exchange.Body, kind form, params map[string]string, lim value.Limits, shape value.XMLShape) {
 	var err error
 	if cs := params["charset"]; cs != "" && !strings.EqualFold(cs, "utf-8") && !strings.EqualFold(cs, "us-ascii") {
 		b.Err = &value.Error{Fault: value.FaultInvalidUTF8, Detail: "the charset is not UTF-8"}
@@ -170,7 +200,7 @@ func decodeBody(b *exchange.Body, kind form, params map[string]string, lim value
 	case formMultipart:
 		b.Root, b.Parts, err = value.Multipart(b.Bytes, params["boundary"], lim)
 	case formXML:
-		b.Root, err = value.XML(b.Bytes, lim)
+		b.Root, err = value.XMLWith(b.Bytes, lim, shape)
 	case formText:
 		b.Root, err = value.Text(b.Bytes, lim)
 	}
@@ -206,7 +236,7 @@ func decompress(r *http.Request, lim *bodyLimits) (body io.Reader, encoded bool,
 	in := &countReader{r: r.Body}
 	var z io.Reader
 	if name == "deflate" {
-		z, err = zlib.NewReader(in)
+		z, err = newZlib(in)
 	} else {
 		z, err = newGzip(in)
 	}
@@ -222,6 +252,16 @@ func decompress(r *http.Request, lim *bodyLimits) (body io.Reader, encoded bool,
 	return &bombReader{z: z, in: in, ratio: lim.ratio}, true, nil
 }
 
+// newZlib reads one zlib stream, which is what "deflate" means.
+func newZlib(in io.Reader) (io.Reader, error) {
+	br := bufio.NewReader(in)
+	z, err := zlib.NewReader(br)
+	if err != nil {
+		return nil, err
+	}
+	return &oneMember{z: z, rest: br}, nil
+}
+
 // newGzip refuses concatenated members' surprises by reading exactly one.
 func newGzip(in io.Reader) (io.Reader, error) {
 	br := bufio.NewReader(in)
@@ -233,9 +273,9 @@ func newGzip(in io.Reader) (io.Reader, error) {
 	return &oneMember{z: z, rest: br}, nil
 }
 
-// oneMember reads one gzip member and fails when anything follows it.
+// oneMember reads one compressed stream and fails when anything follows it.
 type oneMember struct {
-	z    *gzip.Reader
+	z    io.Reader
 	rest *bufio.Reader
 }
 
@@ -327,15 +367,21 @@ func peekBody(r *http.Request, body io.Reader, encoded bool, lim *bodyLimits) (*
 	if !encoded && r.ContentLength > lim.streamed {
 		return nil, &bodyFault{"body.too_large", "declared length is over the limit for uploads"}
 	}
-	head := make([]byte, peekBytes)
-	n, err := io.ReadFull(body, head)
-	head = head[:n]
-	whole := false
-	switch {
-	case err == io.EOF, errors.Is(err, io.ErrUnexpectedEOF) && (encoded || r.ContentLength < 0 || int64(n) == r.ContentLength):
-		whole = true
-	case err != nil:
+	size := int64(peekBytes)
+	if !encoded && r.ContentLength >= 0 {
+		size = min(size, r.ContentLength)
+	}
+	head := make([]byte, size)
+	n, whole, err := readUpTo(body, head)
+	if err != nil {
 		return nil, faultOf(err)
+	}
+	head = head[:n]
+	if !encoded && r.ContentLength >= 0 {
+		if whole && int64(n) < r.ContentLength {
+			return nil, &bodyFault{"body.incomplete", "the body is shorter than its declared length"}
+		}
+		whole = int64(n) == r.ContentLength
 	}
 	if whole {
 		replaceBody(r, head)
@@ -344,34 +390,64 @@ func peekBody(r *http.Request, body io.Reader, encoded bool, lim *bodyLimits) (*
 	if encoded {
 		r.ContentLength = -1
 	}
-	r.Body = &limitedBody{r: io.MultiReader(bytes.NewReader(head), body), c: r.Body, left: lim.streamed}
+	r.Body = newLimitedBody(io.MultiReader(bytes.NewReader(head), body), r.Body, lim.streamed)
 	r.GetBody = nil
 	return &exchange.Body{Bytes: head, Partial: true}, nil
+}
+
+// readUpTo fills p as far as the body goes. Unlike io.ReadFull it tells a body
+// that ends from one that breaks off.
+func readUpTo(body io.Reader, p []byte) (n int, whole bool, err error) {
+	for n < len(p) {
+		m, err := body.Read(p[n:])
+		n += m
+		if err == io.EOF {
+			return n, true, nil
+		}
+		if err != nil {
+			return n, false, err
+		}
+	}
+	return n, false, nil
 }
 
 // limitBody bounds a body that no guard reads.
 func limitBody(r *http.Request, lim *bodyLimits) {
 	if r.Body != nil && r.Body != http.NoBody {
-		r.Body = &limitedBody{r: r.Body, c: r.Body, left: lim.streamed}
+		r.Body = newLimitedBody(r.Body, r.Body, lim.streamed)
 	}
 }
 
 // limitedBody fails at the limit; the failure aborts the upstream request, so a
-// cut body is never taken for a whole one.
+// cut body is never taken for a whole one. The transport reads it in a goroutine
+// of its own, which may outlive the call: hence the atomics.
 type limitedBody struct {
-	r    io.Reader
-	c    io.Closer
-	left int64
-	over bool // read by the gateway after the upstream call ended
+	r     io.Reader
+	c     io.Closer
+	limit int64
+	n     atomic.Int64
+	fault atomic.Pointer[bodyFault] // why reading failed, once it has
+}
+
+func newLimitedBody(r io.Reader, c io.Closer, limit int64) *limitedBody {
+	return &limitedBody{r: r, c: c, limit: limit}
 }
 
 func (l *limitedBody) Read(p []byte) (int, error) {
 	n, err := l.r.Read(p)
-	if l.left -= int64(n); l.left < 0 {
-		l.over = true
-		return 0, &bodyFault{"body.too_large", "the body is over the limit for uploads"}
+	if l.n.Add(int64(n)) > l.limit {
+		err = &bodyFault{"body.too_large", "the body is over the limit for uploads"}
+		n = 0
 	}
-	return n, err
+	if err == nil || err == io.EOF {
+		return n, err
+	}
+	fault := readFault(err)
+	if fault == nil {
+		fault = &bodyFault{"body.syntax", "the body is not what its encoding says"}
+	}
+	l.fault.CompareAndSwap(nil, fault)
+	return n, fault
 }
 
 func (l *limitedBody) Close() error { return l.c.Close() }
@@ -386,7 +462,10 @@ func faultOf(err error) error {
 
 func readFault(err error) *bodyFault {
 	var tooLarge *http.MaxBytesError
+	var own *bodyFault
 	switch {
+	case errors.As(err, &own):
+		return own
 	case errors.Is(err, errBomb):
 		return &bodyFault{"body.decompression", errBomb.Error()}
 	case errors.Is(err, errTrailingData):

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/crenel-project/crenel/internal/exchange"
+	"github.com/crenel-project/crenel/internal/guard"
 )
 
 // preflight handles a CORS preflight (Fetch standard, "CORS-preflight request").
@@ -21,16 +22,25 @@ func (s *session) preflight() bool {
 	if r.Method != http.MethodOptions || wanted == "" || origin == "" {
 		return false
 	}
+	c := s.api.cfg.CORS
 	m := s.api.match(wanted, &s.x)
-	if m == nil {
+	if m == nil && (s.api.spec != nil || c == nil) {
 		return false
 	}
+	if v := s.api.preflight.Run(r.Context(), &s.x, exchange.RequestHead); v.Action != exchange.Allow {
+		s.deny(v)
+		return true
+	}
 	s.x.Operation = m
-	c := s.api.cfg.CORS
 	if c == nil {
-		r.Header.Del("Authorization")
-		r.Header.Del("Cookie")
-		r.Body, r.ContentLength = http.NoBody, 0
+		// No guard has looked at it, so nothing but the question itself goes on.
+		for name := range r.Header {
+			if !preflightHeader[name] {
+				delete(r.Header, name)
+			}
+		}
+		s.x.Request.Query, r.URL.RawQuery, s.x.Request.Upgrade = "", "", ""
+		r.Body, r.ContentLength, r.TransferEncoding = http.NoBody, 0, nil
 		s.forward()
 		return true
 	}
@@ -39,7 +49,7 @@ func (s *session) preflight() bool {
 	h.Add("Vary", "Access-Control-Request-Method")
 	h.Add("Vary", "Access-Control-Request-Headers")
 	if s.api.allowsOrigin(origin) {
-		s.api.corsHeaders(h, r)
+		s.corsHeaders(h)
 		methods := c.Methods
 		if len(methods) == 0 {
 			methods = []string{wanted}
@@ -57,22 +67,29 @@ func (s *session) preflight() bool {
 		s.deny(exchange.Refuse("gateway.overloaded", "", "the decision could not be recorded"))
 		return true
 	}
+	s.answered = true
 	s.completion.Status = http.StatusNoContent
 	s.w.WriteHeader(http.StatusNoContent)
 	return true
 }
 
+// preflightHeader are the fields of a preflight that the upstream needs.
+var preflightHeader = map[string]bool{
+	"Origin": true, "Access-Control-Request-Method": true, "Access-Control-Request-Headers": true,
+	"Access-Control-Request-Private-Network": true, "Accept": true, "Accept-Language": true, "User-Agent": true, "Referer": true,
+}
+
 // corsHeaders sets an answer's CORS fields. With a cors section they are ours
 // alone. Without one the upstream's pass, except that an origin which is not
 // allowed by name never gets to use the caller's credentials (CWE-942).
-func (a *api) corsHeaders(h http.Header, r *http.Request) {
-	origin := r.Header.Get("Origin")
+func (s *session) corsHeaders(h http.Header) {
+	a := s.api
+	origin := s.r.Header.Get("Origin")
 	if a.cfg.CORS == nil {
-		allowed := h.Get("Access-Control-Allow-Origin")
-		if allowed == "" || allowed == "*" && h.Get("Access-Control-Allow-Credentials") == "" {
+		if h.Get("Access-Control-Allow-Origin") == "" || h.Get("Access-Control-Allow-Credentials") == "" {
 			return
 		}
-		if origin == "" || a.sameOrigin(origin, r) || slices.Contains(a.cfg.AllowedOrigins, origin) {
+		if origin == "" || s.sameOrigin(origin) || slices.Contains(a.cfg.AllowedOrigins, origin) {
 			return
 		}
 		h.Del("Access-Control-Allow-Origin")
@@ -110,17 +127,44 @@ func (a *api) allowsOrigin(origin string) bool {
 }
 
 // sameOrigin reports whether an origin is the API's own, as the client sees it.
-func (a *api) sameOrigin(origin string, r *http.Request) bool {
+func (s *session) sameOrigin(origin string) bool {
 	u, err := url.Parse(origin)
-	if err != nil {
+	if err != nil || u.Scheme != s.x.Request.Scheme || u.Host == "" {
 		return false
 	}
-	scheme := "http"
-	if r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https" {
-		scheme = "https"
-	}
-	return u.Scheme == scheme && strings.EqualFold(u.Host, r.Host)
+	return strings.EqualFold(withoutDefaultPort(u.Scheme, u.Host), withoutDefaultPort(u.Scheme, s.r.Host))
 }
+
+// withoutDefaultPort drops the port that a scheme has anyway.
+func withoutDefaultPort(scheme, host string) string {
+	if scheme == "https" {
+		return strings.TrimSuffix(host, ":443")
+	}
+	return strings.TrimSuffix(host, ":80")
+}
+
+// ruleOrigin runs the check of origins in the mode of the API or operation, as a
+// guard is run.
+func (s *session) ruleOrigin() exchange.Verdict {
+	v := s.checkOrigin()
+	if v.Action == exchange.Allow {
+		return v
+	}
+	mode := s.api.settings(originGuard, s.x.Operation).Mode
+	if mode == guard.Off {
+		return exchange.Verdict{}
+	}
+	s.x.Rulings = append(s.x.Rulings, exchange.Ruling{
+		Guard: originGuard, Phase: exchange.RequestHead, Mode: mode.String(), Verdict: v, Enforced: mode == guard.Enforce,
+	})
+	if mode == guard.Enforce {
+		return v
+	}
+	return exchange.Verdict{}
+}
+
+// originGuard names the check of origins in records.
+const originGuard = "origin"
 
 // checkOrigin refuses WebSocket upgrades and cookie-authenticated writes from
 // origins that are not allowed: browsers send cookies with both, whoever's page
@@ -139,7 +183,7 @@ func (s *session) checkOrigin() exchange.Verdict {
 		}
 		return exchange.Verdict{} // no browser: nobody's cookies are borrowed
 	}
-	if s.api.sameOrigin(origin, r) || slices.Contains(s.api.cfg.AllowedOrigins, origin) || s.api.allowsOrigin(origin) && !slices.Contains(s.api.cfg.CORS.Origins, "*") {
+	if s.sameOrigin(origin) || slices.Contains(s.api.cfg.AllowedOrigins, origin) || s.api.allowsOrigin(origin) && !slices.Contains(s.api.cfg.CORS.Origins, "*") {
 		return exchange.Verdict{}
 	}
 	return exchange.Refuse("gateway.origin_refused", "header:origin", "the origin is not the API's own and is not in allowed_origins")

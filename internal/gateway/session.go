@@ -3,8 +3,10 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/netip"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -12,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/crenel-project/crenel/internal/exchange"
+	"github.com/crenel-project/crenel/internal/value"
 )
 
 // session drives one exchange through the chain.
@@ -30,6 +33,7 @@ type session struct {
 	held       int64 // taken from the memory budget
 	requested  int   // rulings made before the upstream was called
 	traced     func(*exchange.Decision, *exchange.Completion)
+	answered   bool // a head has been sent to the client
 }
 
 // Handler returns the whole chain as ordinary HTTP middleware.
@@ -47,7 +51,9 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, up Upstreams) {
 	defer g.inflight.Add(-1)
 	if !g.deps.Trail.Admit() {
 		// There is no room to record it, so it may not happen.
-		s.completion.Status, s.completion.BytesOut = writeProblem(w, &s.x, exchange.Refuse("gateway.overloaded", "", "the audit queue is full"))
+		v := exchange.Refuse("gateway.overloaded", "", "the audit queue is full")
+		s.decision = newDecision(&s.x, v, g.deps.Now())
+		s.completion.Status, s.completion.BytesOut = writeProblem(w, &s.x, v)
 		s.observe()
 		return
 	}
@@ -55,6 +61,7 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, up Upstreams) {
 		s.traced = g.deps.Tracer.Start(r, &s.x)
 	}
 	defer s.finish()
+	defer s.rescue()
 	if busy {
 		s.deny(exchange.Refuse("gateway.overloaded", "", "too many requests at once"))
 		return
@@ -68,7 +75,7 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, up Upstreams) {
 	}
 	v := s.api.chain.Run(r.Context(), &s.x, exchange.RequestHead)
 	if v.Action == exchange.Allow {
-		v = s.checkOrigin()
+		v = s.ruleOrigin()
 	}
 	if v.Action == exchange.Allow {
 		v = s.receiveBody()
@@ -81,6 +88,28 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, up Upstreams) {
 		return
 	}
 	s.forward()
+}
+
+// rescue turns a panic of the gateway's own into a denial and one log line, or,
+// when an answer is on its way already, into a cut connection.
+func (s *session) rescue() {
+	p := recover()
+	if p == nil {
+		return
+	}
+	if p == http.ErrAbortHandler { //nolint:errorlint // net/http compares it so
+		if s.completion.Aborted == "" {
+			s.completion.Aborted = "gateway.internal"
+		}
+		panic(p)
+	}
+	s.g.log.Error("gateway panicked", "request_id", s.x.ID, "api", s.x.API, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	if s.answered {
+		s.completion.Aborted = "gateway.internal"
+		s.abort()
+	}
+	clearHeader(s.w.Header())
+	s.deny(exchange.Refuse("gateway.internal", "", "the gateway panicked"))
 }
 
 // newID returns a request id: a UUID version 7 (RFC 9562), sortable by time.
@@ -123,7 +152,11 @@ func (s *session) receive() exchange.Verdict {
 		return exchange.Refuse("gateway.bad_request", "header:host", "the host is not well formed")
 	}
 	req.Host = host
-	escaped, decoded, err := normalPath(r.URL.EscapedPath())
+	path := r.URL.EscapedPath()
+	if path == "" && r.URL.Opaque == "" && r.URL.Host != "" {
+		path = "/" // absolute form without a path (RFC 9112 section 3.2.2)
+	}
+	escaped, decoded, err := normalPath(path)
 	if err != nil {
 		return exchange.Refuse("gateway.ambiguous_path", "path", "the path can be read in more than one way")
 	}
@@ -184,7 +217,11 @@ func (s *session) receiveBody() exchange.Verdict {
 	}
 	rc := http.NewResponseController(s.w)
 	timed := rc.SetReadDeadline(time.Now().Add(s.g.cfg.Server.Timeouts.ReadBody)) == nil
-	b, held, err := readBody(s.r, &lim, &s.g.memory)
+	var shape value.XMLShape
+	if formOf(s.x.Request.MediaType) == formXML {
+		shape = s.api.rules.RequestXML(s.x.Operation, s.x.Request.MediaType)
+	}
+	b, held, err := readBody(s.r, &lim, &s.g.memory, shape)
 	s.held += held
 	if err != nil {
 		var f *bodyFault
@@ -212,8 +249,9 @@ func (s *session) deny(v exchange.Verdict) {
 		v = exchange.Refuse("gateway.overloaded", "", "the decision could not be recorded")
 	}
 	if s.api != nil {
-		s.api.corsHeaders(s.w.Header(), s.r)
+		s.corsHeaders(s.w.Header())
 	}
+	s.answered = true
 	s.completion.Status, s.completion.BytesOut = writeProblem(s.w, &s.x, v)
 }
 
@@ -239,7 +277,7 @@ func (s *session) forward() {
 	s.completion.Called = true
 	called := time.Now()
 	a.called = called
-	err := s.up(s.api.cfg.Name)(a, s.r)
+	err := s.call(a)
 	if err == nil {
 		err = a.end()
 	}
@@ -251,26 +289,55 @@ func (s *session) forward() {
 	}
 }
 
+var errBrokeOff = errors.New("the upstream's answer broke off")
+
+// call runs the upstream. A handler that ends an answer by aborting it
+// (httputil.ReverseProxy does) comes back as an error.
+func (s *session) call(a *answer) (err error) {
+	defer func() {
+		switch p := recover(); p {
+		case nil:
+		case http.ErrAbortHandler: //nolint:errorlint // net/http compares it so
+			err = errBrokeOff
+		default:
+			panic(p)
+		}
+	}()
+	return s.up(s.api.cfg.Name)(a, s.r)
+}
+
 // failed answers an upstream call that went wrong, or cuts the answer short.
 func (s *session) failed(a *answer, err error) {
+	if a.how == discard {
+		return // the client has had its answer, which is a denial
+	}
 	code := "gateway.upstream_unreachable"
 	var ue *UpstreamError
 	if errors.As(err, &ue) {
 		code = ue.Code
 	}
-	if l, ok := s.r.Body.(*limitedBody); ok && l.over {
-		code = "body.too_large"
-	}
 	if s.r.Context().Err() != nil && !errors.Is(err, context.DeadlineExceeded) {
 		code = "gateway.client_gone"
 	}
-	if a.sent {
+	if l, ok := s.r.Body.(*limitedBody); ok {
+		if f := l.fault.Load(); f != nil {
+			code = f.code
+		}
+	}
+	if a.broken != nil {
+		code, err = "contract.response_unchecked", a.broken
+	}
+	if s.answered {
 		s.completion.Aborted = code
 		s.g.log.Warn("answer cut short", "request_id", s.x.ID, "api", s.x.API, "code", code, "error", err)
 		s.abort()
 	}
 	s.g.log.Warn("upstream failed", "request_id", s.x.ID, "api", s.x.API, "code", code, "error", err)
+	a.how = discard
 	clearHeader(s.w.Header())
+	if s.decision != nil {
+		s.completion.Refused = code
+	}
 	s.deny(exchange.Refuse(code, "", "the upstream could not be called"))
 }
 
@@ -294,7 +361,9 @@ func (s *session) finish() {
 	if s.requested < len(s.x.Rulings) && s.completion.Called {
 		c.Rulings = recordRulings(s.x.Rulings[s.requested:])
 	}
-	if b := s.x.Request.Body; b != nil {
+	if l, ok := s.r.Body.(*limitedBody); ok {
+		c.BytesIn = l.n.Load()
+	} else if b := s.x.Request.Body; b != nil {
 		c.BytesIn = int64(len(b.Bytes))
 	}
 	s.g.deps.Trail.Complete(c)

@@ -2,7 +2,10 @@ package cases
 
 import (
 	"bytes"
+	"compress/gzip"
+	"compress/zlib"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -12,9 +15,12 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/goccy/go-yaml"
@@ -56,8 +62,25 @@ type request struct {
 	JSON   any               `yaml:"json"` // a body, sent as application/json
 	Body   *string           `yaml:"body"` // a body as it is
 	Type   string            `yaml:"type"` // its content type
-	Times  int               `yaml:"times"`
+	Fill   *fill             `yaml:"fill"` // a body that would be long to write down
+	// Encoding compresses the body and says so: "gzip" or "deflate".
+	Encoding string `yaml:"encoding"`
+	Chunked  bool   `yaml:"chunked"` // sent without a length
+	Cut      int    `yaml:"cut"`     // so many bytes of the declared length never arrive
+	TLS      bool   `yaml:"tls"`
+	Secret   string `yaml:"secret"` // signs the token in place of the right one
+	Times    int    `yaml:"times"`
 }
+
+// fill is text repeated between two others.
+type fill struct {
+	Before string `yaml:"before"`
+	Text   string `yaml:"text"`
+	Times  int    `yaml:"times"`
+	After  string `yaml:"after"`
+}
+
+func (f *fill) String() string { return f.Before + strings.Repeat(f.Text, f.Times) + f.After }
 
 type answer struct {
 	Status int               `yaml:"status"`
@@ -65,7 +88,12 @@ type answer struct {
 	JSON   any               `yaml:"json"`
 	Body   *string           `yaml:"body"`
 	Type   string            `yaml:"type"`
-	Error  string            `yaml:"error"` // code of a gateway.UpstreamError
+	Fill   *fill             `yaml:"fill"`
+	// Encoding compresses the body and says so: "gzip".
+	Encoding string   `yaml:"encoding"`
+	Chunks   []string `yaml:"chunks"` // a body without a length, flushed piece by piece
+	Error    string   `yaml:"error"`  // code of a gateway.UpstreamError, in place of an answer
+	Breaks   bool     `yaml:"breaks"` // the connection breaks behind the body
 }
 
 // want is what must come of it. A field that is left out is not looked at,
@@ -81,7 +109,14 @@ type want struct {
 	Body     *string           `yaml:"body"`
 	Sent     map[string]string `yaml:"sent"` // header fields as the upstream saw them; "" means absent
 	SentPath string            `yaml:"sent_path"`
-	Monitor  string            `yaml:"monitor"` // a code that was ruled and only recorded
+	SentBody *string           `yaml:"sent_body"`
+	Monitor  string            `yaml:"monitor"`  // a code that was ruled and only recorded
+	Stripped []string          `yaml:"stripped"` // pointers that were removed from the answer
+	Masked   []string          `yaml:"masked"`
+	Aborted  string            `yaml:"aborted"` // the code for which the answer was cut short
+	Flushed  bool              `yaml:"flushed"` // pieces were sent on as they came
+	Subject  string            `yaml:"subject"` // who was identified
+	API      string            `yaml:"api"`
 }
 
 // recorder is a Trail that keeps what it is told.
@@ -158,35 +193,68 @@ func runCase(t *testing.T, f *file, c *testCase) {
 			t.Errorf("closing: %v", err)
 		}
 	}()
-	var called *http.Request
+	var up calls
 	h := gw.Handler(func(string) gateway.Upstream {
 		return func(w http.ResponseWriter, r *http.Request) error {
-			if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
 				return err
 			}
-			called = r
+			up = calls{r.Clone(r.Context()), string(body), up.n + 1}
 			return c.Upstream.write(w)
 		}
 	})
 	for i := range c.Before {
 		for range max(1, c.Before[i].Times) {
-			h.ServeHTTP(httptest.NewRecorder(), c.Before[i].build(t, f, now))
+			serve(h, httptest.NewRecorder(), c.Before[i].build(t, f, now))
 		}
 	}
-	called = nil
+	up = calls{}
 	rec.decisions, rec.completions = nil, nil
 	w := httptest.NewRecorder()
-	h.ServeHTTP(w, c.Request.build(t, f, now))
-	c.Want.check(t, w, rec, called)
+	aborted := serve(h, w, c.Request.build(t, f, now))
+	c.Want.check(t, w, rec, &up, aborted)
+}
+
+// calls is the last call that the upstream got, and how many there were.
+type calls struct {
+	request *http.Request
+	body    string
+	n       int
+}
+
+// serve runs the handler as a server does.
+func serve(h http.Handler, w http.ResponseWriter, r *http.Request) (aborted bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			if p != http.ErrAbortHandler { //nolint:errorlint // net/http compares it so
+				panic(p)
+			}
+			aborted = true
+		}
+	}()
+	h.ServeHTTP(w, r)
+	return false
 }
 
 func (a *answer) write(w http.ResponseWriter) error {
 	if a.Error != "" {
 		return &gateway.UpstreamError{Code: a.Error, Err: fmt.Errorf("made by the case")}
 	}
+	if a.Fill != nil {
+		text := a.Fill.String()
+		a.Body, a.Fill = &text, nil
+	}
 	body, mediaType := content(a.JSON, a.Body, a.Type)
 	if mediaType != "" {
 		w.Header().Set("Content-Type", mediaType)
+	}
+	if a.Encoding != "" {
+		body = compress(body, a.Encoding)
+		w.Header().Set("Content-Encoding", a.Encoding)
+	}
+	if a.Chunks == nil && a.Status != 204 && a.Status != 304 && a.Status != 101 {
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	}
 	for name, text := range a.Header {
 		w.Header().Set(name, text)
@@ -194,8 +262,43 @@ func (a *answer) write(w http.ResponseWriter) error {
 	if a.Status != 0 {
 		w.WriteHeader(a.Status)
 	}
-	_, err := w.Write(body)
-	return err
+	for _, piece := range a.Chunks {
+		if _, err := io.WriteString(w, piece); err != nil {
+			return err
+		}
+		if err := http.NewResponseController(w).Flush(); err != nil {
+			return err
+		}
+	}
+	if len(body) > 0 {
+		if _, err := w.Write(body); err != nil {
+			return err
+		}
+	}
+	if a.Breaks {
+		return &gateway.UpstreamError{Code: "gateway.upstream_unreachable", Err: fmt.Errorf("broken by the case")}
+	}
+	return nil
+}
+
+func compress(body []byte, how string) []byte {
+	var b bytes.Buffer
+	var z io.WriteCloser
+	switch how {
+	case "gzip":
+		z = gzip.NewWriter(&b)
+	case "deflate":
+		z = zlib.NewWriter(&b)
+	default:
+		panic("no such encoding: " + how)
+	}
+	if _, err := z.Write(body); err != nil {
+		panic(err)
+	}
+	if err := z.Close(); err != nil {
+		panic(err)
+	}
+	return b.Bytes()
 }
 
 func content(doc any, body *string, mediaType string) ([]byte, string) {
@@ -221,10 +324,18 @@ func (r *request) build(t *testing.T, f *file, now time.Time) *http.Request {
 	if method == "" {
 		method = http.MethodGet
 	}
+	if r.Fill != nil {
+		text := r.Fill.String()
+		r.Body, r.Fill = &text, nil
+	}
 	body, mediaType := content(r.JSON, r.Body, r.Type)
+	if r.Encoding != "" {
+		body = compress(body, r.Encoding)
+	}
 	// Read as a server reads it, so that the target is what a client can really send.
 	target := r.Path
-	req := httptest.NewRequest(method, "/", bytes.NewReader(body))
+	req := httptest.NewRequest(http.MethodGet, "/", bytes.NewReader(body))
+	req.Method = method
 	u, err := req.URL.Parse("/")
 	if err != nil {
 		t.Fatal(err)
@@ -239,6 +350,21 @@ func (r *request) build(t *testing.T, f *file, now time.Time) *http.Request {
 	if len(body) == 0 {
 		req.Body, req.ContentLength = http.NoBody, 0
 	}
+	if r.Encoding != "" {
+		req.Header.Set("Content-Encoding", r.Encoding)
+	}
+	if r.Chunked {
+		req.ContentLength, req.TransferEncoding = -1, []string{"chunked"}
+	}
+	if r.Cut > 0 {
+		if !r.Chunked {
+			req.ContentLength += int64(r.Cut)
+		}
+		req.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), iotest.ErrReader(io.ErrUnexpectedEOF)))
+	}
+	if r.TLS {
+		req.TLS = &tls.ConnectionState{}
+	}
 	req.Host = r.Host
 	if req.Host == "" {
 		req.Host = "api.test"
@@ -251,7 +377,7 @@ func (r *request) build(t *testing.T, f *file, now time.Time) *http.Request {
 		req.Header.Set("Content-Type", mediaType)
 	}
 	if r.As != "" {
-		req.Header.Set("Authorization", "Bearer "+token(t, f, r.As, now))
+		req.Header.Set("Authorization", "Bearer "+token(t, f, r.As, r.Secret, now))
 	}
 	for name, text := range r.Header {
 		req.Header[http.CanonicalHeaderKey(name)] = strings.Split(text, "\n")
@@ -259,7 +385,8 @@ func (r *request) build(t *testing.T, f *file, now time.Time) *http.Request {
 	return req
 }
 
-func token(t *testing.T, f *file, user string, now time.Time) string {
+// token makes a user's token. Times among the claims are seconds from now.
+func token(t *testing.T, f *file, user, key string, now time.Time) string {
 	t.Helper()
 	claims, ok := f.Users[user]
 	if !ok {
@@ -277,21 +404,59 @@ func token(t *testing.T, f *file, user string, now time.Time) string {
 	set("iat", now.Unix())
 	set("exp", now.Add(time.Hour).Unix())
 	for name, v := range claims {
+		if name == "exp" || name == "nbf" || name == "iat" {
+			seconds, err := strconv.Atoi(fmt.Sprint(v))
+			if err != nil {
+				t.Fatalf("claim %s of %s: %v", name, user, err)
+			}
+			v = now.Add(time.Duration(seconds) * time.Second).Unix()
+		}
+		if v == nil {
+			if err := tok.Remove(name); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
 		set(name, v)
 	}
-	signed, err := jwt.Sign(tok, jwt.WithKey(jwa.HS256(), []byte(secret)))
+	if key == "" {
+		key = secret
+	}
+	signed, err := jwt.Sign(tok, jwt.WithKey(jwa.HS256(), []byte(key)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return string(signed)
 }
 
-func (w *want) check(t *testing.T, got *httptest.ResponseRecorder, rec *recorder, called *http.Request) {
+func (w *want) check(t *testing.T, got *httptest.ResponseRecorder, rec *recorder, up *calls, aborted bool) {
 	t.Helper()
 	if len(rec.decisions) != 1 || len(rec.completions) != 1 {
 		t.Fatalf("%d decisions and %d completions were recorded, want one of each", len(rec.decisions), len(rec.completions))
 	}
 	d, done := rec.decisions[0], rec.completions[0]
+	called := up.request
+	if up.n > 1 {
+		t.Errorf("the upstream was called %d times", up.n)
+	}
+	if aborted != (done.Aborted != "") || done.Aborted != w.Aborted {
+		t.Errorf("cut short: %v, because of %q, want %q", aborted, done.Aborted, w.Aborted)
+	}
+	if w.Subject != "" && (d.Identity == nil || d.Identity.Subject != w.Subject) {
+		t.Errorf("identity %+v, want %q", d.Identity, w.Subject)
+	}
+	if w.API != "" && d.API != w.API {
+		t.Errorf("API %q, want %q", d.API, w.API)
+	}
+	if w.Stripped != nil && !slices.Equal(w.Stripped, done.Stripped) {
+		t.Errorf("stripped %q, want %q", done.Stripped, w.Stripped)
+	}
+	if w.Masked != nil && !slices.Equal(w.Masked, done.Masked) {
+		t.Errorf("masked %q, want %q", done.Masked, w.Masked)
+	}
+	if w.Flushed && !got.Flushed {
+		t.Error("nothing was flushed to the client")
+	}
 	code := d.Code
 	if done.Refused != "" {
 		code = done.Refused
@@ -312,7 +477,9 @@ func (w *want) check(t *testing.T, got *httptest.ResponseRecorder, rec *recorder
 			Status int    `json:"status"`
 			At     string `json:"at"`
 		}
-		if err := json.Unmarshal(got.Body.Bytes(), &p); err != nil || p.Code != code || p.Status != got.Code {
+		if got.Body.Len() == 0 && w.Body != nil && *w.Body == "" {
+			p.Code, p.Status = code, got.Code // the answer to HEAD
+		} else if err := json.Unmarshal(got.Body.Bytes(), &p); err != nil || p.Code != code || p.Status != got.Code {
 			t.Errorf("problem document %s (%v)", got.Body, err)
 		}
 		if w.At != "" && p.At != w.At {
@@ -348,6 +515,9 @@ func (w *want) check(t *testing.T, got *httptest.ResponseRecorder, rec *recorder
 		if p := called.URL.RequestURI(); w.SentPath != "" && p != w.SentPath {
 			t.Errorf("sent path %q, want %q", p, w.SentPath)
 		}
+	}
+	if w.SentBody != nil && (called == nil || up.body != *w.SentBody) {
+		t.Errorf("sent %q, want %q", up.body, *w.SentBody)
 	}
 	if w.Body != nil && got.Body.String() != *w.Body {
 		t.Errorf("answer %q, want %q", got.Body, *w.Body)

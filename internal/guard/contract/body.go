@@ -2,6 +2,7 @@ package contract
 
 import (
 	"context"
+	"slices"
 
 	"github.com/crenel-project/crenel/internal/exchange"
 	"github.com/crenel-project/crenel/internal/guard"
@@ -35,10 +36,17 @@ func (g *Guard) checkBody(_ context.Context, x *exchange.Exchange) exchange.Verd
 	if b.Err != nil {
 		return unvalidated(x, exchange.Refuse("body."+string(b.Err.Fault), b.Err.Pointer, b.Err.Error()))
 	}
-	if b.Partial || b.Root == nil || b.Declared.Schema == nil {
+	if b.Declared.Schema == nil {
 		return exchange.Verdict{}
 	}
-	root, faults := typedBody(b)
+	if b.Root == nil {
+		// Bytes without a tree are a string to a schema, and only that.
+		if types := b.Declared.Schema.Types(); !slices.Contains(types, "string") {
+			return unvalidated(x, exchange.Refuse("contract.body", "", "a body of type "+b.MediaType+" cannot be checked against its schema"))
+		}
+		return exchange.Verdict{}
+	}
+	root, faults := g.typedBody(b)
 	if len(faults) > 0 {
 		return refuseFaults(x, faults, "", "contract.body")
 	}

@@ -30,7 +30,8 @@ type Options struct {
 	Log       *slog.Logger
 }
 
-// Guard checks calls against one API's document. It is immutable.
+// Guard checks calls against one API's document. It is immutable, but
+// for shapes that are made when they are first asked for.
 type Guard struct {
 	api              *spec.API
 	allowUnknownPath bool
@@ -38,6 +39,8 @@ type Guard struct {
 	strict           bool
 	responses        string
 	ops              []operation // by Operation.Index
+	forms            map[*spec.MediaType]*formFields
+	xml              xmlShapes
 }
 
 // operation is what is known of an operation before any call.
@@ -67,11 +70,28 @@ func New(o Options) (*Guard, error) {
 	if o.API == nil {
 		return g, nil
 	}
+	g.forms = map[*spec.MediaType]*formFields{}
 	g.ops = make([]operation, len(o.API.Operations))
 	for i, op := range o.API.Operations {
 		g.ops[i] = newOperation(o.API, op)
+		g.addForms(op)
 	}
 	return g, g.addWritable(o.API, o.Overrides)
+}
+
+// addForms compiles the forms that an operation takes.
+func (g *Guard) addForms(op *spec.Operation) {
+	if op.Body == nil {
+		return
+	}
+	for _, m := range op.Body.Content {
+		if m.Schema == nil {
+			continue
+		}
+		if f := newFormFields(m); f != nil {
+			g.forms[m] = f
+		}
+	}
 }
 
 func newOperation(api *spec.API, op *spec.Operation) operation {

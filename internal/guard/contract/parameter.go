@@ -7,7 +7,6 @@ import (
 
 	"github.com/crenel-project/crenel/internal/exchange"
 	"github.com/crenel-project/crenel/internal/guard"
-	"github.com/crenel-project/crenel/internal/spec"
 	"github.com/crenel-project/crenel/internal/spec/param"
 	"github.com/crenel-project/crenel/internal/spec/schema"
 	"github.com/crenel-project/crenel/internal/value"
@@ -62,7 +61,7 @@ func (g *Guard) checkParameters(x *exchange.Exchange) exchange.Verdict {
 			return exchange.Refuse("contract.parameter", "query", err.Error())
 		}
 	}
-	if v := g.checkNames(known, op, pairs); v.Action != exchange.Allow {
+	if v := g.checkNames(known, x, pairs); v.Action != exchange.Allow {
 		return v
 	}
 	if len(op.Parameters) == 0 {
@@ -105,28 +104,40 @@ func (g *Guard) checkParameters(x *exchange.Exchange) exchange.Verdict {
 			}
 			continue
 		}
+		raw := v.Text
 		if p.Schema != nil {
 			v = typedTree(&v, p.Schema, 0)
 			for _, f := range p.Schema.Validate(&v, &o) {
 				fault(codeOf(&f, "contract.parameter"), at+f.Pointer, f.Keyword+": "+f.Message)
 			}
 		}
-		x.Params = append(x.Params, exchange.Param{Spec: p, Value: v})
+		x.Params = append(x.Params, exchange.Param{Spec: p, Raw: raw, Value: v})
 	}
 	return first
 }
 
 // checkNames refuses query parameters that the operation does not declare.
-func (g *Guard) checkNames(known *operation, op *spec.Operation, pairs []value.Pair) exchange.Verdict {
+func (g *Guard) checkNames(known *operation, x *exchange.Exchange, pairs []value.Pair) exchange.Verdict {
 	if g.allowUnknownArgs {
 		return exchange.Verdict{}
 	}
 	for i := range pairs {
-		if !known.known(op, pairs[i].Name) {
-			return exchange.Refuse("contract.unknown_parameter", "query:"+pairs[i].Name, "the operation "+op.ID+" declares no such query parameter")
+		if name := pairs[i].Name; !known.known(x.Operation, name) && !isCredential(x, name) {
+			return exchange.Refuse("contract.unknown_parameter", "query:"+name, "the operation "+x.Operation.ID+" declares no such query parameter")
 		}
 	}
 	return exchange.Verdict{}
+}
+
+// isCredential reports whether a query parameter is where the config says that
+// credentials stand, which a document need not know.
+func isCredential(x *exchange.Exchange, name string) bool {
+	for i := range x.Request.Credentials {
+		if c := &x.Request.Credentials[i]; c.In == "query" && c.Name == name {
+			return true
+		}
+	}
+	return false
 }
 
 // ignoredHeader are names that OpenAPI says a header parameter must not have:

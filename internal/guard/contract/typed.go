@@ -2,7 +2,6 @@ package contract
 
 import (
 	"github.com/crenel-project/crenel/internal/exchange"
-	"github.com/crenel-project/crenel/internal/spec"
 	"github.com/crenel-project/crenel/internal/spec/schema"
 	"github.com/crenel-project/crenel/internal/value"
 )
@@ -11,16 +10,21 @@ import (
 // types already. A form and an XML document hold nothing but text: "5" becomes
 // the number 5 where the schema wants a number, and a field that is sent once
 // becomes an array where it wants an array.
-func typedBody(b *exchange.Body) (*value.Value, []schema.Fault) {
+func (g *Guard) typedBody(b *exchange.Body) (*value.Value, []schema.Fault) {
 	if b.Root == nil {
 		return nil, []schema.Fault{{Keyword: "type", Message: "the body has no content that could be read"}}
 	}
-	switch b.MediaType {
-	case "application/x-www-form-urlencoded", "multipart/form-data":
-		v := typedForm(b.Root, b.Declared)
+	switch {
+	case b.MediaType == "application/x-www-form-urlencoded" || b.MediaType == "multipart/form-data":
+		v, faults := g.typedForm(b)
+		return &v, faults
+	case isXML(b.MediaType):
+		if wrongRoot(b.Root, b.Declared.Schema) {
+			return nil, []schema.Fault{{Keyword: "xml", Message: "the root element should be " + readXML(b.Declared.Schema).name}}
+		}
+		v := typedTree(b.Root, b.Declared.Schema, 0)
 		return &v, nil
-	}
-	if isXML(b.MediaType) {
+	case b.Root.Untyped:
 		v := typedTree(b.Root, b.Declared.Schema, 0)
 		return &v, nil
 	}
@@ -30,21 +34,6 @@ func typedBody(b *exchange.Body) (*value.Value, []schema.Fault) {
 func isXML(mediaType string) bool {
 	n := len(mediaType)
 	return mediaType == "application/xml" || mediaType == "text/xml" || n > 4 && mediaType[n-4:] == "+xml"
-}
-
-// typedForm types the fields of a form.
-func typedForm(root *value.Value, m *spec.MediaType) value.Value {
-	out := *root
-	out.Kids = make([]value.Value, len(root.Kids))
-	for i := range root.Kids {
-		k := &root.Kids[i]
-		out.Kids[i] = *k
-		if s, ok := m.Schema.Declared(k.Name); ok && s != nil {
-			out.Kids[i] = typedTree(k, s, 0)
-			out.Kids[i].Name = k.Name
-		}
-	}
-	return out
 }
 
 // maxTyped is how deep text is typed: deeper trees keep their text, which their
