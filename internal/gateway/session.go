@@ -128,6 +128,9 @@ func (s *session) receive() exchange.Verdict {
 	x.Client = clientAddr(x.Peer, r.Header["X-Forwarded-For"], s.g.trusted)
 	req := &x.Request
 	req.Proto, req.Length, req.Query, req.Header = r.Proto, r.ContentLength, r.URL.RawQuery, r.Header
+	if r.Body == nil || r.Body == http.NoBody {
+		req.Length, r.ContentLength = 0, 0
+	}
 	req.Scheme = "http"
 	if r.TLS != nil {
 		req.Scheme = "https"

@@ -162,9 +162,10 @@ func TestCases(t *testing.T) {
 		}
 		total += len(f.Cases)
 		t.Run(strings.TrimSuffix(filepath.Base(name), ".cases.yaml"), func(t *testing.T) {
+			s := newStand(t, &f)
 			for i := range f.Cases {
 				c := &f.Cases[i]
-				t.Run(c.Note, func(t *testing.T) { runCase(t, &f, c) })
+				t.Run(c.Note, func(t *testing.T) { s.run(t, &f, c) })
 			}
 		})
 	}
@@ -174,25 +175,39 @@ func TestCases(t *testing.T) {
 	}
 }
 
-func runCase(t *testing.T, f *file, c *testCase) {
+// stand is a gateway that the cases of one file share. Its clock goes on by days
+// from case to case, so that no case is limited for what another did.
+type stand struct {
+	gw  *gateway.Gateway
+	rec *recorder
+	now time.Time
+}
+
+func newStand(t *testing.T, f *file) *stand {
 	cfg, err := config.Parse([]byte(f.Config), "testdata/crenel.yaml", config.Options{})
 	if err != nil {
 		t.Fatalf("config: %v", err)
 	}
-	now := time.Now()
-	rec := &recorder{}
-	gw, err := gateway.New(t.Context(), cfg, gateway.Deps{
-		Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return now },
-		Trail: rec, Buckets: limit.NewMemory(0, now),
+	s := &stand{rec: &recorder{}, now: time.Now()}
+	s.gw, err = gateway.New(t.Context(), cfg, gateway.Deps{
+		Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return s.now },
+		Trail: s.rec, Buckets: limit.NewMemory(0, s.now),
 	})
 	if err != nil {
 		t.Fatalf("gateway: %v", err)
 	}
-	defer func() {
-		if err := gw.Close(); err != nil {
+	t.Cleanup(func() {
+		if err := s.gw.Close(); err != nil {
 			t.Errorf("closing: %v", err)
 		}
-	}()
+	})
+	return s
+}
+
+func (s *stand) run(t *testing.T, f *file, c *testCase) {
+	s.now = s.now.Add(72 * time.Hour)
+	now := s.now
+	rec, gw := s.rec, s.gw
 	var up calls
 	h := gw.Handler(func(string) gateway.Upstream {
 		return func(w http.ResponseWriter, r *http.Request) error {
