@@ -206,24 +206,36 @@ func TestRouteCost(t *testing.T) {
 	if spiteful.Route("GET", "", miss).PathKnown || spiteful.Route("GET", "", hit).Operation == nil {
 		t.Fatal("routed wrongly")
 	}
-	// 4,096 templates are 64 words, each ANDed once a segment: some thousand
-	// operations. A search that goes back visits 8,191 nodes for this miss.
-	start := time.Now()
-	const rounds = 2000
-	for range rounds {
-		spiteful.Route("GET", "", miss)
+	// Among as many templates that part in the last segment only, where any
+	// matcher is at its best, a miss must cost about the same. A search that goes
+	// back visits 8,191 nodes for one and 13 for the other.
+	var plain []string
+	for i := range 1 << depth {
+		plain = append(plain, fmt.Sprintf("GET %s/x%d", strings.Repeat("/a", depth), i))
 	}
-	if per := time.Since(start) / rounds; per > 50*time.Microsecond {
-		t.Errorf("a miss costs %v", per)
+	kind, _ := routed(t, []string{""}, plain...)
+	cost := func(api *API) time.Duration {
+		best := time.Hour
+		for range 20 { // the least of several, since others share the machine
+			start := time.Now()
+			for range 200 {
+				api.Route("GET", "", miss)
+			}
+			best = min(best, time.Since(start))
+		}
+		return best
+	}
+	if bad, good := cost(spiteful), cost(kind); bad > 10*good {
+		t.Errorf("a miss costs %v among spiteful templates, %v among plain ones (for 200)", bad, good)
 	}
 	// Patterns inside a segment: many dashes against many variables.
 	many, _ := routed(t, []string{""}, "GET /{a}-{b}-{c}-{d}-{e}-{f}-{g}-{h}!")
 	long := "/" + strings.Repeat("-", 100_000)
-	start = time.Now()
+	start := time.Now()
 	if many.Route("GET", "", long).PathKnown {
 		t.Error("matched without its end")
 	}
-	if took := time.Since(start); took > 50*time.Millisecond {
+	if took := time.Since(start); took > 2*time.Second { // one pass takes microseconds, trying every split years
 		t.Errorf("a long segment costs %v", took)
 	}
 	if got := many.Route("GET", "", long+"!"); len(got.Params) != 8 {

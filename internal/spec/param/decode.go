@@ -140,10 +140,27 @@ func (d *decoder) finish(v value.Value, found bool) (value.Value, bool, *Error) 
 	if d.err != nil {
 		return value.Value{}, found, d.err
 	}
-	if found {
+	switch {
+	case !found:
+	case d.p.Scalar != "" && v.Kind == value.String && v.Untyped:
+		v.Kind = scalarKind(d.p.Scalar, v.Text)
+		v.Untyped = v.Kind == value.String
+	default:
 		v = Typed(d.p.Schema, v)
 	}
 	return v, found, nil
+}
+
+// scalarKind is what schema.Coerce makes of a text where one type is allowed,
+// without asking the schema: most parameters are such, and each request has some.
+func scalarKind(typ, text string) value.Kind {
+	switch {
+	case typ == "boolean" && (text == "true" || text == "false"):
+		return value.Bool
+	case (typ == "integer" || typ == "number") && value.IsNumber(text):
+		return value.Number
+	}
+	return value.String
 }
 
 // wants reports whether the parameter's value may be of a kind. Of one of which

@@ -391,3 +391,58 @@ paths:
 		}
 	}
 }
+
+// TestScalarKind: the short cut for parameters of one type takes no other way
+// than the schema would.
+func TestScalarKind(t *testing.T) {
+	for _, typ := range []string{"string", "integer", "number", "boolean"} {
+		api, err := spec.Parse([]byte(`
+openapi: 3.1.0
+info: {title: t, version: "1"}
+paths:
+  /a:
+    get:
+      parameters: [{name: q, in: query, schema: {type: `+typ+`}}]
+      responses: {}
+`), "scalar.yaml", spec.LoadOptions{})
+		if err != nil || len(api.Problems) > 0 {
+			t.Fatal(err, api.Problems)
+		}
+		p := api.Operations[0].Parameters[0]
+		if p.Scalar != typ {
+			t.Fatalf("Scalar is %q, want %q", p.Scalar, typ)
+		}
+		for _, text := range []string{"", "5", "-5.0", "05", "1e3", "true", "True", "null", "text", " 5", "0x1", "NaN"} {
+			src := &param.Source{Operation: api.Operations[0], Query: []value.Pair{{Name: "q", Value: text, HasEquals: true}}}
+			got, _, perr := param.Decode(p, src)
+			if perr != nil {
+				t.Fatal(perr)
+			}
+			want := param.Typed(p.Schema, value.Value{Kind: value.String, Text: text, Untyped: true})
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%s %q: %s", typ, text, diff)
+			}
+		}
+	}
+}
+
+func BenchmarkDecode(b *testing.B) {
+	api, err := spec.Load(b.Context(), "../testdata/good/workshop-3.0.yaml", spec.LoadOptions{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	m := api.Route("GET", "", "/api/tools/5")
+	query, err := value.Query("tag=ab&tag=cd&verbose=true&filter%5Bmin%5D=3", value.Limits{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	src := &param.Source{Operation: m.Operation, Path: m.Params, Query: query, Header: http.Header{"X-Api-Version": {"1"}}}
+	b.ReportAllocs()
+	for b.Loop() {
+		for _, p := range m.Operation.Parameters {
+			if _, _, err := param.Decode(p, src); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}
