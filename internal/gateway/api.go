@@ -15,6 +15,7 @@ import (
 	"github.com/crenel-project/crenel/internal/guard/authz"
 	"github.com/crenel-project/crenel/internal/guard/contract"
 	"github.com/crenel-project/crenel/internal/guard/limit"
+	"github.com/crenel-project/crenel/internal/guard/upload"
 	"github.com/crenel-project/crenel/internal/guard/waf"
 	"github.com/crenel-project/crenel/internal/spec"
 	"github.com/crenel-project/crenel/internal/value"
@@ -100,6 +101,8 @@ func (a *api) steps(ctx context.Context, deps Deps) ([]guard.Step, error) {
 	}
 	attacks, err := waf.New(waf.Options{API: a.spec, Config: g.WAF, Log: deps.Log, Now: deps.Now})
 	note("waf", err)
+	files, err := upload.New(upload.Options{Config: g.Upload})
+	note("upload", err)
 	if attacks != nil {
 		a.closers = append(a.closers, attacks.Close)
 	}
@@ -121,6 +124,7 @@ func (a *api) steps(ctx context.Context, deps Deps) ([]guard.Step, error) {
 		rules.ParameterStep(),
 		rules.BodyStep(),
 		attacks.Step(),
+		files.Step(),
 	}, may.Steps(), []guard.Step{
 		rules.AnswerHeadStep(),
 		rules.AnswerBodyStep(),
@@ -270,7 +274,7 @@ func matchOverrides(api *spec.API, overrides []config.OperationOverride) ([][]*c
 func settings(ac *config.API, overrides [][]*config.OperationOverride) guard.Settings {
 	own := map[string]config.GuardCommon{
 		"contract": ac.Guards.Contract.GuardCommon, "authn": ac.Guards.Authn.GuardCommon, "authz": ac.Guards.Authz.GuardCommon,
-		"limit": ac.Guards.Limit.GuardCommon, "waf": ac.Guards.WAF.GuardCommon,
+		"limit": ac.Guards.Limit.GuardCommon, "waf": ac.Guards.WAF.GuardCommon, "upload": ac.Guards.Upload.GuardCommon,
 	}
 	return func(name string, op *spec.Operation) guard.Setting {
 		c := own[name]
