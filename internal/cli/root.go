@@ -89,7 +89,7 @@ Exit codes: 0 all is well, 1 a problem was found, 2 the command was called wrong
 		DisableAutoGenTag: true,
 	}
 	root.AddCommand(
-		newInit(), newConfig(), newKeys(), newStatus(), newReload(), newEvent(), newVersion(), newDocs(root),
+		newInit(), newConfig(), newKeys(), newPolicy(), newStatus(), newReload(), newEvent(), newVersion(), newDocs(root),
 	)
 	if runGateway != nil {
 		root.AddCommand(newGateway())
