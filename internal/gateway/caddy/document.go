@@ -64,6 +64,7 @@ func document(cfg *config.Config, log *slog.Logger, plane, generation string) ([
 		"storage": object{"module": "file_system", "root": storage(cfg)},
 		"logging": object{"logs": object{"default": object{
 			"writer": object{"output": "discard"}, "core": object{"module": "crenel", "plane": plane}, "level": level,
+			"exclude": []string{"admin"}, // which warns that it is turned off
 		}}},
 		"apps": apps,
 	})

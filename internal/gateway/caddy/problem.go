@@ -17,7 +17,7 @@ func problem(status int, code string) []byte {
 		Title  string `json:"title"`
 		Status int    `json:"status"`
 		Code   string `json:"code"`
-	}{"about:blank", entry.Title, status, code})
+	}{"urn:crenel:code:" + code, entry.Title, status, code})
 	if err != nil { // strings and a number always marshal
 		panic(err)
 	}

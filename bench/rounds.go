@@ -1,0 +1,118 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// result is one measurement, or the median of several.
+type result struct {
+	Requests int64 `json:"requests"`
+	Micros   int64 `json:"micros"`
+	P50      int64 `json:"p50"` // µs
+	P99      int64 `json:"p99"`
+	Refused  int64 `json:"refused"` // answers that are not 2xx or 3xx
+	Broken   int64 `json:"broken"`  // connections
+}
+
+func (r result) perSecond() float64 { return float64(r.Requests) / (float64(r.Micros) / 1e6) }
+
+// results by method and target's name.
+type results map[string]map[string]result
+
+var methods = []string{"GET", "POST"}
+
+// rounds measures every target with every method, in turn, so that what sways on
+// the machine sways all of them.
+func rounds(ctx context.Context, o *options, wrk, script string, targets []target) (results, error) {
+	all := map[string]map[string][]result{}
+	for round := range o.rounds {
+		for _, m := range methods {
+			for _, t := range targets {
+				if round == 0 { // warm up
+					if _, err := run(ctx, o, wrk, script, m, t, 2*time.Second); err != nil {
+						return nil, err
+					}
+				}
+				r, err := run(ctx, o, wrk, script, m, t, o.duration)
+				if err != nil {
+					return nil, err
+				}
+				if r.Refused > 0 || r.Broken > 0 {
+					return nil, fmt.Errorf("%s %s: %d answers were refusals and %d connections broke", m, t.name, r.Refused, r.Broken)
+				}
+				if all[m] == nil {
+					all[m] = map[string][]result{}
+				}
+				all[m][t.name] = append(all[m][t.name], r)
+				fmt.Printf("%-4s %-15s %8.0f requests/s   p50 %6.2f ms   p99 %6.2f ms\n", m, t.name, r.perSecond(), float64(r.P50)/1e3, float64(r.P99)/1e3)
+			}
+		}
+	}
+	out := results{}
+	for m, byTarget := range all {
+		out[m] = map[string]result{}
+		for name, list := range byTarget {
+			slices.SortFunc(list, func(a, b result) int { return int(a.perSecond() - b.perSecond()) })
+			out[m][name] = list[len(list)/2]
+		}
+	}
+	return out, nil
+}
+
+func run(ctx context.Context, o *options, wrk, script, method string, t target, d time.Duration) (result, error) {
+	var r result
+	args := []string{"-t2", "-c" + strconv.Itoa(o.connections), "-d" + strconv.Itoa(max(1, int(d.Seconds()))) + "s", "--latency", "-s", script, t.url, "--", method, filepath.Dir(script)}
+	out, err := exec.CommandContext(ctx, wrk, args...).CombinedOutput() //nolint:gosec // the arguments are ours
+	if err != nil {
+		return r, fmt.Errorf("wrk: %w: %s", err, out)
+	}
+	line := out[max(0, bytes.LastIndexByte(bytes.TrimSpace(out), '\n')):]
+	if err := json.Unmarshal(line, &r); err != nil {
+		return r, fmt.Errorf("reading what wrk says: %w: %s", err, out)
+	}
+	return r, nil
+}
+
+// render makes docs/benchmarks.md.
+func render(o *options, targets []target, rs results) string {
+	var b strings.Builder
+	b.WriteString("# Benchmarks\n\nMade by `make bench`, which repeats them: a bare Caddy reverse proxy against Crenel with contract, authn, authz and limit\n" +
+		"enforced and the event file written (WAF off). Plain HTTP/1.1 on loopback, 1,000 different requests, the tokens of 100 callers;\n" +
+		"load generator (wrk), proxy and upstream share the machine's cores, so the ratios count and the absolute figures do not.\n\n")
+	fmt.Fprintf(&b, "Machine: %s. %d connections, median of %d rounds of %s.\n\n", machine(), o.connections, o.rounds, o.duration)
+	b.WriteString("| request | what | requests/s | of bare Caddy | p50 ms | p99 ms |\n|---|---|---:|---:|---:|---:|\n")
+	for _, m := range methods {
+		name := m
+		if m == "POST" {
+			name = "POST 1 KB"
+		}
+		for _, t := range targets {
+			r := rs[m][t.name]
+			fmt.Fprintf(&b, "| %s | %s | %.0f | %.0f %% | %.2f | %.2f |\n", name, t.name, r.perSecond(), 100*ratio(rs, m, t.name), float64(r.P50)/1e3, float64(r.P99)/1e3)
+		}
+	}
+	return b.String()
+}
+
+func ratio(rs results, method, name string) float64 {
+	return rs[method][name].perSecond() / rs[method]["bare Caddy"].perSecond()
+}
+
+// judge fails when Crenel is too far behind bare Caddy.
+func judge(rs results, least float64) error {
+	for _, m := range methods {
+		if r := ratio(rs, m, "Crenel"); r < least {
+			return fmt.Errorf("%s: Crenel has %.0f %% of bare Caddy's throughput, at least %.0f %% is wanted", m, 100*r, 100*least)
+		}
+	}
+	return nil
+}
