@@ -64,11 +64,7 @@ func (b *builder) parameterMeaning(op *Operation) {
 			continue
 		}
 		p.meant = true
-		if p.Schema != nil && p.ContentType == "" {
-			if types := p.Schema.Types(); len(types) == 1 && types[0] != "array" && types[0] != "object" && types[0] != "null" {
-				p.Scalar = types[0]
-			}
-		}
+		p.Shape.settle(p.Schema, 0)
 		if p.Object == nil && p.In != "path" {
 			p.Object = refOf(p.Name)
 		}

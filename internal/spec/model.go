@@ -130,12 +130,9 @@ type Parameter struct {
 	ContentType     string         // set when the parameter uses content instead of schema
 	Schema          *schema.Schema // nil: anything
 	Shape           *Shape         // how its text is taken apart; nil: anything
-	// Scalar is the one type that its value always has ("string", "integer",
-	// "number" or "boolean"), "" where it may have others.
-	Scalar string
-	Object *ObjectRef // the resource object that the value names, or nil
-	Class  DataClass
-	Place  Place
+	Object          *ObjectRef     // the resource object that the value names, or nil
+	Class           DataClass
+	Place           Place
 
 	meant       bool   // Object and Class were looked for
 	format, typ string // of its schema

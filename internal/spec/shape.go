@@ -3,6 +3,7 @@ package spec
 import (
 	"strings"
 
+	"github.com/crenel-project/crenel/internal/spec/schema"
 	"github.com/crenel-project/crenel/internal/value"
 )
 
@@ -14,10 +15,39 @@ type Shape struct {
 	Items                 *Shape            // nil when unknown
 	Properties            map[string]*Shape // declared ones
 	Open                  bool              // an object may have others
+	// Type is the one type that a text of this shape always is ("string",
+	// "integer", "number" or "boolean"), "" where only the schema can tell. It is
+	// known of parameters.
+	Type string
 }
 
 // Any reports whether nothing is known.
 func (s *Shape) Any() bool { return s == nil || !s.Scalar && !s.Array && !s.Object }
+
+// settle fills in Type, so that a request need not ask the schema.
+func (s *Shape) settle(c *schema.Schema, depth int) {
+	if s == nil || c == nil || depth > maxShapeDepth {
+		return
+	}
+	if types := c.Types(); len(types) == 1 {
+		switch t := types[0]; t {
+		case "string", "integer", "number", "boolean":
+			s.Type = t
+			return
+		}
+	}
+	if len(c.Alternatives()) > 0 {
+		return
+	}
+	if len(c.PrefixItems()) == 0 {
+		s.Items.settle(c.Items(), depth+1)
+	}
+	for name, p := range s.Properties {
+		if sub, ok := c.Declared(name); ok {
+			p.settle(sub, depth+1)
+		}
+	}
+}
 
 const (
 	maxShapeDepth = 6

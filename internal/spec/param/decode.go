@@ -140,15 +140,43 @@ func (d *decoder) finish(v value.Value, found bool) (value.Value, bool, *Error) 
 	if d.err != nil {
 		return value.Value{}, found, d.err
 	}
-	switch {
-	case !found:
-	case d.p.Scalar != "" && v.Kind == value.String && v.Untyped:
-		v.Kind = scalarKind(d.p.Scalar, v.Text)
-		v.Untyped = v.Kind == value.String
-	default:
+	if found && !byShape(d.p.Shape, &v) {
 		v = Typed(d.p.Schema, v)
 	}
 	return v, found, nil
+}
+
+// byShape types v where its shape alone says how, as nearly all parameters' do.
+// It reports false when the schema must be asked; what it has done until then the
+// schema would have done as well.
+func byShape(s *spec.Shape, v *value.Value) bool {
+	if s == nil {
+		return false
+	}
+	switch v.Kind {
+	case value.String:
+		if s.Type == "" || !v.Untyped {
+			return false
+		}
+		v.Kind = scalarKind(s.Type, v.Text)
+		v.Untyped = v.Kind == value.String
+		return true
+	case value.Array:
+		for i := range v.Kids {
+			if !byShape(s.Items, &v.Kids[i]) {
+				return false
+			}
+		}
+		return true
+	case value.Object:
+		for i := range v.Kids {
+			if !byShape(s.Properties[v.Kids[i].Name], &v.Kids[i]) {
+				return false
+			}
+		}
+		return true
+	}
+	return false
 }
 
 // scalarKind is what schema.Coerce makes of a text where one type is allowed,

@@ -409,8 +409,8 @@ paths:
 			t.Fatal(err, api.Problems)
 		}
 		p := api.Operations[0].Parameters[0]
-		if p.Scalar != typ {
-			t.Fatalf("Scalar is %q, want %q", p.Scalar, typ)
+		if p.Shape.Type != typ {
+			t.Fatalf("Type is %q, want %q", p.Shape.Type, typ)
 		}
 		for _, text := range []string{"", "5", "-5.0", "05", "1e3", "true", "True", "null", "text", " 5", "0x1", "NaN"} {
 			src := &param.Source{Operation: api.Operations[0], Query: []value.Pair{{Name: "q", Value: text, HasEquals: true}}}
