@@ -19,7 +19,8 @@ import (
 
 // Bounds of the file itself.
 const (
-	maxFile   = 4 << 20
+	maxFile   = 1 << 20
+	maxOpen   = 200 // brackets that are open at once, and indicators in a row
 	maxDepth  = 50
 	maxValues = 100_000
 )
@@ -57,6 +58,12 @@ func (d *decoder) parse(data []byte, c *Config) {
 		d.add("", "the file is not UTF-8", "")
 		return
 	}
+	if line := tooDeep(data); line > 0 {
+		m := d.mistake("", "the file is nested too deeply", "")
+		m.Line = line
+		d.mistakes = append(d.mistakes, m)
+		return
+	}
 	file, err := parseYAML(bytes.TrimPrefix(data, []byte("\ufeff")))
 	if err != nil {
 		m := d.mistake("", "the file is not YAML: "+err.Error(), "")
@@ -91,6 +98,35 @@ func (d *decoder) parse(data []byte, c *Config) {
 		d.unread = false
 	}
 	d.value(body, reflect.ValueOf(c).Elem(), "", fieldInfo{}, 0)
+}
+
+// tooDeep is the line in which brackets, or indicators such as "- - -", nest
+// deeper than any config does, or 0. The parser calls itself for each level and
+// takes time by the square of them: a file may not use up its stack.
+func tooDeep(data []byte) int {
+	line, open, row := 1, 0, 0
+	for i, c := range data {
+		switch c {
+		case '\n':
+			line, row = line+1, 0
+		case '[', '{':
+			open++
+		case ']', '}':
+			open = max(0, open-1)
+		case '-', '?':
+			if i+1 < len(data) && data[i+1] == ' ' {
+				row++
+			}
+		case '&', '!':
+			if i == 0 || data[i-1] == ' ' {
+				row++
+			}
+		}
+		if open > maxOpen || row > maxOpen {
+			return line
+		}
+	}
+	return 0
 }
 
 // parseYAML keeps a parser's panic on odd input from ending the process.

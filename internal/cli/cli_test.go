@@ -38,6 +38,7 @@ func TestScripts(t *testing.T) {
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("NO_COLOR", "1")
+			e.Setenv("CONTROL", "evil\x1b[2Jcommand")
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

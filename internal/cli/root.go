@@ -51,11 +51,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	}
 	var usage *usageError
 	if !began || errors.As(err, &usage) {
-		_, _ = fmt.Fprintf(stderr, "crenel: %s\nSee %s --help\n", err, cmd.CommandPath())
+		_, _ = fmt.Fprintf(stderr, "crenel: %s\nSee %s --help\n", plainLines(err), cmd.CommandPath())
 		return exitUsage
 	}
 	if !errors.Is(err, errReported) {
-		_, _ = fmt.Fprintf(stderr, "crenel: %s\n", err)
+		_, _ = fmt.Fprintf(stderr, "crenel: %s\n", plainLines(err))
 	}
 	return exitProblem
 }

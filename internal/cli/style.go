@@ -56,6 +56,15 @@ func plain(s string) string {
 	return b.String()
 }
 
+// plainLines is an error for a terminal: errors.Join makes one of several lines.
+func plainLines(err error) string {
+	lines := strings.Split(err.Error(), "\n")
+	for i := range lines {
+		lines[i] = plain(lines[i])
+	}
+	return strings.Join(lines, "\n")
+}
+
 func isControl(r rune) bool {
 	return r < 0x20 || r >= 0x7f && r < 0xa0 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069
 }
