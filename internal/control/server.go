@@ -103,7 +103,7 @@ func listen(path string) (net.Listener, error) {
 		return nil, err
 	}
 	ln.SetUnlinkOnClose(false) // Close removes it by its real name
-	if err := os.Chmod(hidden, 0o600); err == nil {
+	if err = os.Chmod(hidden, 0o600); err == nil {
 		err = os.Rename(hidden, path)
 	}
 	if err != nil {
