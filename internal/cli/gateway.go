@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"context"
-	"io"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -10,10 +8,8 @@ import (
 	"github.com/crenel-project/crenel/config"
 )
 
-// runGateway serves cfg until ctx ends, then stops gracefully. load reads the
-// config anew, flags applied, for a reload. It is set where the data plane is
-// wired in; a build without one has no gateway command.
-var runGateway func(ctx context.Context, cfg *config.Config, load func() (*config.Config, error), stderr io.Writer) error
+// runGateway is serve; tests put something else in its place to see what it is given.
+var runGateway = serve
 
 // gatewayOptions is how crenel gateway was called.
 type gatewayOptions struct {

@@ -9,9 +9,8 @@ import (
 	"github.com/crenel-project/crenel/internal/gateway/server"
 )
 
-func init() { runGateway = serve }
-
-// serve runs a gateway until ctx ends.
+// serve runs a gateway until ctx ends, then stops it gracefully. load reads the
+// config anew, flags applied, for a reload.
 func serve(ctx context.Context, cfg *config.Config, load func() (*config.Config, error), stderr io.Writer) error {
 	log := newLogger(cfg.Log, stderr)
 	for _, w := range cfg.Warnings() {
