@@ -61,7 +61,7 @@ func (s *session) prepareUpstream() {
 			h.Set("X-Crenel-Tenant", headerText(id.Tenant))
 		}
 		if len(id.Roles) > 0 {
-			h.Set("X-Crenel-Roles", headerText(strings.Join(id.Roles, ",")))
+			h.Set("X-Crenel-Roles", headerList(id.Roles))
 		}
 	}
 }
@@ -88,10 +88,27 @@ func (s *session) answerNeed() exchange.Need {
 // headerText makes a text safe as a header value: what is not printable ASCII
 // is percent-encoded.
 func headerText(s string) string {
-	for i := 0; i < len(s); i++ {
+	for i := range len(s) {
 		if s[i] < 0x20 || s[i] > 0x7e || s[i] == '%' {
 			return url.QueryEscape(s)
 		}
 	}
 	return s
+}
+
+// headerList writes a list of texts so that a comma in one of them does not
+// make it two.
+func headerList(list []string) string {
+	var b strings.Builder
+	for i, s := range list {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		if strings.Contains(s, ",") {
+			b.WriteString(url.QueryEscape(s))
+			continue
+		}
+		b.WriteString(headerText(s))
+	}
+	return b.String()
 }

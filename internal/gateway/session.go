@@ -14,6 +14,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/crenel-project/crenel/internal/exchange"
+	"github.com/crenel-project/crenel/internal/guard"
+	"github.com/crenel-project/crenel/internal/guard/authz"
 	"github.com/crenel-project/crenel/internal/value"
 )
 
@@ -86,6 +88,10 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, up Upstreams) {
 	if v.Action != exchange.Allow {
 		s.deny(v)
 		return
+	}
+	if s.api.chain.Mode(&s.x, authz.Name) != guard.Enforce {
+		// A policy that is only watched changes nothing, neither the answer.
+		s.x.Obligations = exchange.Obligations{}
 	}
 	s.forward()
 }
