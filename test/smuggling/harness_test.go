@@ -7,10 +7,12 @@ import (
 	"crypto/x509"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -22,6 +24,8 @@ import (
 	"github.com/crenel-project/crenel/internal/exchange"
 	"github.com/crenel-project/crenel/internal/gateway"
 	"github.com/crenel-project/crenel/internal/gateway/caddy"
+	"github.com/crenel-project/crenel/internal/gateway/wire"
+	"github.com/crenel-project/crenel/internal/trail"
 )
 
 // open is a gateway without guards: what it stops is stopped by the data plane.
@@ -47,7 +51,9 @@ type recorder struct {
 	ln   net.Listener
 	mu   sync.Mutex
 	seen []*strings.Builder
-	wg   sync.WaitGroup
+	// extra are fields that the whole gateway adds beside ours.
+	extra *regexp.Regexp
+	wg    sync.WaitGroup
 }
 
 func newRecorder(t testing.TB) *recorder {
@@ -125,7 +131,11 @@ func (r *recorder) saw(t testing.TB) []string {
 		if n := len(ours.FindAllString(s, -1)); n != 4 {
 			t.Errorf("%d of the gateway's 4 fields are in %q", n, s)
 		}
-		out = append(out, ours.ReplaceAllString(s, ""))
+		s = ours.ReplaceAllString(s, "")
+		if r.extra != nil {
+			s = r.extra.ReplaceAllString(s, "")
+		}
+		out = append(out, s)
 	}
 	return out
 }
@@ -134,9 +144,8 @@ func (r *recorder) saw(t testing.TB) []string {
 type target struct {
 	rec      *recorder
 	plain    string
-	secure   string
 	trust    *tls.Config
-	refusals chan string
+	refusals chan wire.Refusal
 }
 
 func free(t testing.TB) string {
@@ -149,7 +158,39 @@ func free(t testing.TB) string {
 	return ln.Addr().String()
 }
 
-func run(t testing.TB, mode string) *target {
+func run(t testing.TB, mode string) *target { return runWith(t, mode, open{}) }
+
+// whole is the real gateway, with every guard off: its own reading of requests
+// comes on top of the data plane's.
+func whole(t testing.TB) *target {
+	t.Helper()
+	cfg, err := config.Parse([]byte(`version: 1
+apis:
+  - {name: any, mode: "off", upstream: {urls: ["http://127.0.0.1:1"], credentials: pass}}
+`), "", config.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg.Server.Limits.HeaderBytes = 64 << 10
+	records, err := trail.Open(trail.Options{File: filepath.Join(t.TempDir(), "events.jsonl"), Queue: 1024, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := records.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	gw, err := gateway.New(context.Background(), cfg, gateway.Deps{Trail: records})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tg := runWith(t, "off", gw)
+	tg.rec.extra = regexp.MustCompile(`X-Request-Id: [0-9a-f-]{36}\r\n`)
+	return tg
+}
+
+func runWith(t testing.TB, mode string, gw caddy.Gateway) *target {
 	t.Helper()
 	rec := newRecorder(t)
 	cfg := &config.Config{
@@ -159,8 +200,9 @@ func run(t testing.TB, mode string) *target {
 		APIs: []config.API{{Name: "any", Upstream: config.Upstream{URLs: []string{"http://" + rec.ln.Addr().String()},
 			Health: config.Health{Fails: 1 << 20}}}},
 	}
-	p := caddy.New(caddy.Options{})
-	if err := p.Load(cfg, open{}); err != nil {
+	refusals := make(chan wire.Refusal, 1024)
+	p := caddy.New(caddy.Options{OnRefused: func(r wire.Refusal) { refusals <- r }})
+	if err := p.Load(cfg, gw); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -168,7 +210,7 @@ func run(t testing.TB, mode string) *target {
 			t.Error(err)
 		}
 	})
-	tg := &target{rec: rec, plain: cfg.Server.Listen[0]}
+	tg := &target{rec: rec, plain: cfg.Server.Listen[0], refusals: refusals}
 	if mode != "off" {
 		pem, err := os.ReadFile(p.RootCA())
 		if err != nil {

@@ -145,7 +145,7 @@ var shapes = []shape{
 	{"no version", "GET /a\r\nHost: x\r\n\r\n", refused, nil, ""},
 	{"HTTP/0.9", "GET /a HTTP/0.9\r\nHost: x\r\n\r\n", refused, nil, ""},
 	{"HTTP/1.2", "GET /a HTTP/1.2\r\nHost: x\r\n\r\n", refused, nil, ""},
-	{"HTTP/2.0 without TLS", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "any", nil, ""},
+	{"HTTP/2.0 without TLS", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", refused, nil, ""},
 	{"version in small letters", "GET /a http/1.1\r\nHost: x\r\n\r\n", refused, nil, ""},
 	{"method in small letters", "get /a HTTP/1.1\r\nHost: x\r\n\r\n", "200", []string{"get /a HTTP/1.1\r\nHost: x\r\n\r\n"}, ""},
 	{"method that is no token", "G(T /a HTTP/1.1\r\nHost: x\r\n\r\n", refused, nil, ""},
@@ -210,6 +210,25 @@ func TestShapes(t *testing.T) {
 	}
 }
 
+// stricter is what the whole gateway makes of shapes that the data plane lets pass.
+var stricter = map[string]shape{
+	"two slashes":             {want: "200", saw: []string{"GET /evil/a HTTP/1.1\r\nHost: x\r\n\r\n"}},
+	"method in small letters": {want: "400"},
+}
+
+// The same bytes through the whole gateway: what the data plane refuses stays
+// refused, and what it lets pass reaches the upstream the same way, or stricter.
+func TestShapesThroughTheGateway(t *testing.T) {
+	tg := whole(t)
+	for _, s := range shapes {
+		if other, ok := stricter[s.name]; ok {
+			other.name, other.send = s.name, s.send
+			s = other
+		}
+		t.Run(s.name, func(t *testing.T) { s.check(t, tg) })
+	}
+}
+
 func (s *shape) check(t *testing.T, tg *target) {
 	tg.rec.reset()
 	want := strings.Fields(s.want)
@@ -227,6 +246,19 @@ func (s *shape) check(t *testing.T, tg *target) {
 		t.Errorf("answers %q, want %q", got, want)
 	}
 	time.Sleep(5 * time.Millisecond) // the upstream may still be reading
+	if strings.HasSuffix(s.want, "400 closed") {
+		select { // the operator is told, and why
+		case r := <-tg.refusals:
+			if r.Reason == "" || r.Status != 400 && r.Status != 501 && r.Status != 505 {
+				t.Errorf("told of %+v", r)
+			}
+		case <-time.After(time.Second):
+			t.Error("the refusal was not told")
+		}
+	}
+	for len(tg.refusals) > 0 {
+		t.Errorf("told of %+v besides", <-tg.refusals)
+	}
 	saw := tg.rec.saw(t)
 	switch {
 	case s.saw != nil:

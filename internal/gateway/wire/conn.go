@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// Refusal is a request that was refused before it became an exchange.
+// Refusal is a request that was refused for its bytes: before it became an
+// exchange, or in the middle of its body.
 type Refusal struct {
 	Remote net.Addr
 	Status int
@@ -135,10 +136,17 @@ func (c *conn) Read(p []byte) (int, error) {
 	}
 	c.fault.Store(&fault)
 	c.pending = poison
+	c.report(http.StatusBadRequest, fault)
 	if ok == 0 {
 		return c.Read(p)
 	}
 	return ok, nil
+}
+
+func (c *conn) report(status int, reason string) {
+	if c.options.OnRefused != nil {
+		c.options.OnRefused(Refusal{Remote: c.RemoteAddr(), Status: status, Reason: reason})
+	}
 }
 
 const (
@@ -171,12 +179,8 @@ func (c *conn) Write(p []byte) (int, error) {
 	if err != nil {
 		return c.Conn.Write(p)
 	}
-	reason := string(p[line+len(plainRefusal):])
-	if f := c.fault.Load(); f != nil {
-		reason = *f
-	}
-	if c.options.OnRefused != nil {
-		c.options.OnRefused(Refusal{Remote: c.RemoteAddr(), Status: status, Reason: reason})
+	if c.fault.Load() == nil { // else it has been told already
+		c.report(status, string(p[line+len(plainRefusal):]))
 	}
 	code := "gateway.bad_request"
 	if status == http.StatusRequestHeaderFieldsTooLarge {
