@@ -390,8 +390,11 @@ func peekBody(r *http.Request, body io.Reader, encoded bool, lim *bodyLimits) (*
 	if encoded {
 		r.ContentLength = -1
 	}
-	r.Body = newLimitedBody(io.MultiReader(bytes.NewReader(head), body), r.Body, lim.streamed)
-	r.GetBody = nil
+	l := newLimitedBody(io.MultiReader(bytes.NewReader(head), body), r.Body, lim.streamed)
+	if encoded {
+		l.code = "body.decompression"
+	}
+	r.Body, r.GetBody = l, nil
 	return &exchange.Body{Bytes: head, Partial: true}, nil
 }
 
@@ -425,18 +428,19 @@ type limitedBody struct {
 	r     io.Reader
 	c     io.Closer
 	limit int64
+	code  string // of a body over the limit
 	n     atomic.Int64
 	fault atomic.Pointer[bodyFault] // why reading failed, once it has
 }
 
 func newLimitedBody(r io.Reader, c io.Closer, limit int64) *limitedBody {
-	return &limitedBody{r: r, c: c, limit: limit}
+	return &limitedBody{r: r, c: c, limit: limit, code: "body.too_large"}
 }
 
 func (l *limitedBody) Read(p []byte) (int, error) {
 	n, err := l.r.Read(p)
 	if l.n.Add(int64(n)) > l.limit {
-		err = &bodyFault{"body.too_large", "the body is over the limit for uploads"}
+		err = &bodyFault{l.code, "the body is over the limit for uploads"}
 		n = 0
 	}
 	if err == nil || err == io.EOF {

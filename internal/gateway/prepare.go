@@ -1,7 +1,9 @@
 package gateway
 
 import (
+	"maps"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/crenel-project/crenel/internal/exchange"
@@ -44,14 +46,7 @@ func (s *session) prepareUpstream() {
 		h.Set(name, text)
 	}
 	if len(x.Obligations.Query) > 0 {
-		q := make(url.Values, len(x.Obligations.Query))
-		for name, text := range x.Obligations.Query {
-			q.Set(name, text)
-		}
-		if r.URL.RawQuery != "" {
-			r.URL.RawQuery += "&"
-		}
-		r.URL.RawQuery += q.Encode()
+		r.URL.RawQuery = withQuery(r.URL.RawQuery, x.Obligations.Query)
 	}
 	h.Set("X-Request-Id", x.ID)
 	s.r = r.WithContext(WithCall(r.Context(), &Call{ID: x.ID, Client: x.Client, Scheme: req.Scheme, Host: r.Host}))
@@ -64,6 +59,25 @@ func (s *session) prepareUpstream() {
 			h.Set("X-Crenel-Roles", headerList(id.Roles))
 		}
 	}
+}
+
+// withQuery sets parameters of a query. What the client sent under their names
+// goes: of two values a server might take either.
+func withQuery(raw string, set map[string]string) string {
+	var out []string
+	for pair := range strings.SplitSeq(raw, "&") {
+		name, _, _ := strings.Cut(pair, "=")
+		if plain, err := url.QueryUnescape(name); err == nil {
+			name = plain
+		}
+		if _, ours := set[name]; !ours && pair != "" {
+			out = append(out, pair)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(set)) {
+		out = append(out, url.QueryEscape(name)+"="+url.QueryEscape(set[name]))
+	}
+	return strings.Join(out, "&")
 }
 
 // answerNeed says how much of the answer is read: Buffered stands for any check

@@ -104,7 +104,13 @@ func (b *builder) requirement(n node) (r Requirement, empty bool) {
 			b.report(Degraded, "spec.unknown_security_scheme", n, "no security scheme is called %q; nobody can meet this requirement. Declare the scheme", name)
 			s = &SecurityScheme{Name: strings.Clone(name)}
 		}
-		r = append(r, SchemeUse{Scheme: s, Scopes: b.strings(scopes)})
+		use := SchemeUse{Scheme: s, Scopes: b.strings(scopes)}
+		if scopes.v.Kind != value.Null && (scopes.v.Kind != value.Array || len(use.Scopes) != len(scopes.v.Kids)) {
+			// A scope that cannot be read must not become a scope that is not demanded.
+			b.report(Degraded, "spec.wrong_type", scopes, "the scopes of %q should be a list of strings; nobody can meet this requirement", name)
+			use.Scheme = &SecurityScheme{Name: strings.Clone(name)}
+		}
+		r = append(r, use)
 	})
 	return r, len(n.v.Kids) == 0
 }

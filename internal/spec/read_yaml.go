@@ -188,6 +188,12 @@ func (r *yamlReader) value(n ast.Node, depth int) value.Value {
 		r.path = append(r.path, "")
 		for i, kid := range n.Values {
 			r.path[len(r.path)-1] = strconv.Itoa(i)
+			if text, ok := plainWithColon(kid); ok {
+				r.count(1, r.offset(kid))
+				start := uint32(r.offset(kid))
+				v.Kids = append(v.Kids, value.Value{Kind: value.String, Text: text, Start: start, End: start})
+				continue
+			}
 			v.Kids = append(v.Kids, r.value(kid, depth+1))
 		}
 		r.path = r.path[:len(r.path)-1]
@@ -222,6 +228,39 @@ func (r *yamlReader) value(n ast.Node, depth int) value.Value {
 		v.Kind, v.Text = value.String, n.GetToken().Value
 	}
 	return v
+}
+
+// plainWithColon recognises a plain scalar such as pets:read that stands in
+// brackets inside of braces: the YAML parser takes it for a mapping there, though
+// a colon without a space behind it separates nothing (YAML 1.2.2 section 7.3.3).
+func plainWithColon(n ast.Node) (string, bool) {
+	var pair *ast.MappingValueNode
+	switch n := n.(type) {
+	case *ast.MappingValueNode:
+		pair = n
+	case *ast.MappingNode:
+		if n.Start != nil && n.Start.Type == token.MappingStartType || len(n.Values) != 1 {
+			return "", false
+		}
+		pair = n.Values[0]
+	}
+	if pair == nil || pair.Start == nil || pair.Start.Position == nil {
+		return "", false
+	}
+	key, value := pair.Key.GetToken(), pair.Value.GetToken()
+	if key == nil || value == nil || value.Position == nil || key.Type != token.StringType {
+		return "", false
+	}
+	switch pair.Value.(type) {
+	case *ast.StringNode, *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode, *ast.NullNode:
+	default:
+		return "", false
+	}
+	colon := pair.Start.Position
+	if value.Type == token.DoubleQuoteType || value.Type == token.SingleQuoteType || value.Position.Line != colon.Line || value.Position.Column != colon.Column+1 {
+		return "", false
+	}
+	return key.Value + ":" + value.Value, true
 }
 
 func (r *yamlReader) members(pairs []*ast.MappingValueNode, depth int) []value.Value {

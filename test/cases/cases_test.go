@@ -419,18 +419,18 @@ func token(t *testing.T, f *file, user, key string, now time.Time) string {
 	set("iat", now.Unix())
 	set("exp", now.Add(time.Hour).Unix())
 	for name, v := range claims {
+		if v == nil {
+			if err := tok.Remove(name); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
 		if name == "exp" || name == "nbf" || name == "iat" {
 			seconds, err := strconv.Atoi(fmt.Sprint(v))
 			if err != nil {
 				t.Fatalf("claim %s of %s: %v", name, user, err)
 			}
 			v = now.Add(time.Duration(seconds) * time.Second).Unix()
-		}
-		if v == nil {
-			if err := tok.Remove(name); err != nil {
-				t.Fatal(err)
-			}
-			continue
 		}
 		set(name, v)
 	}
@@ -477,7 +477,7 @@ func (w *want) check(t *testing.T, got *httptest.ResponseRecorder, rec *recorder
 		code = done.Refused
 	}
 	if code != w.Code {
-		t.Errorf("code %q, want %q (at %q: %s)", code, w.Code, d.At, d.Reason)
+		t.Errorf("code %q, want %q (at %q: %s); rulings %+v", code, w.Code, d.At, d.Reason, d.Rulings)
 	}
 	if w.Code != "" {
 		c, known := exchange.LookupCode(w.Code)

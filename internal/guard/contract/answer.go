@@ -20,18 +20,36 @@ func (g *Guard) AnswerHeadStep() guard.Step {
 	return guard.Step{Guard: AnswerGuard, Phase: exchange.ResponseHead, Needs: needs, Applies: known, Rule: g.checkAnswerHead}
 }
 
-// AnswerBodyStep checks a decoded answer, in the modes "record" and "refuse".
+// AnswerBodyStep checks a decoded answer, in the modes "record" and "refuse". In
+// "strip" mode it checks XML, of which nothing can be stripped as it streams.
 func (g *Guard) AnswerBodyStep() guard.Step {
 	return guard.Step{
 		Guard: AnswerGuard, Phase: exchange.ResponseBody, Needs: exchange.Buffered,
 		Applies: func(op *spec.Operation) bool {
-			return op != nil && (g.responses == "record" || g.responses == "refuse") && describesContent(op)
+			if op == nil {
+				return false
+			}
+			if g.responses == "strip" {
+				return describesXML(op)
+			}
+			return (g.responses == "record" || g.responses == "refuse") && describesContent(op)
 		},
 		Rule: g.checkAnswerBody,
 	}
 }
 
 func known(op *spec.Operation) bool { return op != nil }
+
+func describesXML(op *spec.Operation) bool {
+	for _, r := range op.Responses {
+		for _, c := range r.Content {
+			if c.Schema != nil && isXML(c.Type) {
+				return true
+			}
+		}
+	}
+	return false
+}
 
 func describesContent(op *spec.Operation) bool {
 	for _, r := range op.Responses {
@@ -93,8 +111,8 @@ func (g *Guard) checkAnswerHead(_ context.Context, x *exchange.Exchange) exchang
 		}
 		return exchange.Refuse("contract.response", "header:content-type", "the document declares "+typesOf(r.Content))
 	}
-	if g.responses == "strip" && m.Schema != nil {
-		if f := m.Schema.Filter(); f != nil && mediaType != "text/event-stream" {
+	if g.responses == "strip" && m.Schema != nil && isJSON(mediaType) {
+		if f := m.Schema.Filter(); f != nil {
 			x.Response.Filters = append(x.Response.Filters, f)
 		}
 	}
@@ -111,7 +129,7 @@ func (g *Guard) checkAnswerBody(_ context.Context, x *exchange.Exchange) exchang
 		return exchange.Verdict{} // said at the head already
 	}
 	m := mediaTypeFor(r.Content, b.MediaType)
-	if m == nil || m.Schema == nil {
+	if m == nil || m.Schema == nil || g.responses == "strip" && !isXML(b.MediaType) {
 		return exchange.Verdict{}
 	}
 	b.Declared = m

@@ -36,6 +36,11 @@ func isXML(mediaType string) bool {
 	return mediaType == "application/xml" || mediaType == "text/xml" || n > 4 && mediaType[n-4:] == "+xml"
 }
 
+func isJSON(mediaType string) bool {
+	n := len(mediaType)
+	return mediaType == "application/json" || mediaType == "text/json" || n > 5 && mediaType[n-5:] == "+json"
+}
+
 // maxTyped is how deep text is typed: deeper trees keep their text, which their
 // schema then refuses.
 const maxTyped = 64
