@@ -185,4 +185,3 @@ func (g *gateway) stop() error {
 	g.cmd = nil
 	return nil
 }
-

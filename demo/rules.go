@@ -56,7 +56,7 @@ func (t *tour) rules(ctx context.Context) error {
 	added := without(code(config, "#"), code(generated, "#"))
 	t.table([][]cell{
 		{plainCell(fmt.Sprint(len(code(config, "#")) - len(added))), plainCell("written by crenel init")},
-		{plainCell(fmt.Sprint(len(added))), plainCell("written by a person: how tokens are verified, the app's origin, files taken, the payout's rate, fields of free text")},
+		{plainCell(fmt.Sprint(len(added))), plainCell("written by a person: how tokens are verified, the app's origin, the payout's rate, fields of free text")},
 	})
 	t.linef("  policies/, all written by a person:")
 	t.table([][]cell{
