@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -200,4 +202,46 @@ func (g *Gateway) APIs() []APIInfo {
 		out = append(out, i)
 	}
 	return out
+}
+
+// OddHeaders are the names of header fields with underscores or dots that an
+// API's document or config declares, lower case and sorted. Others are dropped
+// by the data plane: CGI-like servers take them for their hyphenated twins.
+func (g *Gateway) OddHeaders() []string {
+	found := map[string]bool{}
+	note := func(name string) {
+		if strings.ContainsAny(name, "_.") && !isSpoofable(http.CanonicalHeaderKey(name)) {
+			found[strings.ToLower(name)] = true
+		}
+	}
+	for _, a := range g.apis {
+		for i := range a.cfg.Guards.Authn.Methods {
+			m := &a.cfg.Guards.Authn.Methods[i]
+			if m.JWT != nil {
+				note(m.JWT.Header)
+			}
+			if m.APIKey != nil {
+				note(m.APIKey.Header)
+			}
+			if m.Own != nil {
+				note(m.Own.Header)
+			}
+		}
+		if a.spec == nil {
+			continue
+		}
+		for _, s := range a.spec.SecuritySchemes {
+			if s.In == "header" {
+				note(s.Key)
+			}
+		}
+		for _, op := range a.spec.Operations {
+			for _, p := range op.Parameters {
+				if p.In == "header" {
+					note(p.Name)
+				}
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(found))
 }

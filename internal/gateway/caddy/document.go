@@ -8,6 +8,7 @@ import (
 	"net"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/crenel-project/crenel/config"
@@ -17,8 +18,9 @@ import (
 type object map[string]any
 
 // document is the whole Caddy config: the frame that all APIs share, and in it
-// the id of the generation that handles requests.
-func document(cfg *config.Config, log *slog.Logger, plane, generation string) ([]byte, error) {
+// the id of the generation that handles requests. odd are the header names with
+// underscores or dots that the APIs declare.
+func document(cfg *config.Config, log *slog.Logger, plane, generation string, odd []string) ([]byte, error) {
 	srv := &cfg.Server
 	grace := nanoseconds(or(srv.Timeouts.Shutdown, 30*time.Second))
 	server := object{
@@ -36,6 +38,13 @@ func document(cfg *config.Config, log *slog.Logger, plane, generation string) ([
 		"idle_timeout":        nanoseconds(or(srv.Timeouts.Idle, 2*time.Minute)),
 		"max_header_bytes":    or(srv.Limits.HeaderBytes, 64<<10) + or(srv.Limits.URI, 8<<10),
 		"listener_wrappers":   []object{{"wrapper": "crenel_wire", "plane": plane}}, // behind TLS
+	}
+	underscores, dots := splitOdd(odd)
+	if len(underscores) > 0 {
+		server["expected_underscore_headers"] = underscores
+	}
+	if len(dots) > 0 {
+		server["expected_dot_headers"] = dots
 	}
 	apps := object{"http": object{"grace_period": grace, "servers": object{"crenel": server}}}
 	if !serving(cfg) {
@@ -68,6 +77,28 @@ func document(cfg *config.Config, log *slog.Logger, plane, generation string) ([
 		}}},
 		"apps": apps,
 	})
+}
+
+// oddHeaders asks a gateway for the header names with underscores or dots that
+// its APIs declare. Caddy drops all such fields unless told of them, since
+// CGI-like servers read them as their hyphenated twins; of those that are
+// declared it drops the twins.
+func oddHeaders(gw Gateway) []string {
+	if g, ok := gw.(interface{ OddHeaders() []string }); ok {
+		return g.OddHeaders()
+	}
+	return nil
+}
+
+func splitOdd(names []string) (underscores, dots []string) {
+	for _, n := range names {
+		if strings.Contains(n, "_") {
+			underscores = append(underscores, n)
+		} else {
+			dots = append(dots, n)
+		}
+	}
+	return underscores, dots
 }
 
 // serving reports whether the server speaks TLS.

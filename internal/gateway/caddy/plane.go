@@ -130,7 +130,8 @@ func (p *Plane) Load(cfg *config.Config, gw Gateway) error {
 }
 
 func (p *Plane) load(cfg *config.Config, gen *generation) error {
-	key, err := p.frameKey(cfg)
+	odd := oddHeaders(gen.gw)
+	key, err := p.frameKey(cfg, odd)
 	if err != nil {
 		return err
 	}
@@ -156,7 +157,7 @@ func (p *Plane) load(cfg *config.Config, gen *generation) error {
 		return fmt.Errorf("making the data directory: %w", err)
 	}
 	id := p.id + "-" + strconv.FormatUint(gen.id, 10)
-	doc, err := document(cfg, p.log, p.id, id)
+	doc, err := document(cfg, p.log, p.id, id, odd)
 	if err != nil {
 		return err
 	}
@@ -174,8 +175,8 @@ func (p *Plane) load(cfg *config.Config, gen *generation) error {
 }
 
 // frameKey identifies a frame: its Caddy config and what the files it names hold.
-func (p *Plane) frameKey(cfg *config.Config) (key [sha256.Size]byte, err error) {
-	doc, err := document(cfg, p.log, p.id, "")
+func (p *Plane) frameKey(cfg *config.Config, odd []string) (key [sha256.Size]byte, err error) {
+	doc, err := document(cfg, p.log, p.id, "", odd)
 	if err != nil {
 		return key, err
 	}
