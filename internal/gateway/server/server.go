@@ -78,6 +78,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	defer wg.Wait()
 	defer cancel()
 	wg.Go(func() { s.onHangup(watched) })
+	wg.Go(func() { s.watchDependencies(watched) })
 	wg.Go(func() { watch.Files(watched, s.files, func() { s.reload(watched, "a changed file") }) })
 	if o.Started != nil {
 		o.Started(s)
@@ -151,6 +152,8 @@ func (s *Server) gauges() {
 		return 0
 	})
 	s.metrics.Gauge("crenel_exchanges_in_flight", "Exchanges under way.", func() float64 { return float64(s.current().Inflight()) })
+	s.metrics.Gauge("crenel_limit_shared_buckets", "Requests charged to a bucket shared with others, since a rate had more callers than it remembers.",
+		func() float64 { return float64(s.buckets.Crowded()) })
 	s.metrics.Collector(upstreams{s.plane})
 }
 
