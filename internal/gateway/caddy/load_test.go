@@ -335,6 +335,34 @@ func TestCertificatesOfOnesOwn(t *testing.T) {
 	}
 }
 
+// In mode auto a certificate of the user's own comes before the local authority's,
+// which is left the hosts that it is not for.
+func TestCertificatesOfOnesOwnComeFirst(t *testing.T) {
+	up := echo(t)
+	authority := newAuthority(t)
+	cert, key := authority.issue(t, t.TempDir(), "shop.test")
+	cfg := secure(t, up.URL)
+	cfg.Server.TLS = config.TLS{Mode: "auto", Certificates: []config.Certificate{{Cert: cert, Key: key}}}
+	cfg.APIs[0].Hosts = []string{"shop.test", "shop.internal"}
+	p := start(t, cfg, &passing{})
+	own := x509.NewCertPool()
+	own.AddCert(authority.cert)
+	local := x509.NewCertPool()
+	pem, err := os.ReadFile(p.RootCA())
+	if err != nil {
+		t.Fatal(err)
+	}
+	local.AppendCertsFromPEM(pem)
+	for host, pool := range map[string]*x509.CertPool{"shop.test": own, "shop.internal": local} {
+		c, err := tls.Dial("tcp", cfg.Server.Listen[0], &tls.Config{RootCAs: pool, ServerName: host})
+		if err != nil {
+			t.Errorf("%s: %v", host, err)
+			continue
+		}
+		c.Close()
+	}
+}
+
 func TestWeakTLSIsRefused(t *testing.T) {
 	up := echo(t)
 	cfg := secure(t, up.URL)

@@ -43,12 +43,21 @@ func planTLS(cfg *config.Config) (*plannedTLS, error) {
 	var err error
 	switch set.Mode {
 	case "files":
-		err = p.files(cfg)
+		_, err = p.files(cfg)
 	case "local":
 		p.automate(hosts(cfg), nil, set)
 	case "", "auto":
+		var own []*x509.Certificate
+		if len(set.Certificates) > 0 {
+			if own, err = p.files(cfg); err != nil {
+				return nil, err
+			}
+		}
 		var local, public []string
 		for _, h := range hosts(cfg) {
+			if slices.ContainsFunc(own, func(c *x509.Certificate) bool { return covers(c, h) }) {
+				continue // the user's own comes before all others
+			}
 			if certmagic.SubjectQualifiesForPublicCert(h) {
 				public = append(public, h)
 			} else {
@@ -84,9 +93,15 @@ func planTLS(cfg *config.Config) (*plannedTLS, error) {
 	return p, nil
 }
 
-// files plans certificates of the user's own.
-func (p *plannedTLS) files(cfg *config.Config) error {
+// covers reports whether a certificate is for a host, which may be a wildcard itself.
+func covers(c *x509.Certificate, host string) bool {
+	return slices.Contains(c.DNSNames, host) || c.VerifyHostname(host) == nil
+}
+
+// files plans certificates of the user's own, and returns them.
+func (p *plannedTLS) files(cfg *config.Config) ([]*x509.Certificate, error) {
 	var load []object
+	var leaves []*x509.Certificate
 	var errs []error
 	for i, c := range cfg.Server.TLS.Certificates {
 		cert, key := resolve(cfg, c.Cert), resolve(cfg, c.Key)
@@ -98,13 +113,14 @@ func (p *plannedTLS) files(cfg *config.Config) error {
 		if i == 0 {
 			p.answerAs(nameOf(pair.Leaf))
 		}
+		leaves = append(leaves, pair.Leaf)
 		load = append(load, object{"certificate": cert, "key": key})
 	}
 	if len(load) == 0 && len(errs) == 0 {
 		errs = append(errs, errors.New("tls.mode files needs tls.certificates"))
 	}
-	p.app["certificates"] = object{"load_files": load}
-	return errors.Join(errs...)
+	p.certificates()["load_files"] = load
+	return leaves, errors.Join(errs...)
 }
 
 func nameOf(leaf *x509.Certificate) string {
@@ -136,9 +152,22 @@ func (p *plannedTLS) automate(local, public []string, set *config.TLS) {
 		policies = append(policies, object{"subjects": public, "issuers": []object{acme}})
 	}
 	all := slices.Concat(public, local)
-	p.answerAs(all[0])
-	p.app["certificates"] = object{"automate": all}
+	if len(all) == 0 {
+		return // the user's own certificates are for every host
+	}
+	if p.policy["default_sni"] == nil {
+		p.answerAs(all[0])
+	}
+	p.certificates()["automate"] = all
 	p.app["automation"] = object{"policies": policies}
+}
+
+// certificates is the part of the tls app that says where they come from.
+func (p *plannedTLS) certificates() object {
+	if p.app["certificates"] == nil {
+		p.app["certificates"] = object{}
+	}
+	return p.app["certificates"].(object)
 }
 
 // answerAs says which certificate is shown to clients that name no server or an
