@@ -216,7 +216,27 @@ func (c *collector) body(x *exchange.Exchange) bool {
 		// It did not decode and was let pass nevertheless: all that is known of it is its bytes.
 		return c.add(field{fromBody, "body", "", string(b.Bytes)})
 	}
-	return true
+	if b.Declared != nil || len(b.Parts) > 0 || !readsAsText(b.Bytes) {
+		return true
+	}
+	// Bytes by a content type that no contract has agreed to. Many APIs read a
+	// document whatever it was sent as, so a text is inspected as one.
+	if b.Partial {
+		c.over = exchange.Refuse("waf.too_long", "", "a text of an undeclared content type that is too long to be inspected whole")
+		return false
+	}
+	return c.add(field{fromBody, "body", "", string(b.Bytes)})
+}
+
+// readsAsText reports whether a body could be a document: files of other kinds
+// hold control characters, and documents must not.
+func readsAsText(b []byte) bool {
+	for _, c := range b {
+		if c < ' ' && c != '\t' && c != '\n' && c != '\r' {
+			return false
+		}
+	}
+	return len(b) > 0
 }
 
 // prefix begins the engine's names of a body's fields, by the habit of each

@@ -514,3 +514,31 @@ func BenchmarkInspect(b *testing.B) {
 		})
 	}
 }
+
+// A body that no contract has agreed to is inspected whatever it says that it is:
+// many APIs read JSON without looking at the content type.
+func TestUndeclaredBodies(t *testing.T) {
+	const attack = `{"text":"1' UNION SELECT password FROM users--"}`
+	declared := &spec.MediaType{Type: "application/octet-stream"}
+	for name, c := range map[string]struct {
+		body exchange.Body
+		want string
+	}{
+		"as bytes":                {exchange.Body{MediaType: "application/octet-stream", Bytes: []byte(attack)}, "waf.attack"},
+		"without a content type":  {exchange.Body{Bytes: []byte(attack)}, "waf.attack"},
+		"harmless text":           {exchange.Body{MediaType: "application/octet-stream", Bytes: []byte(`{"text":"good morning"}`)}, ""},
+		"a file":                  {exchange.Body{MediaType: "application/octet-stream", Bytes: []byte("\x89PNG\r\n\x1a\n" + attack)}, ""},
+		"bytes of the contract":   {exchange.Body{MediaType: "application/octet-stream", Declared: declared, Bytes: []byte(attack)}, ""},
+		"a text that streams":     {exchange.Body{MediaType: "application/octet-stream", Partial: true, Bytes: []byte("good morning")}, "waf.too_long"},
+		"a file that streams":     {exchange.Body{MediaType: "application/octet-stream", Partial: true, Bytes: []byte("PK\x03\x04")}, ""},
+		"a declared one, streams": {exchange.Body{MediaType: "application/octet-stream", Declared: declared, Partial: true, Bytes: []byte(attack)}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := request(t, 3, "", "")
+			x.Request.Body = &c.body
+			if v := at(t, 1).rule(t.Context(), x); v.Code != c.want {
+				t.Errorf("%s (%s), want %s", v.Code, v.Reason, c.want)
+			}
+		})
+	}
+}
