@@ -89,9 +89,7 @@ func (g *generation) leave() {
 // retire ends the generation's time as the current one. Tunnels such as
 // WebSockets may live on for linger; then they are closed.
 func (g *generation) retire(linger time.Duration) {
-	if g.refs.Load() > 1 {
-		g.timer = time.AfterFunc(linger, g.end)
-	}
+	g.timer = time.AfterFunc(linger, g.end) // even when none runs: one may be about to enter
 	g.leave()
 }
 

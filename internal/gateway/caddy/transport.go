@@ -206,6 +206,7 @@ type stallBody struct {
 	timer   *time.Timer
 	waiting atomic.Bool
 	stalled atomic.Bool
+	ended   atomic.Bool // nothing is waited for any more
 	call    *call
 	once    sync.Once
 }
@@ -221,6 +222,9 @@ func watchStall(body io.ReadCloser, limit time.Duration, c *call) io.ReadCloser 
 func (b *stallBody) expire() {
 	if !b.waiting.Load() {
 		b.timer.Reset(b.limit)
+		if b.ended.Load() { // meanwhile, so that nobody else will stop it
+			b.timer.Stop()
+		}
 		return
 	}
 	b.stalled.Store(true)
@@ -238,7 +242,7 @@ func (b *stallBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.waiting.Store(false)
 	if err == io.EOF {
-		b.timer.Stop()
+		b.end()
 	}
 	if err != nil && b.stalled.Load() {
 		b.call.failed = errStalled
@@ -248,8 +252,14 @@ func (b *stallBody) Read(p []byte) (int, error) {
 }
 
 func (b *stallBody) Close() error {
-	b.timer.Stop()
+	b.end()
 	return b.close()
+}
+
+// end stops the timer, also one that is about to be set anew.
+func (b *stallBody) end() {
+	b.ended.Store(true)
+	b.timer.Stop()
 }
 
 // secrets holds keys between the making of a Caddy config and its loading, under
