@@ -102,13 +102,51 @@ func New(ctx context.Context, cfg *config.Config, deps Deps) (*Gateway, error) {
 			continue
 		}
 		g.apis = append(g.apis, a)
+		if other := g.taken(a); other != "" {
+			errs = append(errs, fmt.Errorf("api %s: api %s answers to the same host and base path", a.cfg.Name, other))
+		}
 		g.place(a)
 	}
+	// Of two wildcards the one that says more comes first.
+	slices.SortStableFunc(g.suffixes, func(a, b suffix) int { return len(b.dot) - len(a.dot) })
 	if len(errs) > 0 {
 		return nil, errors.Join(append(errs, g.Close())...)
 	}
 	return g, nil
 }
+
+// taken names an API that answers to a host and base path of a's already: of two
+// only one would ever be called.
+func (g *Gateway) taken(a *api) string {
+	same := func(list []place) string {
+		for _, p := range list {
+			if slices.Contains(a.bases, p.base) {
+				return p.api.cfg.Name
+			}
+		}
+		return ""
+	}
+	if len(a.cfg.Hosts) == 0 {
+		return same(g.anyHost)
+	}
+	for _, host := range a.cfg.Hosts {
+		host = normalName(host)
+		if other := same(g.hosts[host]); other != "" {
+			return other
+		}
+		for _, s := range g.suffixes {
+			if host == "*"+s.dot {
+				if other := same(s.apis); other != "" {
+					return other
+				}
+			}
+		}
+	}
+	return ""
+}
+
+// normalName is a host name of the config as normalHost has those of requests.
+func normalName(host string) string { return strings.ToLower(strings.TrimSuffix(host, ".")) }
 
 // place puts an API into the look-up by host.
 func (g *Gateway) place(a *api) {
@@ -116,7 +154,7 @@ func (g *Gateway) place(a *api) {
 		g.anyHost = byBase(g.anyHost, a)
 	}
 	for _, host := range a.cfg.Hosts {
-		host = strings.ToLower(strings.TrimSuffix(host, "."))
+		host = normalName(host)
 		dot, wild := strings.CutPrefix(host, "*")
 		if !wild {
 			g.hosts[host] = byBase(g.hosts[host], a)
