@@ -1,10 +1,12 @@
 package gateway
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -48,6 +50,7 @@ const (
 var (
 	_ http.ResponseWriter = (*answer)(nil)
 	_ http.Flusher        = (*answer)(nil)
+	_ http.Hijacker       = (*answer)(nil)
 )
 
 // Header returns the answer's header fields.
@@ -56,12 +59,42 @@ func (a *answer) Header() http.Header { return a.s.w.Header() }
 // Unwrap lets http.ResponseController reach the connection, for upgrades.
 func (a *answer) Unwrap() http.ResponseWriter { return a.s.w }
 
+// Hijack hands the connection over, for handlers that write the head of an
+// upgrade themselves (httputil.ReverseProxy). It is ruled on and recorded first.
+func (a *answer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	if !a.head {
+		if v := a.rule(http.StatusSwitchingProtocols); v.Action != exchange.Allow {
+			a.refuse(v)
+			return nil, nil, errDiscarded
+		}
+		if err := a.s.decide(exchange.Verdict{}); err != nil {
+			a.refuse(exchange.Refuse("gateway.overloaded", "", "the decision could not be recorded"))
+			return nil, nil, errDiscarded
+		}
+		a.s.answered, a.s.completion.Status = true, a.status
+	}
+	return http.NewResponseController(a.s.w).Hijack()
+}
+
 // WriteHeader takes the upstream's head. Informational answers are not passed
 // on: a client behind two parsers of 1xx can be desynchronised.
 func (a *answer) WriteHeader(status int) {
 	if a.head || status >= 100 && status < 200 && status != http.StatusSwitchingProtocols {
 		return
 	}
+	if v := a.rule(status); v.Action != exchange.Allow {
+		a.refuse(v)
+		return
+	}
+	switch a.how {
+	case pass, tee:
+		a.sendHead()
+	case bare, hold, filter, discard: // what comes of it shows in the body
+	}
+}
+
+// rule runs the steps of the head and decides how the body is handled.
+func (a *answer) rule(status int) exchange.Verdict {
 	a.head, a.status = true, status
 	a.firstByte = time.Now()
 	s, x := a.s, &a.s.x
@@ -76,19 +109,14 @@ func (a *answer) WriteHeader(status int) {
 	if n, err := strconv.ParseInt(h.Get("Content-Length"), 10, 64); err == nil {
 		x.Response.Length = n
 	}
+	if status == http.StatusSwitchingProtocols && x.Request.Upgrade == "" {
+		return exchange.Refuse("gateway.upstream_unreachable", "", "the upstream switched protocols without being asked to")
+	}
 	v := s.api.chain.Run(s.r.Context(), x, exchange.ResponseHead)
 	if v.Action == exchange.Allow {
 		v = a.choose(h)
 	}
-	if v.Action != exchange.Allow {
-		a.refuse(v)
-		return
-	}
-	switch a.how {
-	case pass, tee:
-		a.sendHead()
-	case bare, hold, filter, discard: // what comes of it shows in the body
-	}
+	return v
 }
 
 // choose decides how the body is handled.

@@ -174,6 +174,9 @@ func treeCost(kind form, data []byte, lim *value.Limits) int64 {
 		nodes += bytes.Count(data, []byte("\r\n--"))
 	case formBinary, formText:
 	}
+	if kind != formJSON {
+		nodes += nodes / 2 // what repeats stands in a list of its own
+	}
 	return int64(min(nodes, lim.Nodes)) * int64(unsafe.Sizeof(value.Value{}))
 }
 

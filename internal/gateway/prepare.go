@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"maps"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -48,8 +49,10 @@ func (s *session) prepareUpstream() {
 	if len(x.Obligations.Query) > 0 {
 		r.URL.RawQuery = withQuery(r.URL.RawQuery, x.Obligations.Query)
 	}
+	setTarget(r, escaped)
 	h.Set("X-Request-Id", x.ID)
 	s.r = r.WithContext(WithCall(r.Context(), &Call{ID: x.ID, Client: x.Client, Scheme: req.Scheme, Host: r.Host}))
+	s.r.Trailer = nil // no guard has seen them; those of a stream go to the request that was left behind
 	if id := &x.Identity; id.Verified {
 		h.Set("X-Crenel-Subject", headerText(id.Subject))
 		if id.Tenant != "" {
@@ -58,6 +61,18 @@ func (s *session) prepareUpstream() {
 		if len(id.Roles) > 0 {
 			h.Set("X-Crenel-Roles", headerList(id.Roles))
 		}
+	}
+}
+
+// setTarget makes RequestURI say what URL says, for handlers that go by it.
+func setTarget(r *http.Request, escaped string) {
+	path, query, _ := strings.Cut(r.RequestURI, "?")
+	if path == escaped && query == r.URL.RawQuery {
+		return
+	}
+	r.RequestURI = escaped
+	if r.URL.RawQuery != "" {
+		r.RequestURI += "?" + r.URL.RawQuery
 	}
 }
 

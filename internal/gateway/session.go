@@ -188,7 +188,6 @@ func (s *session) receive() exchange.Verdict {
 	}
 	req.Upgrade = cleanRequestHeader(r.Header)
 	req.MediaType, _ = parseMediaType(r.Header)
-	r.Trailer = nil
 	return exchange.Verdict{}
 }
 
