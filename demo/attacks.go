@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"github.com/crenel-project/crenel/demo/harbour"
@@ -66,9 +67,9 @@ func (t *tour) attacks(ctx context.Context) error {
 		wrong = append(wrong, "expected.yaml lists "+id+", which Harbour does not have")
 	}
 	t.linef("")
-	t.linef("  %s of %d stopped: %s", t.bold(fmt.Sprint(stopped)), len(holes), counts(byGuard))
+	t.linef("  %s of %d stopped: %s", t.bold(strconv.Itoa(stopped)), len(holes), counts(byGuard))
 	if len(open) > 0 {
-		t.linef("  %s still open, and why:", t.bold(fmt.Sprint(len(open))))
+		t.linef("  %s still open, and why:", t.bold(strconv.Itoa(len(open))))
 		t.table(open)
 	}
 	for _, w := range wrong {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -150,12 +151,41 @@ func TestLogLines(t *testing.T) {
 }
 
 func TestRuleCount(t *testing.T) {
-	mine := code("a: 1 # why\n\n# b\n  c: 2\n  c: 2\n", "#")
+	mine := code("a: 1 # why\n\n# b\n  c: 2\n  c: 2\n")
 	if !slices.Equal(mine, []string{"a: 1", "c: 2", "c: 2"}) {
 		t.Errorf("%q", mine)
 	}
 	if got := without(mine, []string{"c: 2"}); !slices.Equal(got, []string{"a: 1", "c: 2"}) {
 		t.Errorf("%q", got)
+	}
+}
+
+// TestHonestCallsKeepToTheLimits shows that the compressed day needs no more than
+// crenel.yaml's slow rates allow at once, however fast it is played.
+func TestHonestCallsKeepToTheLimits(t *testing.T) {
+	const tries, payouts = 10, 1 // bursts in crenel.yaml
+	used := map[string]int{}
+	for _, c := range honestCalls() {
+		host, _, err := net.SplitHostPort(c.Remote)
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch c.Path {
+		case "/v2/login", "/v2/register", "/v2/password/reset", "/v2/password/change":
+			if used[host+c.Path]++; used[host+c.Path] > tries {
+				t.Errorf("%s calls %s %d times", host, c.Path, used[host+c.Path])
+			}
+		case "/v2/wallet/payouts":
+			if used[c.Actor+c.Path]++; used[c.Actor+c.Path] > payouts {
+				t.Errorf("%s is paid out %d times", c.Actor, used[c.Actor+c.Path])
+			}
+		}
+	}
+	if len(used) == 0 {
+		t.Error("nobody logs in")
+	}
+	if earliest(paceBurst) != 0 || earliest(paceBurst+paceRate) != time.Second {
+		t.Error("the pace is not kept")
 	}
 }
 

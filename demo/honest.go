@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/crenel-project/crenel/demo/harbour"
@@ -14,14 +15,22 @@ import (
 
 const (
 	daySeed = 1
-	// dayUntil is how much of the day is played: its first hours have callers of every kind.
-	dayUntil = 7 * time.Hour
+	// How much of the day is played: the night and the early morning, and of the
+	// office, which sleeps then, the forenoon too.
+	dayUntil    = 7 * time.Hour
+	officeUntil = 12 * time.Hour
 )
+
+func honestCalls() []traffic.Call {
+	return slices.DeleteFunc(traffic.Head(traffic.Day(daySeed), officeUntil), func(c traffic.Call) bool {
+		return c.At >= dayUntil && c.Kind != "office"
+	})
+}
 
 // honest plays the first hours of an honest day twice, straight and through the
 // gateway, each against a Harbour of its own with the same data.
-func (t *tour) honest(ctx context.Context) error {
-	calls := traffic.Head(traffic.Day(daySeed), dayUntil)
+func (t *tour) honest(ctx context.Context) (err error) {
+	calls := honestCalls()
 	t.section(fmt.Sprintf("%d honest calls, straight and through the gateway", len(calls)),
 		"  The first hours of a day: customers, couriers with scanners, the office, partners' programs, visitors;",
 		"  with names like O'Brien and D'Angelo, remarks like \"drop it at the table -- thanks\", and honest mistakes.")
@@ -34,7 +43,7 @@ func (t *tour) honest(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer reference.stop()
+	defer func() { err = errors.Join(err, reference.stop()) }()
 	err = t.open(day)
 	if err != nil {
 		return err
@@ -76,6 +85,17 @@ type played struct {
 	body   string
 }
 
+// The pace that a caller keeps to: below what crenel.yaml allows an address.
+const (
+	paceBurst = 150
+	paceRate  = 40 // a second
+)
+
+// earliest is how long after the beginning a caller's nth call may be sent.
+func earliest(n int) time.Duration {
+	return time.Duration(max(0, n-paceBurst)) * time.Second / paceRate
+}
+
 // callKey names a call of the day.
 type callKey struct {
 	at    time.Duration
@@ -85,6 +105,7 @@ type callKey struct {
 
 func (t *tour) play(ctx context.Context, calls []traffic.Call, base string, client *http.Client) (map[callKey]played, error) {
 	answers := map[callKey]played{}
+	sent, began := map[string]int{}, time.Now()
 	p := traffic.Player{
 		Base: base, Start: time.Now(), AccessToken: t.accessToken,
 		Do: func(r *http.Request) (*http.Response, error) {
@@ -92,7 +113,11 @@ func (t *tour) play(ctx context.Context, calls []traffic.Call, base string, clie
 			if err != nil {
 				return nil, fmt.Errorf("reading a caller's address: %w", err)
 			}
-			return from(client, host).Do(r)
+			// Hours are played in seconds. On a fast machine that makes a caller of
+			// one call a minute look like a flood, which the limits would rightly stop.
+			sent[host]++
+			time.Sleep(time.Until(began.Add(earliest(sent[host]))))
+			return from(client, host).Do(r) //nolint:gosec // base is loopback
 		},
 		Observe: func(c traffic.Call, _ *http.Request, a traffic.Answer) {
 			answers[callKey{c.At, c.Actor, c.Path}] = played{c, a.Status, string(a.Body)}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -189,7 +190,7 @@ func (v *visit) reads(ctx context.Context) error {
 		if straight.status == through.status {
 			same++
 		}
-		rows = append(rows, []cell{plainCell(printable(op.Method+" "+r.Path, 60)), plainCell(fmt.Sprint(straight.status)), {fmt.Sprint(through.status), color}, note})
+		rows = append(rows, []cell{plainCell(printable(op.Method+" "+r.Path, 60)), plainCell(strconv.Itoa(straight.status)), {strconv.Itoa(through.status), color}, note})
 	}
 	v.table(rows)
 	v.linef("")

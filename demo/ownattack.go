@@ -2,9 +2,8 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"net/http"
-	"net/url"
+	"strconv"
 
 	"github.com/crenel-project/crenel/demo/harbour"
 	"github.com/crenel-project/crenel/internal/spec"
@@ -45,7 +44,7 @@ func (v *visit) nearMisses(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			straight = fmt.Sprint(s.status)
+			straight = strconv.Itoa(s.status)
 		}
 		through, err := v.send(ctx, v.gateway.client, v.gateway.url(), a.request, a.anonymous)
 		if err != nil {
@@ -64,7 +63,7 @@ func (v *visit) nearMisses(ctx context.Context) error {
 		}
 		rows = append(rows, []cell{
 			plainCell(printable(a.way, 46)), plainCell(printable(a.request.Method+" "+a.request.Path, 46)),
-			plainCell(straight), plainCell(fmt.Sprint(through.status)), result,
+			plainCell(straight), plainCell(strconv.Itoa(through.status)), result,
 		})
 	}
 	v.table(rows)
@@ -73,37 +72,41 @@ func (v *visit) nearMisses(ctx context.Context) error {
 	return nil
 }
 
+// attempts are the attacks: those on paths that do not exist, then one on each
+// operation, a second on each, and so on, so that all get their share.
 func (v *visit) attempts() []attempt {
 	var out []attempt
-	for _, op := range v.doc.Operations {
-		if op.Unroutable != "" {
-			continue
-		}
-		out = append(out, v.ofOne(op)...)
-	}
-	for _, path := range []string{"/debug/config", "/admin", "/.env", "/v0/" + url.PathEscape("users")} {
+	for _, path := range []string{"/debug/config", "/admin", "/.env", "/v0/users"} {
 		if v.doc.Route(http.MethodGet, "", path).PathKnown {
 			continue
 		}
 		out = append(out, attempt{"a path that the document lacks", &call.Request{Method: http.MethodGet, Path: path, Header: http.Header{}}, false})
+	}
+	var each [][]attempt
+	most := 0
+	for _, op := range v.doc.Operations {
+		if op.Unroutable == "" {
+			each = append(each, v.ofOne(op))
+			most = max(most, len(each[len(each)-1]))
+		}
+	}
+	for n := range most {
+		for _, some := range each {
+			if n < len(some) {
+				out = append(out, some[n])
+			}
+		}
 	}
 	return out
 }
 
 // ofOne makes the attacks on one operation.
 func (v *visit) ofOne(op *spec.Operation) []attempt {
-	var out []attempt
-	o := call.Options{Examples: true, Values: v.values(op)}
-	misses, err := call.NearMisses(v.doc, op, v.rng, o)
-	if err == nil && len(misses) > 0 {
-		v.rng.Shuffle(len(misses), func(i, j int) { misses[i], misses[j] = misses[j], misses[i] })
-		for _, m := range misses[:min(len(misses), missesOfOne)] {
-			out = append(out, attempt{m.Fault.Where + " " + m.Fault.Name + m.Fault.Pointer + ": " + m.Fault.Keyword, m.Request, false})
-		}
-	}
+	misses := v.missesOf(op)
 	if op.Method != http.MethodGet {
-		return out
+		return misses
 	}
+	var out []attempt
 	for _, p := range op.Parameters {
 		if p.In != "query" {
 			continue
@@ -121,6 +124,19 @@ func (v *visit) ofOne(op *spec.Operation) []attempt {
 		r, err := call.New(v.doc, op, v.rng, call.Options{Examples: true, Optional: -1, Values: v.values(op)})
 		if err == nil {
 			out = append(out, attempt{"without credentials", r, true})
+		}
+	}
+	return append(out, misses...)
+}
+
+// missesOf are a few requests that break the document in one way each.
+func (v *visit) missesOf(op *spec.Operation) []attempt {
+	var out []attempt
+	misses, err := call.NearMisses(v.doc, op, v.rng, call.Options{Examples: true, Values: v.values(op)})
+	if err == nil && len(misses) > 0 {
+		v.rng.Shuffle(len(misses), func(i, j int) { misses[i], misses[j] = misses[j], misses[i] })
+		for _, m := range misses[:min(len(misses), missesOfOne)] {
+			out = append(out, attempt{m.Fault.Where + " " + m.Fault.Name + m.Fault.Pointer + ": " + m.Fault.Keyword, m.Request, false})
 		}
 	}
 	return out

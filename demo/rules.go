@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/crenel-project/crenel/demo/harbour"
@@ -47,22 +48,22 @@ func (t *tour) rules(ctx context.Context) error {
 	owners := string(embedded("policies/owners.yaml"))
 	t.linef("  from Harbour's OpenAPI document, without a line of config:")
 	t.table([][]cell{
-		{plainCell(fmt.Sprint(len(doc.Operations))), plainCell("operations; everything else is refused")},
-		{plainCell(fmt.Sprint(params)), plainCell("parameters and " + fmt.Sprint(bodies) + " request bodies, typed and bounded, with nothing undeclared in them")},
-		{plainCell(fmt.Sprint(answers)), plainCell("answer bodies, out of which what is not declared is taken")},
-		{plainCell(fmt.Sprint(scopes)), plainCell("OAuth2 scopes demanded; x-roles of " + fmt.Sprint(roles) + " operations, read by the policy below")},
+		{plainCell(strconv.Itoa(len(doc.Operations))), plainCell("operations; everything else is refused")},
+		{plainCell(strconv.Itoa(params)), plainCell("parameters and " + strconv.Itoa(bodies) + " request bodies, typed and bounded, with nothing undeclared in them")},
+		{plainCell(strconv.Itoa(answers)), plainCell("answer bodies, out of which what is not declared is taken")},
+		{plainCell(strconv.Itoa(scopes)), plainCell("OAuth2 scopes demanded; x-roles of " + strconv.Itoa(roles) + " operations, read by the policy below")},
 	})
-	t.linef("  crenel.yaml, %d lines that are not comments or blank:", len(code(config, "#")))
-	added := without(code(config, "#"), code(generated, "#"))
+	t.linef("  crenel.yaml, %d lines that are not comments or blank:", len(code(config)))
+	added := without(code(config), code(generated))
 	t.table([][]cell{
-		{plainCell(fmt.Sprint(len(code(config, "#")) - len(added))), plainCell("written by crenel init")},
-		{plainCell(fmt.Sprint(len(added))), plainCell("written by a person: how tokens are verified, the app's origin, the payout's rate, fields of free text")},
+		{plainCell(strconv.Itoa(len(code(config)) - len(added))), plainCell("written by crenel init")},
+		{plainCell(strconv.Itoa(len(added))), plainCell("written by a person: how tokens are verified, the app's origin, the payout's rate, fields of free text")},
 	})
 	t.linef("  policies/, all written by a person:")
 	t.table([][]cell{
-		{plainCell(fmt.Sprint(len(code(policy, "#")))), plainCell("lines of Rego: roles, and that whoever names an owner is that owner")},
-		{plainCell(fmt.Sprint(len(code(owners, "#")))), plainCell("lines of data: which answers name their owner, and where")},
-		{plainCell(fmt.Sprint(len(code(tests, "#")))), plainCell("lines of tests, without whose passing the policy is never used")},
+		{plainCell(strconv.Itoa(len(code(policy)))), plainCell("lines of Rego: roles, and that whoever names an owner is that owner")},
+		{plainCell(strconv.Itoa(len(code(owners)))), plainCell("lines of data: which answers name their owner, and where")},
+		{plainCell(strconv.Itoa(len(code(tests)))), plainCell("lines of tests, without whose passing the policy is never used")},
 	})
 	t.linef("  the OWASP Core Rule Set, as it is published.")
 	return nil
@@ -87,14 +88,14 @@ func (t *tour) generated(ctx context.Context) (string, error) {
 }
 
 // code are the lines that are neither blank nor comments, without comments behind them.
-func code(text, comment string) []string {
+func code(text string) []string {
 	var out []string
 	for line := range strings.Lines(text) {
-		if i := strings.Index(line, " "+comment); i >= 0 {
+		if i := strings.Index(line, " #"); i >= 0 {
 			line = line[:i]
 		}
 		line = strings.TrimSpace(line)
-		if line != "" && !strings.HasPrefix(line, comment) {
+		if line != "" && !strings.HasPrefix(line, "#") {
 			out = append(out, line)
 		}
 	}

@@ -81,10 +81,10 @@ func newStage(ctx context.Context, crenel string) (*stage, error) {
 func (s *stage) writeFiles() error {
 	err := os.CopyFS(s.dir, files)
 	if err == nil {
-		err = os.MkdirAll(filepath.Join(s.dir, "harbour"), 0o755)
+		err = os.MkdirAll(filepath.Join(s.dir, "harbour"), 0o700)
 	}
 	if err == nil {
-		err = os.WriteFile(filepath.Join(s.dir, "harbour", "openapi.yaml"), harbour.Spec(), 0o644)
+		err = os.WriteFile(filepath.Join(s.dir, "harbour", "openapi.yaml"), harbour.Spec(), 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf("writing the gateway's config: %w", err)

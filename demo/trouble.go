@@ -41,7 +41,7 @@ func (t *tour) brokenConfig(ctx context.Context) error {
 		good := embedded(m.file)
 		bad := bytes.Replace(good, []byte(m.from), []byte(m.to), 1)
 		mark := t.gateway.log.mark()
-		err = os.WriteFile(path, bad, 0o644) //nolint:gosec // a config without secrets, which the user is to look at
+		err = os.WriteFile(path, bad, 0o600)
 		if err != nil {
 			return fmt.Errorf("breaking %s: %w", m.file, err)
 		}
@@ -61,7 +61,7 @@ func (t *tour) brokenConfig(ctx context.Context) error {
 		}
 		t.expect(status == http.StatusOK, "meanwhile calls are served under the config that was running: %d", status)
 		mark = t.gateway.log.mark()
-		err = os.WriteFile(path, good, 0o644) //nolint:gosec // as above
+		err = os.WriteFile(path, good, 0o600)
 		if err != nil {
 			return fmt.Errorf("mending %s: %w", m.file, err)
 		}
@@ -114,7 +114,7 @@ func (t *tour) issuerDown(ctx context.Context) error {
 		return err
 	}
 	t.linef("      %s", t.dim("crenel event "+id))
-	t.linef("      %s", t.dim("why: "+printable(rec.Decision.Reason, 160)))
+	t.linef("      %s", t.dim("why: "+printable(rec.Decision.Reason, 240)))
 	t.expect(rec.Decision.Reason != "", "the event says why")
 	alice, _ := harbour.AccountNamed("alice")
 	session, err := t.logIn(ctx, alice)
