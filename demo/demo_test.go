@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -258,5 +259,37 @@ func TestLoopbackStopsAndStarts(t *testing.T) {
 	}
 	if err := l.stop(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestReadmeCounts holds what the README says of the tour to what is expected of it.
+func TestReadmeCounts(t *testing.T) {
+	expected, err := readExpected(embedded("expected.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := 0
+	for _, e := range expected {
+		if e.Open != "" {
+			open++
+		}
+	}
+	policy := len(code(string(embedded("policies/authz.rego"))))
+	for file, texts := range map[string][]string{
+		"../README.md": {
+			fmt.Sprintf("%d documented holes", len(expected)), fmt.Sprintf("%d of the holes", len(expected)-open),
+			fmt.Sprintf("%d are still open", open), fmt.Sprintf("%d lines of policy", policy),
+		},
+		"../docs/getting-started.md": {fmt.Sprintf("%d\ndocumented holes", len(expected)), fmt.Sprintf("%d lines of Rego", policy)},
+	} {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, text := range texts {
+			if !strings.Contains(string(raw), text) {
+				t.Errorf("%s does not say %q", file, text)
+			}
+		}
 	}
 }
