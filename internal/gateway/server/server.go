@@ -80,6 +80,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	wg.Go(func() { s.onHangup(watched) })
 	wg.Go(func() { s.watchDependencies(watched) })
 	wg.Go(func() { watch.Files(watched, s.files, func() { s.reload(watched, "a changed file") }) })
+	tuneCollector()
 	if o.Started != nil {
 		o.Started(s)
 	}
@@ -246,6 +247,7 @@ func (s *Server) swap(ctx context.Context) error {
 	s.mu.Lock()
 	s.cfg, s.gw = cfg, gw
 	s.mu.Unlock()
+	tuneCollector()
 	return nil
 }
 
