@@ -49,7 +49,7 @@ func init() {
 	register(
 		Code{"gateway.internal", 500, "Internal error", "A guard failed in a way that it should not have; the request was refused."},
 		Code{"gateway.bad_request", 400, "Bad request", "The request is not well-formed HTTP, or is ambiguous in a way that parsers disagree on."},
-		Code{"gateway.ambiguous_path", 400, "Bad request", "The path holds encoded slashes, backslashes, dot segments, NUL or invalid encoding."},
+		Code{"gateway.ambiguous_path", 400, "Bad request", "The path holds encoded slashes, backslashes, dot segments, NUL or invalid encoding, or servers that ignore case, path parameters or extensions take it for another operation than the document does (CWE-436)."},
 		Code{"gateway.unknown_host", 421, "Misdirected request", "No API of the config is served under this host and path."},
 		Code{"gateway.uri_too_long", 414, "URI too long", "The request target is longer than limits.uri."},
 		Code{"gateway.headers_too_large", 431, "Request header fields too large", "The header section is larger than limits.header_bytes or has more fields than limits.header_count."},

@@ -39,12 +39,13 @@ type answer struct {
 type handling uint8
 
 const (
-	pass    handling = iota
-	bare             // no content type: only an empty body may pass
-	tee              // pass, and keep a copy for monitored steps
-	hold             // keep until the steps have ruled
-	filter           // rewrite as it streams
-	discard          // a denial was sent in its place
+	pass     handling = iota
+	bare              // no content type: only an empty body may pass
+	tee               // pass, and keep a copy for monitored steps
+	hold              // keep until the steps have ruled
+	filter            // rewrite as it streams
+	headOnly          // a preflight's: its body is not passed on
+	discard           // a denial was sent in its place
 )
 
 var (
@@ -87,6 +88,9 @@ func (a *answer) WriteHeader(status int) {
 		return
 	}
 	switch a.how {
+	case headOnly:
+		onlyCORS(a.Header())
+		a.sendHead()
 	case pass, tee:
 		a.sendHead()
 	case bare, hold, filter, discard: // what comes of it shows in the body
@@ -129,6 +133,13 @@ func (a *answer) choose(h http.Header) exchange.Verdict {
 			return exchange.Refuse("authz.error", "", "the policy's obligations: "+err.Error())
 		}
 		x.Response.Filters = append(x.Response.Filters, f)
+	}
+	if s.preflighted {
+		a.how = headOnly
+		return exchange.Verdict{}
+	}
+	if a.status == http.StatusSwitchingProtocols && (len(x.Response.Filters) > 0 || len(x.Obligations.Answer) > 0) {
+		return exchange.Refuse("contract.response_unchecked", "", "the policy has rules for the answer, which is a tunnel")
 	}
 	if a.status == http.StatusSwitchingProtocols || x.Request.Method == http.MethodHead || bodiless(a.status) || x.Response.Length == 0 {
 		return exchange.Verdict{}
@@ -173,7 +184,12 @@ func (a *answer) choose(h http.Header) exchange.Verdict {
 		return exchange.Refuse("contract.response_unchecked", "", "the policy has rules for the answer, which is "+mediaType)
 	}
 	if kind == formBinary {
-		return exchange.Verdict{} // nothing in it has a name or a pointer
+		// Nothing in a file has a name or a pointer. But what a client may ask for by
+		// Accept is also CBOR, MessagePack and the like, with all the fields of the JSON.
+		if enforced && !s.api.rules.AnswerIsFile(x.Operation, a.status, mediaType) {
+			return unchecked(mediaType)
+		}
+		return exchange.Verdict{}
 	}
 	switch {
 	case must == exchange.Buffered:
@@ -268,6 +284,8 @@ func (a *answer) Write(p []byte) (int, error) {
 		if err == nil {
 			return n, nil
 		}
+	case headOnly:
+		return len(p), nil
 	case discard:
 	}
 	return 0, errDiscarded
@@ -391,7 +409,7 @@ func (a *answer) end() error {
 		if !a.s.answered {
 			a.sendHead()
 		}
-	case pass, discard:
+	case pass, headOnly, discard:
 	}
 	return nil
 }

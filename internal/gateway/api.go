@@ -115,7 +115,7 @@ func (a *api) steps(ctx context.Context, deps Deps) ([]guard.Step, error) {
 		return nil, errors.Join(errs...)
 	}
 	a.rules = rules
-	a.preflight = guard.NewChain(nil, []guard.Step{limits.AddressStep()}, a.settings, deps.Log)
+	a.preflight = guard.NewChain(a.spec, []guard.Step{limits.AddressStep(), rules.PathStep(), attacks.Step()}, a.settings, deps.Log)
 	return slices.Concat([]guard.Step{
 		limits.AddressStep(),
 		rules.OperationStep(),
@@ -212,13 +212,17 @@ func (a *api) bodyLimits(op *spec.Operation) bodyLimits {
 	return l
 }
 
-// match returns the operation that a request would be with another method, nil
-// when there is none.
-func (a *api) match(method string, x *exchange.Exchange) *spec.Operation {
+// match finds the operation that a request would be with another method; none is
+// found where an upstream may read the path as another's.
+func (a *api) match(method string, x *exchange.Exchange) spec.Match {
 	if a.spec == nil {
-		return nil
+		return spec.Match{}
 	}
-	return a.spec.Route(method, "", x.Request.Relative).Operation
+	m := a.spec.Route(method, "", x.Request.Relative)
+	if m.Rival {
+		return spec.Match{}
+	}
+	return m
 }
 
 func (a *api) ready() []Check {

@@ -14,7 +14,8 @@ import (
 // preflight handles a CORS preflight (Fetch standard, "CORS-preflight request").
 // With a cors section it is answered here, before authentication, since browsers
 // send none with it. Without one it is passed to the upstream, without
-// credentials, when the operation that it asks about exists.
+// credentials, when the operation that it asks about exists, its path is what the
+// document says and holds no attack; of the answer only the CORS fields come back.
 func (s *session) preflight() bool {
 	r := s.r
 	wanted := r.Header.Get("Access-Control-Request-Method")
@@ -24,14 +25,14 @@ func (s *session) preflight() bool {
 	}
 	c := s.api.cfg.CORS
 	m := s.api.match(wanted, &s.x)
-	if m == nil && (s.api.spec != nil || c == nil) {
+	if m.Operation == nil && (s.api.spec != nil || c == nil) {
 		return false
 	}
 	if v := s.api.preflight.Run(r.Context(), &s.x, exchange.RequestHead); v.Action != exchange.Allow {
 		s.deny(v)
 		return true
 	}
-	s.x.Operation = m
+	s.x.Operation, s.x.Request.PathParams = m.Operation, m.Params
 	if c == nil {
 		// No guard has looked at it, so nothing but the question itself goes on.
 		for name := range r.Header {
@@ -41,6 +42,12 @@ func (s *session) preflight() bool {
 		}
 		s.x.Request.Query, r.URL.RawQuery, s.x.Request.Upgrade = "", "", ""
 		r.Body, r.ContentLength, r.TransferEncoding = http.NoBody, 0, nil
+		s.x.Request.Length = 0
+		if v := s.api.preflight.Run(r.Context(), &s.x, exchange.RequestBody); v.Action != exchange.Allow {
+			s.deny(v)
+			return true
+		}
+		s.preflighted = true
 		s.forward()
 		return true
 	}
@@ -76,7 +83,24 @@ func (s *session) preflight() bool {
 // preflightHeader are the fields of a preflight that the upstream needs.
 var preflightHeader = map[string]bool{
 	"Origin": true, "Access-Control-Request-Method": true, "Access-Control-Request-Headers": true,
-	"Access-Control-Request-Private-Network": true, "Accept": true, "Accept-Language": true, "User-Agent": true, "Referer": true,
+	"Access-Control-Request-Private-Network": true, "Accept": true, "User-Agent": true,
+}
+
+// onlyCORS leaves an answer what a browser reads of one to a preflight. The caller
+// is nobody, and many handlers run for any method: what one would tell a caller
+// with credentials must not come back for an OPTIONS without.
+func onlyCORS(h http.Header) {
+	for name := range h {
+		if !strings.HasPrefix(name, "Access-Control-") && !answersPreflight[name] {
+			delete(h, name)
+		}
+	}
+	h.Set("Content-Length", "0")
+}
+
+var answersPreflight = map[string]bool{
+	"Vary": true, "Allow": true, "Cache-Control": true, "Date": true, "Retry-After": true,
+	"X-Crenel-Request-Id": true, "Ratelimit": true, "Ratelimit-Policy": true, "RateLimit": true, "RateLimit-Policy": true,
 }
 
 // corsHeaders sets an answer's CORS fields. With a cors section they are ours
@@ -150,12 +174,18 @@ func (s *session) ruleOrigin() exchange.Verdict {
 	if v.Action == exchange.Allow {
 		return v
 	}
-	mode := s.api.settings(originGuard, s.x.Operation).Mode
+	return s.ruled(originGuard, v)
+}
+
+// ruled runs a denial that the gateway itself found in a guard's mode for the
+// operation, as the chain runs a step.
+func (s *session) ruled(name string, v exchange.Verdict) exchange.Verdict {
+	mode := s.api.settings(name, s.x.Operation).Mode
 	if mode == guard.Off {
 		return exchange.Verdict{}
 	}
 	s.x.Rulings = append(s.x.Rulings, exchange.Ruling{
-		Guard: originGuard, Phase: exchange.RequestHead, Mode: mode.String(), Verdict: v, Enforced: mode == guard.Enforce,
+		Guard: name, Phase: exchange.RequestHead, Mode: mode.String(), Verdict: v, Enforced: mode == guard.Enforce,
 	})
 	if mode == guard.Enforce {
 		return v

@@ -1,9 +1,11 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/netip"
 	"runtime/debug"
@@ -16,6 +18,7 @@ import (
 	"github.com/crenel-project/crenel/internal/exchange"
 	"github.com/crenel-project/crenel/internal/guard"
 	"github.com/crenel-project/crenel/internal/guard/authz"
+	"github.com/crenel-project/crenel/internal/guard/contract"
 	"github.com/crenel-project/crenel/internal/value"
 )
 
@@ -36,6 +39,8 @@ type session struct {
 	requested  int   // rulings made before the upstream was called
 	traced     func(*exchange.Decision, *exchange.Completion)
 	answered   bool // a head has been sent to the client
+	// preflighted: a CORS preflight goes upstream, so nobody has authenticated.
+	preflighted bool
 }
 
 // Handler returns the whole chain as ordinary HTTP middleware.
@@ -213,10 +218,59 @@ func validMethod(m string) bool {
 	return true
 }
 
+// awaitBody finds out whether a body of unknown length is there at all. HTTP/3 has
+// no other way to say that none follows than to end the stream, and HTTP/1.1 can
+// send an empty one in chunks: neither is a body that an operation could refuse.
+// Nobody is waited for before the head was ruled on.
+func (s *session) awaitBody() exchange.Verdict {
+	r := s.r
+	rc := http.NewResponseController(s.w)
+	timed := rc.SetReadDeadline(time.Now().Add(s.g.cfg.Server.Timeouts.ReadBody)) == nil
+	first := make([]byte, 1)
+	n, _, err := readUpTo(r.Body, first)
+	if err != nil {
+		return bodyVerdict(faultOf(err))
+	}
+	if timed {
+		_ = rc.SetReadDeadline(time.Time{}) //nolint:errcheck // it could be set above
+	}
+	if n == 0 {
+		r.Body, r.ContentLength, r.TransferEncoding = http.NoBody, 0, nil
+		s.x.Request.Length = 0
+		return exchange.Verdict{}
+	}
+	r.Body = &begun{io.MultiReader(bytes.NewReader(first), r.Body), r.Body}
+	if op := s.x.Operation; op != nil && op.Body == nil {
+		s.x.Unvalidated = true
+		return s.ruled(contract.Name, exchange.Refuse("contract.unexpected_body", "body", "the operation takes no body"))
+	}
+	return exchange.Verdict{}
+}
+
+// bodyVerdict refuses a request whose body could not be read.
+func bodyVerdict(err error) exchange.Verdict {
+	var f *bodyFault
+	if errors.As(err, &f) {
+		return exchange.Refuse(f.code, "body", f.reason)
+	}
+	return exchange.Refuse("body.incomplete", "body", "the body could not be read")
+}
+
+// begun is a body whose first byte has been read.
+type begun struct {
+	io.Reader
+	io.Closer
+}
+
 // receiveBody reads the body if a step needs it.
 func (s *session) receiveBody() exchange.Verdict {
 	if s.r.ContentLength == 0 || s.r.Body == nil || s.r.Body == http.NoBody {
 		return exchange.Verdict{}
+	}
+	if s.r.ContentLength < 0 {
+		if v := s.awaitBody(); v.Action != exchange.Allow || s.r.ContentLength == 0 {
+			return v
+		}
 	}
 	lim := s.api.bodyLimits(s.x.Operation)
 	if need, _ := s.api.chain.Needs(&s.x, exchange.RequestBody); need == exchange.None {
@@ -232,11 +286,7 @@ func (s *session) receiveBody() exchange.Verdict {
 	b, held, err := readBody(s.r, &lim, &s.g.memory, shape)
 	s.held += held
 	if err != nil {
-		var f *bodyFault
-		if errors.As(err, &f) {
-			return exchange.Refuse(f.code, "body", f.reason)
-		}
-		return exchange.Refuse("body.incomplete", "body", "the body could not be read")
+		return bodyVerdict(err)
 	}
 	if timed && !b.Partial {
 		// Later reads on this connection have deadlines of their own. One that

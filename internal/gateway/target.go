@@ -28,7 +28,11 @@ func normalPath(path string) (escaped, decoded string, err error) {
 	if isPlainPath(path) {
 		return path, path, nil
 	}
-	var segments []string // decoded
+	type segment struct {
+		text   string // decoded
+		params bool   // a semicolon stands for itself: it begins path parameters
+	}
+	var segments []segment
 	for _, raw := range strings.Split(path[1:], "/") {
 		seg, err := url.PathUnescape(raw)
 		if err != nil {
@@ -45,15 +49,15 @@ func normalPath(path string) (escaped, decoded string, err error) {
 			}
 			segments = segments[:len(segments)-1]
 		default:
-			segments = append(segments, seg)
+			segments = append(segments, segment{seg, strings.IndexByte(raw, ';') >= 0})
 		}
 	}
 	var e, d strings.Builder
 	for _, seg := range segments {
 		e.WriteByte('/')
 		d.WriteByte('/')
-		escapeSegment(&e, seg)
-		d.WriteString(seg)
+		escapeSegment(&e, seg.text, seg.params)
+		d.WriteString(seg.text)
 	}
 	// The slash at the end is kept: it may name another resource.
 	if last := path[strings.LastIndexByte(path, '/'):]; e.Len() == 0 || last == "/" || last == "/." || last == "/.." {
@@ -91,6 +95,11 @@ func checkSegment(raw, seg string) error {
 	// "..;x" is "..": some servers cut path parameters before they resolve dots.
 	name, _, params := strings.Cut(seg, ";")
 	if dots := name == "." || name == ".."; dots && (params || raw != seg) {
+		return errAmbiguousPath
+	}
+	// To some servers a semicolon begins parameters and an encoded one is data; both
+	// in one segment could not be told apart any more.
+	if strings.IndexByte(raw, ';') >= 0 && strings.Count(raw, ";") != strings.Count(seg, ";") {
 		return errAmbiguousPath
 	}
 	// What still looks encoded after one decoding is decoded again by some servers.
@@ -135,9 +144,9 @@ var plainPathByte = func() (t [256]bool) {
 	return t
 }()
 
-func escapeSegment(b *strings.Builder, seg string) {
+func escapeSegment(b *strings.Builder, seg string, params bool) {
 	for i := 0; i < len(seg); i++ {
-		if c := seg[i]; plainPathByte[c] || c == ';' {
+		if c := seg[i]; plainPathByte[c] || c == ';' && params {
 			b.WriteByte(c)
 		} else {
 			b.WriteByte('%')

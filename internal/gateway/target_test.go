@@ -23,7 +23,7 @@ func TestNormalPath(t *testing.T) {
 		"/a%20b":          "/a%20b",
 		"/100%25":         "/100%25",
 		"/a;v=1/b":        "/a;v=1/b",
-		"/a%3Bb":          "/a;b",
+		"/a%3Bb":          "/a%3Bb",
 		"/a%7Eb":          "/a~b",
 		"/users/{id}":     "/users/%7Bid%7D",
 		"/a+b":            "/a+b",

@@ -19,6 +19,9 @@ type Match struct {
 	PathKnown bool
 	// HeadOfGet reports that a HEAD request was matched with a declared GET.
 	HeadOfGet bool
+	// Rival reports that a server which reads paths more loosely (ignoring case, path
+	// parameters, extensions) would run another, more specific operation.
+	Rival bool
 }
 
 // methods are the HTTP methods a path item can declare, in the order of Match.Allowed.
@@ -85,6 +88,7 @@ type group struct {
 type entry struct {
 	tmpl *template
 	ops  [len(methods)]*Operation
+	wary bool // it has a variable where another has literal text
 }
 
 // place is one position in the path: which templates of the group take what there.
@@ -94,7 +98,8 @@ type place struct {
 	patterns []pattern
 	// prefixed are the patterns that start with literal text, found by it.
 	prefixed map[string][]pattern
-	lengths  []int // lengths of the keys of prefixed, ascending
+	lengths  []int           // lengths of the keys of prefixed, ascending
+	loose    map[string]bool // literals as the loosest server reads them
 }
 
 // pattern is a segment that mixes literal text and variables.
@@ -265,15 +270,16 @@ func intersect(set, a, b []uint64) bool {
 // none has it, the first that has GET.
 func (g *group) choose(set []uint64, segments []string, method int) (Match, uint) {
 	var allowed uint
-	var get *entry
+	get := -1
 	for w, word := range set {
 		for ; word != 0; word &= word - 1 {
-			e := &g.entries[w*64+bits.TrailingZeros64(word)]
+			at := w*64 + bits.TrailingZeros64(word)
+			e := &g.entries[at]
 			if method >= 0 && e.ops[method] != nil {
-				return Match{Operation: e.ops[method], Params: e.values(segments), PathKnown: true}, 0
+				return Match{Operation: e.ops[method], Params: e.values(segments), PathKnown: true, Rival: g.rival(at, method, segments)}, 0
 			}
-			if method == methodHEAD && get == nil && e.ops[methodGET] != nil {
-				get = e
+			if method == methodHEAD && get < 0 && e.ops[methodGET] != nil {
+				get = at
 			}
 			for i, op := range e.ops {
 				if op != nil {
@@ -282,8 +288,9 @@ func (g *group) choose(set []uint64, segments []string, method int) (Match, uint
 			}
 		}
 	}
-	if get != nil {
-		return Match{Operation: get.ops[methodGET], Params: get.values(segments), PathKnown: true, HeadOfGet: true}, 0
+	if get >= 0 {
+		e := &g.entries[get]
+		return Match{Operation: e.ops[methodGET], Params: e.values(segments), PathKnown: true, HeadOfGet: true, Rival: g.rival(get, method, segments)}, 0
 	}
 	return Match{PathKnown: allowed != 0}, allowed
 }

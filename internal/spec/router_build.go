@@ -228,5 +228,6 @@ func newGroup(n int, entries []entry) *group {
 		}
 		slices.Sort(p.lengths)
 	}
+	g.wary()
 	return g
 }

@@ -370,6 +370,9 @@ func (r *request) build(t *testing.T, f *file, now time.Time) *http.Request {
 	}
 	if r.Chunked {
 		req.ContentLength, req.TransferEncoding = -1, []string{"chunked"}
+		if len(body) == 0 {
+			req.Body = io.NopCloser(strings.NewReader("")) // nobody knows yet that it is empty
+		}
 	}
 	if r.Cut > 0 {
 		if !r.Chunked {

@@ -3,6 +3,7 @@ package contract
 import (
 	"context"
 	"strconv"
+	"strings"
 
 	"github.com/crenel-project/crenel/internal/exchange"
 	"github.com/crenel-project/crenel/internal/guard"
@@ -119,6 +120,28 @@ func (g *Guard) checkAnswerHead(_ context.Context, x *exchange.Exchange) exchang
 		}
 	}
 	return exchange.Verdict{}
+}
+
+// AnswerIsFile reports whether an answer that has no tree is a file: media, or of a
+// type that the document names as such, and not by a wildcard alone.
+func (g *Guard) AnswerIsFile(op *spec.Operation, status int, mediaType string) bool {
+	for _, media := range []string{"image/", "audio/", "video/", "font/"} {
+		if strings.HasPrefix(mediaType, media) {
+			return true
+		}
+	}
+	if op == nil {
+		return false
+	}
+	r := g.ops[op.Index].declared(status)
+	if r == nil {
+		return false
+	}
+	m := mediaTypeFor(r.Content, mediaType)
+	if m == nil || strings.Contains(m.Type, "*") {
+		return false
+	}
+	return m.Schema == nil || m.Schema.Anything() || m.Schema.Type() == "string"
 }
 
 func (g *Guard) checkAnswerBody(_ context.Context, x *exchange.Exchange) exchange.Verdict {

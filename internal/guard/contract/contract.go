@@ -45,11 +45,13 @@ type Guard struct {
 
 // operation is what is known of an operation before any call.
 type operation struct {
-	query    map[string]bool // names of query parameters that need no closer look
-	extra    map[string]bool // query names that security schemes use
-	cookies  bool            // a cookie parameter is declared
-	writable []writable
-	answers  map[string]*spec.Response
+	query   map[string]bool // names of query parameters that need no closer look
+	extra   map[string]bool // query names that security schemes use
+	cookies bool            // a cookie parameter is declared
+	// semicolon: the path may hold one, in its template or by a parameter of style matrix.
+	semicolon bool
+	writable  []writable
+	answers   map[string]*spec.Response
 }
 
 // maxFaults is how many faults of one request are reported together.
@@ -96,8 +98,11 @@ func (g *Guard) addForms(op *spec.Operation) {
 
 func newOperation(api *spec.API, op *spec.Operation) operation {
 	n := operation{query: map[string]bool{}, extra: map[string]bool{}, answers: map[string]*spec.Response{}}
+	n.semicolon = strings.Contains(op.Path, ";")
 	for _, p := range op.Parameters {
 		switch p.In {
+		case "path":
+			n.semicolon = n.semicolon || p.Style == "matrix"
 		case "query":
 			if param.Claims(p, p.Name) {
 				n.query[p.Name] = true
@@ -144,10 +149,19 @@ func (g *Guard) findOperation(_ context.Context, x *exchange.Exchange) exchange.
 	m := g.api.Route(x.Request.Method, "", x.Request.Relative)
 	if m.Operation != nil {
 		x.Operation, x.Request.PathParams = m.Operation, m.Params
+		switch {
+		case m.Rival:
+			return unvalidated(x, exchange.Refuse("gateway.ambiguous_path", "path", "servers that ignore case, path parameters or extensions take it for another operation"))
+		case strings.IndexByte(x.Request.Relative, ';') >= 0 && !g.ops[m.Operation.Index].semicolon:
+			return unvalidated(x, exchange.Refuse("gateway.ambiguous_path", "path", "a semicolon begins path parameters, which the operation does not take; in a value it is written %3B"))
+		}
 		return exchange.Verdict{}
 	}
 	if g.allowUnknownPath {
 		x.Unvalidated = true
+		if !m.PathKnown && g.api.Resembles(x.Request.Relative) {
+			return exchange.Refuse("gateway.ambiguous_path", "path", "servers that ignore case, path parameters, extensions or a slash at the end take it for a documented path")
+		}
 		return exchange.Verdict{}
 	}
 	x.Unvalidated = true
