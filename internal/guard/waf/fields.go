@@ -148,8 +148,10 @@ func (c *collector) query(x *exchange.Exchange) bool {
 }
 
 // transport are the fields that say how a message travels; the data plane has
-// ruled on them, and the engine is told of them apart (transportHeaders).
-var transport = map[string]bool{"Content-Length": true, "Transfer-Encoding": true, "Host": true, "Cookie": true}
+// ruled on them, and the engine is told of them apart (transportHeaders). Expect
+// is answered by the data plane and goes no further; clients send it with every
+// large body, and CRS forbids it.
+var transport = map[string]bool{"Content-Length": true, "Transfer-Encoding": true, "Host": true, "Cookie": true, "Expect": true}
 
 func (c *collector) headers(x *exchange.Exchange) bool {
 	for name, list := range x.Request.Header {

@@ -22,6 +22,13 @@ const (
 	lastCRS    = 999_999
 )
 
+// restrictedHeader notes every field name in TX and then compares those: only
+// what matched in TX is the field that scored.
+const (
+	restrictedHeader = 920_450
+	restrictedNoted  = "header_name_920450_"
+)
+
 // verdict reads what the engine found. Only rule ids, scores and places are
 // taken from it: what matched may be a secret.
 func (g *Guard) verdict(tx types.Transaction, state plugintypes.TransactionState, fields []field) exchange.Verdict {
@@ -35,7 +42,6 @@ func (g *Guard) verdict(tx types.Transaction, state plugintypes.TransactionState
 	for _, m := range tx.MatchedRules() {
 		id := m.Rule().ID()
 		custom := id < firstCRS || id > lastCRS
-		// Within each file of CRS, ids below x100 only steer (paranoia levels, targets).
 		// Within each file of CRS, ids below x100 only steer (paranoia levels,
 		// targets), and a rule without a message only notes something for another.
 		if !custom && (id < firstRule || id >= evaluation || id%1000 < 100 || m.Message() == "") {
@@ -46,6 +52,9 @@ func (g *Guard) verdict(tx types.Transaction, state plugintypes.TransactionState
 		}
 		weight := weightOf(m.Rule().Severity())
 		for _, d := range m.MatchedDatas() {
+			if id == restrictedHeader && d.Variable() != variables.TX {
+				continue
+			}
 			if at, ok := place(d, fields); ok {
 				points[at] += weight
 			}
@@ -98,6 +107,9 @@ func weightOf(s types.RuleSeverity) int {
 func place(d types.MatchData, fields []field) (string, bool) {
 	var src source
 	switch d.Variable() {
+	case variables.TX:
+		name, ok := strings.CutPrefix(d.Key(), restrictedNoted)
+		return "header:" + name, ok
 	case variables.ArgsGet, variables.ArgsGetNames:
 		src = fromQuery
 	case variables.ArgsPost, variables.ArgsPostNames:

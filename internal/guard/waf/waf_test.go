@@ -190,6 +190,7 @@ func TestHonestCallsScoreNothing(t *testing.T) {
 		"form":    request(t, 3, "", "name=Jane+Doe&city=K%C3%B6ln"),
 		"browser": request(t, 1, "", "", "Referer", "https://app.example.com/notes?tab=1", "Origin", "https://app.example.com", "Accept-Language", "de-DE,de;q=0.9,en;q=0.8", "Cookie", "theme=dark; lang=de", "Sec-Fetch-Mode", "cors", "If-None-Match", `W/"abc"`),
 		"traced":  request(t, 1, "", "", "Traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "X-Request-Id", "01JD2Q0V7W8X9Y0Z1A2B3C4D5E", "Idempotency-Key", "7f9c"),
+		"large":   request(t, 0, "", `{"text":"hi"}`, "Expect", "100-continue"),
 		"bearer":  request(t, 1, "", "", "Authorization", "Bearer eyJhbGciOiJSUzI1NiIsImtpZCI6IjEifQ.eyJzdWIiOiJhbGljZSIsInNjb3BlIjoiYSBiIn0.c2lnbmF0dXJlLXdpdGgtXy1kYXNoZXM"),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -197,6 +198,16 @@ func TestHonestCallsScoreNothing(t *testing.T) {
 				t.Errorf("got %+v", v)
 			}
 		})
+	}
+}
+
+// Whoever is told of a restricted field must be able to find it, and to skip it.
+func TestRestrictedHeaderIsNamed(t *testing.T) {
+	for field, where := range map[string]string{"Content-Range": "header:content-range", "X-Http-Method-Override": "header:x-http-method-override"} {
+		v := at(t, 1).rule(t.Context(), request(t, 2, "", `{"text":"hi"}`, field, "x", "Zzz", "1", "Aaa", "1"))
+		if v.Code != "waf.attack" || v.At != where {
+			t.Errorf("%s: got %+v", field, v)
+		}
 	}
 }
 
