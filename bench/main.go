@@ -127,6 +127,11 @@ func measure(ctx context.Context, o *options) (err error) {
 		return err
 	}
 	table := render(o, targets, results)
+	guards, err := guardsTable(ctx, dir)
+	if err != nil {
+		return err
+	}
+	table += guards
 	fmt.Print("\n" + table)
 	if o.out != "" {
 		if err := os.WriteFile(o.out, []byte(table), 0o644); err != nil { //nolint:gosec // it is documentation
