@@ -28,13 +28,18 @@ type Config struct {
 	// APIs behind the gateway: at least one.
 	APIs []API `yaml:"apis"`
 
-	path     string
-	places   places
-	warnings []Mistake
+	path        string
+	places      places
+	warnings    []Mistake
+	secretFiles []string
 }
 
 // Path is the file that the config was read from, "" when it came from memory.
 func (c *Config) Path() string { return c.path }
+
+// SecretFiles are the files that secrets were read from, so that a change of one
+// can be noticed.
+func (c *Config) SecretFiles() []string { return c.secretFiles }
 
 // Server is the listening side that all APIs share.
 type Server struct {
@@ -44,7 +49,7 @@ type Server struct {
 	TLS TLS `yaml:"tls"`
 	// Protocols are the versions of HTTP served. h3 needs TLS and is left out without it.
 	Protocols []string `yaml:"protocols" default:"h1,h2,h3" enum:"h1,h2,h3"`
-	// TrustedProxies may set X-Forwarded-For and Forwarded: addresses or prefixes.
+	// TrustedProxies may set X-Forwarded-For and X-Forwarded-Proto: addresses or prefixes.
 	TrustedProxies []netip.Prefix `yaml:"trusted_proxies" example:"[10.0.0.0/8, 192.0.2.7]" unset:"none"`
 	// Timeouts bound every wait.
 	Timeouts Timeouts `yaml:"timeouts"`
@@ -481,10 +486,10 @@ type WAF struct {
 	Rules []string `yaml:"rules" kind:"file"`
 	// Value is the longest value inspected; longer ones are refused.
 	Value Bytes `yaml:"value" default:"64KiB" min:"64" max:"16MiB"`
-	// Values is how many values of one request are inspected; one with more is refused. Default 1000.
+	// Values is how many values of one request are inspected; one with more is refused.
 	Values int `yaml:"values" default:"1000" min:"1" max:"100000"`
 	// Budget is how long one inspection may take; a request whose inspection would
-	// take longer, by estimate or in fact, is refused. Default 1s.
+	// take longer, by estimate or in fact, is refused.
 	Budget time.Duration `yaml:"budget" default:"1s" min:"1ms"`
 	// AllowURLs are hosts ("hooks.internal", "*.svc.example", "10.0.0.5:8080") or URL
 	// prefixes ("http://10.0.0.5:8080/hooks/") in private networks that requests may name.

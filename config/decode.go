@@ -36,6 +36,8 @@ type decoder struct {
 	bad      map[string]bool // paths whose value is already reported
 	values   int             // left of maxValues
 	unread   bool            // the file is not one YAML document: there is nothing to check
+	// secretFiles are those that were named, readable or not.
+	secretFiles []string
 }
 
 func (d *decoder) add(path, what, fix string) {

@@ -109,6 +109,7 @@ func (d *decoder) secret(path, written string) (Secret, bool) {
 
 func (d *decoder) secretFile(path, name string) (Secret, bool) {
 	full := d.resolve(name)
+	d.secretFiles = append(d.secretFiles, full)
 	info, err := os.Stat(full)
 	if err != nil {
 		d.add(path, "the secret's file cannot be read: "+reason(err), "check the path; it is relative to the config file")

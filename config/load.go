@@ -145,7 +145,7 @@ func (d *decoder) finish(c *Config) (*Config, error) {
 	if len(d.mistakes) > 0 {
 		return nil, Errors(sorted(d.mistakes))
 	}
-	c.places = d.places
+	c.places, c.secretFiles = d.places, d.secretFiles
 	v.harden()
 	c.warnings = sorted(d.warnings)
 	return c, nil

@@ -224,7 +224,8 @@ func (g *Gateway) Close() error {
 // APIInfo is what can be told of an API.
 type APIInfo struct {
 	Name       string
-	Spec       string // where its document was loaded from
+	Spec       string   // where its document was loaded from
+	Documents  []string // every file or address that it consists of
 	Operations int
 	Mode       string
 }
@@ -235,7 +236,7 @@ func (g *Gateway) APIs() []APIInfo {
 	for _, a := range g.apis {
 		i := APIInfo{Name: a.cfg.Name, Spec: a.cfg.Spec, Mode: a.cfg.Mode}
 		if a.spec != nil {
-			i.Operations = len(a.spec.Operations)
+			i.Documents, i.Operations = a.spec.Documents, len(a.spec.Operations)
 		}
 		out = append(out, i)
 	}

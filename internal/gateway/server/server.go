@@ -278,6 +278,10 @@ func (s *Server) files() []string {
 		out = append(out, c.Cert, c.Key)
 	}
 	out = append(out, cfg.Server.TLS.ClientCA)
+	out = append(out, cfg.SecretFiles()...)
+	for _, a := range s.current().APIs() {
+		out = append(out, a.Documents...)
+	}
 	for i := range cfg.APIs {
 		a := &cfg.APIs[i]
 		out = append(out, a.Spec, a.Upstream.TLS.CA, a.Upstream.TLS.Cert, a.Upstream.TLS.Key)

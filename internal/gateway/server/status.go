@@ -82,7 +82,7 @@ func (s *Server) Status() any {
 		Trail: trailStatus{cfg.Trail.File, t.Waiting, t.Written, t.Failing},
 	}
 	for _, a := range gw.APIs() {
-		out.APIs = append(out.APIs, apiStatus(a))
+		out.APIs = append(out.APIs, apiStatus{a.Name, a.Spec, a.Operations, a.Mode})
 	}
 	for _, c := range s.ready() {
 		out.Checks = append(out.Checks, checkStatus(c))

@@ -1,12 +1,17 @@
 package server
 
 import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/crenel-project/crenel/config"
+	"github.com/crenel-project/crenel/internal/gateway"
 )
 
 func TestDependenciesRaiseAlarms(t *testing.T) {
@@ -61,4 +66,46 @@ func complete(t *testing.T, more string) *config.Config {
 		t.Fatal(err)
 	}
 	return c
+}
+
+// A change of any file that the running config was made of is noticed.
+func TestFiles(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"secret": strings.Repeat("s", 32), "pets.yaml": "type: object\n",
+		"api.yaml": `openapi: 3.1.0
+info: {title: shop, version: "1"}
+paths:
+  /pets:
+    post:
+      requestBody: {content: {application/json: {schema: {$ref: pets.yaml}}}}
+      responses: {"200": {description: ok}}
+`,
+		"crenel.yaml": `version: 1
+apis:
+- name: shop
+  spec: api.yaml
+  upstream: {urls: ["http://127.0.0.1:9"], sign: {key: "file:secret"}}
+  guards: {waf: {mode: "off"}}
+`,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cfg, err := config.Load(filepath.Join(dir, "crenel.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	gw, err := gateway.New(t.Context(), cfg, gateway.Deps{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer gw.Close()
+	s := &Server{cfg: cfg, gw: gw}
+	for _, name := range []string{"crenel.yaml", "api.yaml", "pets.yaml", "secret"} {
+		if !slices.Contains(s.files(), filepath.Join(dir, name)) {
+			t.Errorf("%s is not watched", name)
+		}
+	}
 }
