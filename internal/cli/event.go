@@ -17,7 +17,7 @@ import (
 )
 
 func newEvent() *cobra.Command {
-	var file, events string
+	var file, events, dataDir string
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "event ID",
@@ -33,7 +33,11 @@ of the log.`,
 		),
 		RunE: func(c *cobra.Command, args []string) error {
 			if events == "" {
-				cfg, err := config.Load(file)
+				cfg, err := config.LoadWith(file, config.Options{Override: func(c *config.Config) {
+					if dataDir != "" {
+						c.DataDir = flagPath(dataDir)
+					}
+				}})
 				if err != nil {
 					return fmt.Errorf("%w\n(with --file no config is needed)", err)
 				}
@@ -55,6 +59,7 @@ of the log.`,
 	}
 	configFlag(c, &file)
 	c.Flags().StringVar(&events, "file", "", "the event `file`, instead of the config's")
+	c.Flags().StringVar(&dataDir, "data-dir", "", "the gateway's data `directory`, where it was started with one")
 	c.Flags().BoolVar(&asJSON, "json", false, "print the records as JSON")
 	return c
 }

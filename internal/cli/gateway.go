@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"path/filepath"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -29,8 +30,17 @@ func (o *gatewayOptions) override(c *config.Config) {
 		c.Server.Protocols = slices.DeleteFunc(slices.Clone(c.Server.Protocols), func(p string) bool { return p == "h3" })
 	}
 	if o.dataDir != "" {
-		c.DataDir = o.dataDir
+		c.DataDir = flagPath(o.dataDir)
 	}
+}
+
+// flagPath is a path of the command line, which starts where the command runs and
+// not, as those of a config do, at the config's folder.
+func flagPath(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
 }
 
 // load reads the config as the flags change it.
