@@ -69,13 +69,3 @@ func (i *Identity) Find(scheme string) *Identity {
 
 // Anonymous reports whether nobody was identified.
 func (i *Identity) Anonymous() bool { return i.Method == "" }
-
-// HasScope reports whether the identity was granted the scope.
-func (i *Identity) HasScope(s string) bool {
-	for _, have := range i.Scopes {
-		if have == s {
-			return true
-		}
-	}
-	return false
-}

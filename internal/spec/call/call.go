@@ -65,9 +65,6 @@ func (r *Request) Value(p *spec.Parameter) (value.Value, bool) {
 	return v, ok
 }
 
-// BodyValue is the body as a tree, nil when it has none.
-func (r *Request) BodyValue() *value.Value { return r.body }
-
 // HTTP makes an http.Request of it. origin is a scheme and host: "https://localhost:8443".
 func (r *Request) HTTP(ctx context.Context, origin string) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, r.Method, strings.TrimSuffix(origin, "/")+r.Target(), bytes.NewReader(r.Body))

@@ -88,12 +88,6 @@ func (s *Schema) Types() []string {
 	return out
 }
 
-// Nullable reports whether null is allowed by the types.
-func (s *Schema) Nullable() bool {
-	kinds, _ := s.kindsTogether()
-	return kinds&kindOf(value.Null) != 0
-}
-
 // Anything reports whether s accepts every value.
 func (s *Schema) Anything() bool { return s.trivial }
 
