@@ -17,6 +17,7 @@ import (
 
 	"github.com/crenel-project/crenel/demo/harbour"
 	"github.com/crenel-project/crenel/internal/guard/authz"
+	"github.com/crenel-project/crenel/internal/value"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -199,6 +200,39 @@ func TestPercentile(t *testing.T) {
 		if got := percentile(d, n); got != want {
 			t.Errorf("p%d is %d, want %d", n, got, want)
 		}
+	}
+}
+
+func TestFirstID(t *testing.T) {
+	for text, want := range map[string]string{
+		`[{"id":7},{"id":8}]`:                     "7",
+		`{"page":1,"items":[{"parcel_id":"p1"}]}`: "p1",
+		`{"id":"x","items":[{"id":2}]}`:           "x",
+		`[]`:                                      "",
+		`{"items":[]}`:                            "",
+		`{"id":{"a":1}}`:                          "",
+		`"text"`:                                  "",
+	} {
+		root, err := value.JSON([]byte(text), value.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		if id := firstID(root, "parcel"); id != nil {
+			got = id.Text
+		}
+		if got != want {
+			t.Errorf("%s: %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestInterrupted(t *testing.T) {
+	if err := (options{once: true}).interrupted(); err == nil {
+		t.Error("a tour that was not held to its end counts as held")
+	}
+	if err := (options{}).interrupted(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -34,7 +34,7 @@ type gateway struct {
 }
 
 const (
-	startWithin = 20 * time.Second
+	startWithin = 40 * time.Second
 	stopWithin  = 10 * time.Second
 )
 

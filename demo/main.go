@@ -20,6 +20,16 @@ type options struct {
 	spec, target, attack string
 }
 
+// interrupted is what Ctrl-C means: the end that a user wants, but not a tour that was held.
+func (o options) interrupted() error {
+	if o.once {
+		return errInterrupted
+	}
+	return nil
+}
+
+var errInterrupted = errors.New("interrupted before the end")
+
 // consent is what --attack must say.
 const consent = "yes-i-own-it"
 
@@ -83,7 +93,7 @@ func sample(ctx context.Context, o options, p *page) (err error) {
 	t := &tour{stage: s, page: p, began: began}
 	err = t.walk(ctx)
 	if ctx.Err() != nil {
-		return nil // interrupted, as the user wanted
+		return o.interrupted()
 	}
 	if err != nil {
 		return err

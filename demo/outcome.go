@@ -150,7 +150,7 @@ func record(events, id string) (*trail.Record, error) {
 		if err == nil && rec.Completion != nil && rec.Decision != nil {
 			return rec, nil
 		}
-		if err != nil && !errors.Is(err, trail.ErrNotFound) || try == 100 {
+		if err != nil && !errors.Is(err, trail.ErrNotFound) || try == 250 {
 			return nil, fmt.Errorf("looking for event %s: %w", id, errors.Join(err, errNoRecord))
 		}
 		time.Sleep(20 * time.Millisecond)

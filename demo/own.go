@@ -65,7 +65,7 @@ func ownAPI(ctx context.Context, o options, p *page) (err error) {
 		err = v.nearMisses(ctx)
 	}
 	if ctx.Err() != nil {
-		return nil // interrupted, as the user wanted
+		return o.interrupted()
 	}
 	if err != nil {
 		return err
@@ -160,7 +160,7 @@ func (v *visit) reads(ctx context.Context) error {
 	v.section("Honest reads, made from the document, straight and through the gateway",
 		"  GET only, one at a time. Answers teach which ids exist. "+credentialsNote())
 	rows := [][]cell{{{"operation", v.dim}, {"straight", v.dim}, {"through", v.dim}, {"", nil}}}
-	same, worked := 0, 0
+	same, worked, bare := 0, 0, 0
 	ops := v.readable()
 	for _, op := range ops[:min(len(ops), mostCalls)] {
 		r, err := call.New(v.doc, op, v.rng, call.Options{Examples: true, Optional: -1, Values: v.values(op)})
@@ -177,15 +177,18 @@ func (v *visit) reads(ctx context.Context) error {
 			return err
 		}
 		v.learn(op, straight)
-		note := cell{printable(through.code, 60), v.dim}
-		color := v.green
-		switch ok := straight.status >= 200 && straight.status < 300; {
-		case ok && (through.status < 200 || through.status >= 300):
-			v.shadowed++
-			color = v.red
-			note = cell{"NOT AS STRAIGHT: " + through.code + ", crenel event " + through.event + " --file " + v.gateway.events(), v.red}
-		case ok:
+		note, color := cell{printable(through.code, 60), v.dim}, v.green
+		switch {
+		case !succeeded(straight):
+		case succeeded(through):
 			worked++
+		case through.code == "authn.missing" && os.Getenv(authorization) == "":
+			// The gateway does what the document says. It is the API that does not.
+			bare++
+			note, color = cell{"the document demands credentials, and the API answers without", v.yellow}, v.yellow
+		default:
+			v.shadowed++
+			note, color = cell{"NOT AS STRAIGHT: " + v.why(through), v.red}, v.red
 		}
 		if straight.status == through.status {
 			same++
@@ -195,7 +198,27 @@ func (v *visit) reads(ctx context.Context) error {
 	v.table(rows)
 	v.linef("")
 	v.linef("  %d calls, %d answered with the same status. Of those that work straight, %d work through the gateway and %d do not.", len(rows)-1, same, worked, v.shadowed)
+	if bare > 0 {
+		v.linef("  %s", v.yellow(fmt.Sprintf("%d more are answered by the API without the credentials that its document demands; the gateway demands them.", bare)))
+	}
 	return nil
+}
+
+func succeeded(a answer) bool { return a.status >= 200 && a.status < 300 }
+
+// why is what the gateway's operator is told of a refusal.
+func (v *visit) why(a answer) string {
+	rec, err := record(v.gateway.events(), a.event)
+	if err != nil {
+		return fmt.Sprintf("%s (%v)", a.code, err)
+	}
+	text := strings.TrimSpace(rec.Decision.Code + " " + rec.Decision.At + " " + rec.Decision.Reason)
+	for _, r := range rec.Completion.Rulings {
+		if r.Code != "" {
+			text = strings.TrimSpace(text + " " + r.Code + " " + r.At + " " + r.Reason)
+		}
+	}
+	return printable(text, 160) + " (event " + a.event + ")"
 }
 
 func credentialsNote() string {

@@ -14,7 +14,7 @@ import (
 )
 
 // reloadWithin bounds waiting for a changed file to be noticed.
-const reloadWithin = 10 * time.Second
+const reloadWithin = 20 * time.Second
 
 // mistake is one that somebody makes in a file of the running gateway's config.
 type mistake struct {
