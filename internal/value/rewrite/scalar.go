@@ -17,16 +17,17 @@ func isNumberByte(c byte) bool {
 // string takes the bytes of a string up to its closing quote, or all of p.
 func (w *Writer) string(p []byte) (int, error) {
 	n, done, fault := w.text.scan(p)
+	// Six bytes of source make at least one of text. This comes before the fault,
+	// so that the bytes' fall into chunks does not say which of two is named.
+	if w.held && len(w.scalar)+n > 6*w.lim.String+2 {
+		return 0, w.failValue(value.FaultString, "a string longer than %d bytes", w.lim.String)
+	}
 	if fault != "" {
 		w.report.In += int64(n)
 		return 0, w.fail(fault, "%s", faultDetail[fault])
 	}
 	switch {
 	case w.held:
-		// Six bytes of source make at least one of text.
-		if len(w.scalar)+n > 6*w.lim.String+2 {
-			return 0, w.failValue(value.FaultString, "a string longer than %d bytes", w.lim.String)
-		}
 		w.scalar = append(w.scalar, p[:n]...)
 	case w.drop == 0:
 		w.out = append(w.out, p[:n]...)
