@@ -2,6 +2,8 @@ package exchange
 
 import "sort"
 
+//go:generate go test . -run ^TestGenerated$ -update
+
 // Code is one documented way in which a request or an answer is refused.
 type Code struct {
 	Code   string // stable: clients and tests may lean on it
@@ -10,7 +12,7 @@ type Code struct {
 	Means  string // for the documentation
 }
 
-// Codes is the one table of denial codes and statuses: docs/codes.md is made
+// codes is the one table of denial codes and statuses: docs/codes.md is made
 // from it. A guard's own codes start with the guard's name.
 var codes = map[string]Code{}
 
@@ -53,7 +55,6 @@ func init() {
 		Code{"gateway.unknown_host", 421, "Misdirected request", "No API of the config is served under this host and path."},
 		Code{"gateway.uri_too_long", 414, "URI too long", "The request target is longer than limits.uri."},
 		Code{"gateway.headers_too_large", 431, "Request header fields too large", "The header section is larger than limits.header_bytes or has more fields than limits.header_count."},
-		Code{"gateway.upgrade_refused", 403, "Upgrade refused", "The operation does not allow this protocol upgrade."},
 		Code{"gateway.origin_refused", 403, "Origin refused", "A WebSocket upgrade or a cookie-authenticated write came from an origin that the config does not allow (CSRF, CWE-352)."},
 		Code{"gateway.upstream_unreachable", 502, "Bad gateway", "No upstream accepted the connection, or its answer was not HTTP."},
 		Code{"gateway.upstream_unavailable", 503, "Service unavailable", "Every upstream is marked down."},
@@ -80,7 +81,6 @@ func init() {
 		Code{"contract.unknown_path", 404, "Not found", "No operation of the API has this path (shadow call, API9:2023)."},
 		Code{"contract.unknown_method", 405, "Method not allowed", "The path exists, the method does not (API5:2023)."},
 		Code{"contract.media_type", 415, "Unsupported media type", "The operation does not take this content type."},
-		Code{"contract.not_acceptable", 406, "Not acceptable", "The operation answers with none of the accepted types."},
 		Code{"contract.unknown_parameter", 422, "Unprocessable content", "A parameter that the operation does not declare."},
 		Code{"contract.duplicate_parameter", 422, "Unprocessable content", "A single-valued parameter was sent more than once (parameter pollution, CWE-235)."},
 		Code{"contract.missing_parameter", 422, "Unprocessable content", "A required parameter is missing."},
@@ -119,8 +119,6 @@ func init() {
 		Code{"authz.step_up", 401, "Stronger authentication required", "The policy demands a fresher or stronger authentication (RFC 9470)."},
 
 		Code{"limit.rate", 429, "Too many requests", "A rate limit was reached."},
-		Code{"limit.concurrency", 429, "Too many requests", "Too many requests at once."},
-		Code{"limit.unavailable", 503, "Service unavailable", "The rate limiter's state cannot be had."},
 
 		Code{"waf.attack", 403, "Forbidden", "The request matches attack signatures (OWASP Core Rule Set)."},
 		Code{"waf.unavailable", 503, "Service unavailable", "The inspection failed or took too long."},
