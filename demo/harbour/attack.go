@@ -108,7 +108,7 @@ func RunAttack(ctx context.Context, client *http.Client, baseURL string, hole Ho
 		return Result{Hole: hole.ID}, err
 	}
 	if r.ownCallback {
-		defer r.env.Callback.Close()
+		defer func() { _ = r.env.Callback.Close() }() // it was opened for this one attack
 	}
 	result := Result{Hole: hole.ID}
 	for i, step := range hole.Attack {

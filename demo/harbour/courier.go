@@ -19,7 +19,7 @@ type stop struct {
 
 // getRun lists what a courier has on the van.
 func (s *Server) getRun(c *call) error {
-	id, err := c.intParam("courier_id", c.who.ID, 1, 1<<31-1)
+	id, err := c.intParam("courier_id", c.who.ID, 1<<31-1)
 	if err != nil {
 		return err
 	}

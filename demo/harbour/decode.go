@@ -3,6 +3,7 @@ package harbour
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"mime"
@@ -37,7 +38,7 @@ func (c *call) decode(into any) error {
 		if name, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
 			return invalid("/"+strings.Trim(name, `"`), "unknown property")
 		}
-		if syntax, ok := err.(*json.UnmarshalTypeError); ok {
+		if syntax := (*json.UnmarshalTypeError)(nil); errors.As(err, &syntax) {
 			return invalid("/"+strings.ReplaceAll(syntax.Field, ".", "/"), "wrong type")
 		}
 		return badRequest("The body is not the JSON that this operation takes.", fmt.Errorf("decoding %T: %w", into, err))
@@ -119,15 +120,15 @@ func (c *call) checkQuery(allowed []string) error {
 
 func (c *call) param(name string) string { return c.r.URL.Query().Get(name) }
 
-// intParam reads a whole number from min to max from the query.
-func (c *call) intParam(name string, absent, min, max int64) (int64, error) {
+// intParam reads a whole number from 1 to most from the query.
+func (c *call) intParam(name string, absent, most int64) (int64, error) {
 	text := c.param(name)
 	if text == "" {
 		return absent, nil
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil || n < min || n > max {
-		return 0, invalid(name, fmt.Sprintf("a whole number from %d to %d is needed", min, max))
+	if err != nil || n < 1 || n > most {
+		return 0, invalid(name, fmt.Sprintf("a whole number from 1 to %d is needed", most))
 	}
 	return n, nil
 }
@@ -140,12 +141,12 @@ type page[T any] struct {
 	Total    int64 `json:"total"`
 }
 
-func (c *call) pageParams(max int64) (number, size int64, err error) {
-	number, err = c.intParam("page", 1, 1, 10_000)
+func (c *call) pageParams(most int64) (number, size int64, err error) {
+	number, err = c.intParam("page", 1, 10_000)
 	if err != nil {
 		return 0, 0, err
 	}
-	size, err = c.intParam("page_size", 20, 1, max)
+	size, err = c.intParam("page_size", 20, most)
 	return number, size, err
 }
 
@@ -169,11 +170,11 @@ var (
 
 func (k *checker) fault(at, why string) { k.bad = append(k.bad, FieldError{at, why}) }
 
-// text takes any printable text of min to max characters.
-func (k *checker) text(at, v string, min, max int) {
+// text takes any printable text of least to most characters.
+func (k *checker) text(at, v string, least, most int) {
 	n := utf8.RuneCountInString(v)
-	if n < min || n > max {
-		k.fault(at, fmt.Sprintf("%d to %d characters are needed", min, max))
+	if n < least || n > most {
+		k.fault(at, fmt.Sprintf("%d to %d characters are needed", least, most))
 	} else if !reText.MatchString(v) {
 		k.fault(at, "control characters are not allowed")
 	}
@@ -199,9 +200,9 @@ func (k *checker) email(at, v string) {
 	}
 }
 
-func (k *checker) number(at string, v, min, max int64) {
-	if v < min || v > max {
-		k.fault(at, fmt.Sprintf("a whole number from %d to %d is needed", min, max))
+func (k *checker) number(at string, v, least, most int64) {
+	if v < least || v > most {
+		k.fault(at, fmt.Sprintf("a whole number from %d to %d is needed", least, most))
 	}
 }
 

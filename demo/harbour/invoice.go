@@ -40,7 +40,7 @@ func (s *Server) listInvoices(c *call) error {
 	if err != nil {
 		return err
 	}
-	company, err := c.intParam("company_id", c.who.Company, 1, 1<<31-1)
+	company, err := c.intParam("company_id", c.who.Company, 1<<31-1)
 	if err != nil {
 		return err
 	}

@@ -23,8 +23,8 @@ type failures struct {
 // maxKeys bounds the limiter's memory; past it, lapsed windows are dropped.
 const maxKeys = 50_000
 
-func newLimiter(max int, window time.Duration, now func() time.Time) *limiter {
-	return &limiter{max: max, window: window, now: now, seen: map[string]*failures{}}
+func newLimiter(most int, window time.Duration, now func() time.Time) *limiter {
+	return &limiter{max: most, window: window, now: now, seen: map[string]*failures{}}
 }
 
 // blocked says whether the key has used up its failures.

@@ -114,7 +114,6 @@ func (c *corpus) load(t *testing.T, dir, file string) {
 		debug.FreeOSMemory() // so that a peak is this document's and not the last one's
 	}
 	c.lastSize = size
-	data = nil
 	stop := watchMemory()
 	start := time.Now()
 	var api *spec.API

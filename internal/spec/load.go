@@ -120,7 +120,7 @@ func Parse(data []byte, name string, o LoadOptions) (*API, error) {
 
 // loader reads documents and remembers them.
 type loader struct {
-	ctx      context.Context
+	ctx      context.Context //nolint:containedctx // a loader lives as long as one Load
 	opts     LoadOptions
 	root     string   // address of a remote root
 	dirs     []string // absolute; files may be read from below them

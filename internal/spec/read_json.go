@@ -73,7 +73,7 @@ func (r *jsonReader) space() {
 		case ' ', '\t', '\n', '\r':
 			r.pos++
 		case '/':
-			end := -1
+			var end int
 			switch {
 			case strings.HasPrefix(r.src[r.pos:], "//"):
 				end = strings.IndexByte(r.src[r.pos:], '\n')

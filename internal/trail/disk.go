@@ -286,8 +286,8 @@ func wholeLines(r io.ReaderAt, size int64) (int64, error) {
 
 // resolve follows a symbolic link, so that rotation renames the file and not the link.
 func resolve(path string) string {
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		return real
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		return target
 	}
 	return path
 }

@@ -43,7 +43,7 @@ func Find(path, id string) (*Record, error) {
 func (r *Record) take(line []byte, id string) (bool, error) {
 	var head struct{ Type, ID string }
 	if json.Unmarshal(line, &head) != nil || head.ID != id {
-		return false, nil // the id stood somewhere else, or the line is not ours
+		return false, nil //nolint:nilerr // the id stood somewhere else, or the line is not ours
 	}
 	switch head.Type {
 	case "decision":

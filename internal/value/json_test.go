@@ -54,7 +54,7 @@ func stdlibDecode(src []byte) (any, error) {
 		return nil, err
 	}
 	if _, err := d.Token(); err != io.EOF {
-		return nil, fmt.Errorf("trailing data: %v", err)
+		return nil, fmt.Errorf("trailing data: %w", err)
 	}
 	return a, nil
 }

@@ -315,7 +315,7 @@ func (m *multipartDecoder) part(h partHeader, start, end int) *Error {
 		lim.Depth, lim.Nodes = below(lim.Depth, 1), below(lim.Nodes, m.nodes-1)
 		doc, err := JSON(content, lim)
 		if err != nil {
-			e := err.(*Error) // as JSON promises
+			e := err.(*Error) //nolint:errorlint // as JSON promises
 			e.Offset += start
 			e.Pointer = string(appendToken(nil, h.name)) + e.Pointer
 			return e
@@ -326,7 +326,7 @@ func (m *multipartDecoder) part(h partHeader, start, end int) *Error {
 	default:
 		text, err := Text(content, m.lim)
 		if err != nil {
-			e := err.(*Error)
+			e := err.(*Error) //nolint:errorlint // as Text promises
 			e.Offset += start
 			e.Pointer = string(appendToken(nil, h.name))
 			return e

@@ -277,7 +277,7 @@ func FuzzMultipart(f *testing.F) {
 		files := parts
 		for {
 			p, err := r.NextRawPart()
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				break
 			}
 			if err != nil {

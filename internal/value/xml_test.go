@@ -208,7 +208,7 @@ func FuzzXML(f *testing.F) {
 		d := xml.NewDecoder(strings.NewReader(strings.TrimPrefix(src, "\ufeff")))
 		for {
 			token, err := d.Token()
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				return
 			}
 			if err != nil {

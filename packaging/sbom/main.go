@@ -55,7 +55,7 @@ func write(binary, version string) error {
 	if err != nil {
 		return fmt.Errorf("reading the build information of %s: %w", binary, err)
 	}
-	content, err := os.ReadFile(binary)
+	content, err := os.ReadFile(binary) //nolint:gosec // the file that the release names
 	if err != nil {
 		return fmt.Errorf("reading %s: %w", binary, err)
 	}

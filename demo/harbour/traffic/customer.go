@@ -105,14 +105,14 @@ func (p *person) visit(v, n int) {
 	}
 	p.call("GET", "/v2/parcels?page_size="+pick(p.g, []string{"10", "20", "50", "100"})+pick(p.g, []string{"", "&sort=-created_at", "&sort=status", "&status=delivered", "&page=2"}))
 	for range 3 + p.g.rnd.IntN(3) {
-		p.errand(v, n)
+		p.errand(v)
 	}
 	if p.g.chance(40) {
 		p.call("POST", "/v2/logout", 204)
 	}
 }
 
-func (p *person) errand(v, n int) {
+func (p *person) errand(v int) {
 	switch roll := p.g.rnd.IntN(100); {
 	case roll < 26:
 		p.book()
@@ -124,7 +124,7 @@ func (p *person) errand(v, n int) {
 	case roll < 64:
 		p.addresses()
 	case roll < 72:
-		p.invoices(v, n)
+		p.invoices(v)
 	case roll < 80:
 		p.money(v)
 	case roll < 86:
@@ -230,7 +230,7 @@ func (p *person) addresses() {
 	}
 }
 
-func (p *person) invoices(v, n int) {
+func (p *person) invoices(v int) {
 	if strings.HasPrefix(p.name, "visitor") {
 		p.call("GET", "/v2/invoices")
 		return
@@ -319,7 +319,7 @@ func (p *person) uploads() {
 	if len(p.own) == 0 {
 		return
 	}
-	id := ""
+	var id string
 	if p.g.chance(50) {
 		id = p.upload(pick(p.g, p.own), "customs", "invoice-1.pdf", "application/pdf", "%PDF-1.7\n1 0 obj << /Title (Union rates; select table) >> endobj\n%%EOF\n")
 	} else {

@@ -2,6 +2,7 @@ package contract
 
 import (
 	"context"
+	"net/http"
 	"strconv"
 	"strings"
 
@@ -94,7 +95,7 @@ func (g *Guard) checkAnswerHead(_ context.Context, x *exchange.Exchange) exchang
 		}
 		return exchange.Refuse("contract.response", "status", "the document declares no answer with status "+strconv.Itoa(status))
 	}
-	if x.Response.Length == 0 || status == 204 || x.Request.Method == "HEAD" {
+	if x.Response.Length == 0 || status == 204 || x.Request.Method == http.MethodHead {
 		return exchange.Verdict{}
 	}
 	mediaType := contentType(x.Response.Header.Get("Content-Type"))

@@ -59,7 +59,7 @@ func collected(t *testing.T, x *exchange.Exchange) []string {
 // else is, and so is everything when the contract did not hold.
 func TestPinnedLeavesAreNotInspected(t *testing.T) {
 	s := compile(t, parcel)
-	make := func() *exchange.Exchange {
+	build := func() *exchange.Exchange {
 		x := request(t, 0, "day=2026-01-02&q=x&day=2026-01-03&list=2026-01-02&list=2026-01-03", parcelBody)
 		x.Request.Body.Declared = &spec.MediaType{Type: "application/json", Schema: s}
 		day := compile(t, `{"type":"string","format":"date"}`)
@@ -72,7 +72,7 @@ func TestPinnedLeavesAreNotInspected(t *testing.T) {
 		x.Rulings = []exchange.Ruling{{Guard: "contract"}, {Guard: "limit", Verdict: exchange.Verdict{Action: exchange.Deny}}}
 		return x
 	}
-	if d := cmp.Diff([]string{"/any", "/labels/mine", "/loose", "/note", "query:q"}, collected(t, make())); d != "" {
+	if d := cmp.Diff([]string{"/any", "/labels/mine", "/loose", "/note", "query:q"}, collected(t, build())); d != "" {
 		t.Errorf("contract held (-want +got):\n%s", d)
 	}
 	all := []string{"/any", "/code", "/day", "/either", "/id", "/labels/mine", "/list/0", "/loose", "/n", "/note", "/state",
@@ -84,7 +84,7 @@ func TestPinnedLeavesAreNotInspected(t *testing.T) {
 		},
 		"the contract did not run": func(x *exchange.Exchange) { x.Params, x.Request.Body.Declared = nil, nil },
 	} {
-		x := make()
+		x := build()
 		break_(x)
 		if d := cmp.Diff(all, collected(t, x)); d != "" {
 			t.Errorf("%s (-want +got):\n%s", name, d)

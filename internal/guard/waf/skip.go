@@ -1,6 +1,7 @@
 package waf
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -17,7 +18,7 @@ type skips []string
 func newSkips(entries []string, api *spec.API) ([]skips, error) {
 	if api == nil {
 		if len(entries) > 0 {
-			return nil, fmt.Errorf("waf.skip names operations, but the API has no document")
+			return nil, errors.New("waf.skip names operations, but the API has no document")
 		}
 		return nil, nil
 	}

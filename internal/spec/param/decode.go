@@ -332,7 +332,8 @@ func (d *decoder) object(s, sep string, assigned bool) value.Value {
 		return v
 	}
 	for i := 0; i < len(parts); i++ {
-		name, text, ok := parts[i], "", true
+		var text string
+		name, ok := parts[i], true
 		if assigned {
 			name, text, ok = strings.Cut(parts[i], "=")
 		} else {

@@ -273,7 +273,7 @@ func setBit(set []uint64, i int) []uint64 {
 }
 
 // arrayDefaults drops minContains where contains is missing.
-func (c *Compiler) arrayDefaults(s *Schema, p place) {
+func (c *Compiler) arrayDefaults(s *Schema) {
 	if s.arr != nil && s.arr.contains == nil {
 		s.arr.minContains, s.arr.maxContains = 0, -1
 	}

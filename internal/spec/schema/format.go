@@ -77,7 +77,7 @@ func (c *Compiler) formats(s *Schema, p place) {
 	if s.kinds&kindOf(value.Number) == 0 || !p.res.dialect.openAPI() || p.v.Get("type") == nil {
 		return
 	}
-	low, high := "", ""
+	var low, high string
 	switch v.Text {
 	case "int8":
 		low, high = "-128", "127"

@@ -36,7 +36,7 @@ func (c *Compiler) keywords(s *Schema, p place) {
 	}
 	s.exclude()
 	c.objectTable(s, p, &seen)
-	c.arrayDefaults(s, p)
+	c.arrayDefaults(s)
 	if d.openAPI() || p.res.vocab.validation {
 		c.types(s, p)
 	}
@@ -406,9 +406,9 @@ func (c *Compiler) types(s *Schema, p place) {
 	var kinds kindSet
 	var number, whole, unknown bool
 	one := func(t string) {
-		if real, ok := typeAliases[strings.ToLower(t)]; ok && d.openAPI() {
-			c.report(p, "type", Warning, "type_alias", "%q is no type of JSON Schema; read as %q", t, real)
-			t = real
+		if meant, ok := typeAliases[strings.ToLower(t)]; ok && d.openAPI() {
+			c.report(p, "type", Warning, "type_alias", "%q is no type of JSON Schema; read as %q", t, meant)
+			t = meant
 		} else if low := strings.ToLower(t); low != t && d.openAPI() {
 			c.report(p, "type", Warning, "type_alias", "types are lower case: %q", low)
 			t = low

@@ -337,17 +337,17 @@ func (sh *Shape) member(name string) (sub *Shape, declared, listed bool) {
 	for i := range sh.groups {
 		g := &sh.groups[i]
 		sum := group{optional: g.optional}
-		any := false
+		takes := false
 		for _, b := range g.shapes {
 			if b == sh.shapes.unknown {
 				sum.shapes = append(sum.shapes, b)
 				continue
 			}
 			c, ok, l := b.member(name)
-			any, listed = any || ok, listed || l
+			takes, listed = takes || ok, listed || l
 			sum.shapes = append(sum.shapes, c)
 		}
-		if any {
+		if takes {
 			groups = append(groups, sum)
 			declared = true
 		}

@@ -426,7 +426,7 @@ func FuzzRewrite(f *testing.F) {
 		whole, report, err := Bytes(src, o)
 		var out bytes.Buffer
 		pieces, err2 := Copy(&out, &chunks{src: bytes.Clone(src), sizes: []int{int(chunk), 1, 7}}, o)
-		if (err == nil) != (err2 == nil) || (err != nil && faultOf(err) != faultOf(err2)) {
+		if (err == nil) != (err2 == nil) || (err != nil && !errors.Is(faultOf(err), faultOf(err2))) {
 			t.Fatalf("%q: whole %v, in pieces %v", src, err, err2)
 		}
 		if err != nil {

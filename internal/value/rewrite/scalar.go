@@ -61,7 +61,7 @@ func (w *Writer) decoded() (string, error) {
 	if w.text.escapes {
 		v, err := value.JSON(raw, w.lim)
 		if err != nil {
-			e := *err.(*value.Error) // as JSON promises
+			e := *err.(*value.Error) //nolint:errorlint // as JSON promises
 			return "", w.failValue(e.Fault, "%s", e.Detail)
 		}
 		text = v.Text

@@ -54,7 +54,11 @@ func serve(ctx context.Context, f *flags, log *slog.Logger, out io.Writer) error
 	if err != nil {
 		return fmt.Errorf("making Harbour: %w", err)
 	}
-	defer api.Close()
+	defer func() {
+		if err := api.Close(); err != nil {
+			log.Warn("closing Harbour", "error", err)
+		}
+	}()
 	ln, err := listen(f.listen)
 	if err != nil {
 		return err

@@ -25,7 +25,7 @@ type NearMiss struct {
 // schema refuses it, and for no other keyword than the one it is labelled with
 // (oneOf and anyOf around it may join in).
 func NearMisses(s *schema.Schema, rng *rand.Rand, o Options) ([]NearMiss, error) {
-	g := newMaker(s, rng, o)
+	g := newMaker(rng, o)
 	if o.Optional == 0 {
 		g.o.Optional = 1
 	}
@@ -414,7 +414,7 @@ func (m *misser) ofObject(v *value.Value, n *need, at func(string, value.Value))
 	}
 	at("propertyNames", with(strings.Repeat("!", 70), text("x")))
 	for _, r := range n.rules {
-		m.ofProperties(r, v, at, with)
+		m.ofProperties(r, at, with)
 		if b := &r.Bounds; b.MinProperties > 0 {
 			for i := range v.Kids {
 				out := without()
@@ -475,7 +475,7 @@ func (m *misser) offerRequired(v *value.Value, i int, at func(string, value.Valu
 }
 
 // ofProperties adds the members that may not travel this way.
-func (m *misser) ofProperties(r *schema.Rules, v *value.Value, at func(string, value.Value), with func(string, value.Value) value.Value) {
+func (m *misser) ofProperties(r *schema.Rules, at func(string, value.Value), with func(string, value.Value) value.Value) {
 	for i := range r.Properties {
 		p := &r.Properties[i]
 		keyword := ""

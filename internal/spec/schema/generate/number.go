@@ -30,7 +30,6 @@ func tooFar(d value.Decimal) bool {
 	low, _ := value.ParseDecimal("1e-400")
 	high, _ := value.ParseDecimal("1e400")
 	if d.Sign() < 0 {
-		high, low = low, high
 		neg, _ := value.ParseDecimal("-1e400")
 		return d.Cmp(neg) < 0
 	}

@@ -41,7 +41,7 @@ const (
 
 // Value makes a value that fits s, in the direction and strictness asked for.
 func Value(s *schema.Schema, rng *rand.Rand, o Options) (value.Value, error) {
-	g := newMaker(s, rng, o)
+	g := newMaker(rng, o)
 	v, err := g.fitting(s)
 	if err != nil {
 		return value.Value{}, fmt.Errorf("generating a value for %s: %w", s.Pointer(), err)
@@ -59,7 +59,7 @@ type maker struct {
 	check   *schema.Options
 }
 
-func newMaker(s *schema.Schema, rng *rand.Rand, o Options) *maker {
+func newMaker(rng *rand.Rand, o Options) *maker {
 	if o.Depth <= 0 {
 		o.Depth = 5
 	}
@@ -95,12 +95,11 @@ func (g *maker) fitting(s *schema.Schema) (value.Value, error) {
 
 // need is all that the schemas for one place say together, alternatives picked.
 type need struct {
-	schemas  []*schema.Schema // apply, after picking
-	rules    []*schema.Rules
-	kinds    map[string]bool
-	fixed    map[string]string // properties that a discriminator gives a value
-	absent   map[string]bool   // properties left out because of what they would bring
-	unwanted []*schema.Schema
+	schemas []*schema.Schema // apply, after picking
+	rules   []*schema.Rules
+	kinds   map[string]bool
+	fixed   map[string]string // properties that a discriminator gives a value
+	absent  map[string]bool   // properties left out because of what they would bring
 }
 
 // gather picks alternatives and lists everything that applies.
