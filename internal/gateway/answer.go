@@ -105,13 +105,15 @@ func (a *answer) rule(status int) exchange.Verdict {
 	h := a.Header()
 	cleanAnswerHeader(h)
 	s.corsHeaders(h)
-	h.Set("X-Crenel-Request-Id", x.ID)
+	s.setHeader(h, "X-Crenel-Request-Id", x.ID)
 	for name, text := range x.AnswerHeader {
-		h.Set(name, text)
+		s.setHeader(h, canonical(name), text)
 	}
 	x.Response.Status, x.Response.Header, x.Response.Length = status, h, -1
-	if n, err := strconv.ParseInt(h.Get("Content-Length"), 10, 64); err == nil {
-		x.Response.Length = n
+	if length := h["Content-Length"]; len(length) > 0 {
+		if n, err := strconv.ParseInt(length[0], 10, 64); err == nil {
+			x.Response.Length = n
+		}
 	}
 	if status == http.StatusSwitchingProtocols && x.Request.Upgrade == "" {
 		return exchange.Refuse("gateway.upstream_unreachable", "", "the upstream switched protocols without being asked to")
@@ -121,6 +123,17 @@ func (a *answer) rule(status int) exchange.Verdict {
 		v = a.choose(h)
 	}
 	return v
+}
+
+// canonical is a name that a guard gave as a header has it.
+func canonical(name string) string {
+	switch name {
+	case "RateLimit":
+		return "Ratelimit"
+	case "RateLimit-Policy":
+		return "Ratelimit-Policy"
+	}
+	return http.CanonicalHeaderKey(name)
 }
 
 // choose decides how the body is handled.

@@ -461,3 +461,23 @@ func TestTimesAreRecorded(t *testing.T) {
 		t.Errorf("decision %+v, completion %+v", d, c)
 	}
 }
+
+func TestRequestIDs(t *testing.T) {
+	now := time.Date(2024, 5, 6, 7, 8, 9, 123_456_789, time.UTC)
+	seen := map[string]bool{}
+	last := ""
+	for i := range 5000 {
+		id := newID(now.Add(time.Duration(i) * time.Microsecond))
+		if len(id) != 36 || id[14] != '7' || !strings.ContainsRune("89ab", rune(id[19])) || id[8] != '-' || id[13] != '-' || id[18] != '-' || id[23] != '-' {
+			t.Fatalf("%q is no UUID version 7", id)
+		}
+		if seen[id] || id <= last {
+			t.Fatalf("%q behind %q", id, last)
+		}
+		seen[id], last = true, id
+	}
+	var ms int64
+	if _, err := fmt.Sscanf(strings.ReplaceAll(newID(now), "-", "")[:12], "%x", &ms); err != nil || ms != now.UnixMilli() {
+		t.Errorf("%d, %v", ms, err)
+	}
+}

@@ -37,7 +37,7 @@ func (s *session) prepareUpstream() {
 	}
 	if need := s.answerNeed(); need != exchange.None {
 		// What is to be read must come plain and whole.
-		h.Set("Accept-Encoding", "identity")
+		s.setHeader(h, "Accept-Encoding", "identity")
 		if need == exchange.Buffered {
 			h.Del("Range")
 			h.Del("If-Range")
@@ -50,13 +50,14 @@ func (s *session) prepareUpstream() {
 		r.URL.RawQuery = withQuery(r.URL.RawQuery, x.Obligations.Query)
 	}
 	setTarget(r, escaped)
-	h.Set("X-Request-Id", x.ID)
-	s.r = r.WithContext(WithCall(r.Context(), &Call{ID: x.ID, Client: x.Client, Scheme: req.Scheme, Host: r.Host}))
+	s.setHeader(h, "X-Request-Id", x.ID)
+	s.call = Call{ID: x.ID, Client: x.Client, Scheme: req.Scheme, Host: r.Host}
+	s.r = r.WithContext(WithCall(r.Context(), &s.call))
 	s.r.Trailer = nil // no guard has seen them; those of a stream go to the request that was left behind
 	if id := &x.Identity; id.Verified {
-		h.Set("X-Crenel-Subject", headerText(id.Subject))
+		s.setHeader(h, "X-Crenel-Subject", headerText(id.Subject))
 		if id.Tenant != "" {
-			h.Set("X-Crenel-Tenant", headerText(id.Tenant))
+			s.setHeader(h, "X-Crenel-Tenant", headerText(id.Tenant))
 		}
 		if len(id.Roles) > 0 {
 			h.Set("X-Crenel-Roles", headerList(id.Roles))

@@ -6,14 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/netip"
 	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/crenel-project/crenel/internal/exchange"
 	"github.com/crenel-project/crenel/internal/guard"
@@ -31,7 +30,7 @@ type session struct {
 	up  Upstreams
 	x   exchange.Exchange
 	// rulings is the first room for x.Rulings, so that it needs no allocation.
-	rulings [16]exchange.Ruling
+	rulings [12]exchange.Ruling
 
 	decision   *exchange.Decision
 	completion exchange.Completion
@@ -41,6 +40,10 @@ type session struct {
 	answered   bool // a head has been sent to the client
 	// preflighted: a CORS preflight goes upstream, so nobody has authenticated.
 	preflighted bool
+	answer      answer
+	call        Call
+	texts       [12]string // room for the values of header fields that are set here
+	used        int        // of texts
 }
 
 // Handler returns the whole chain as ordinary HTTP middleware.
@@ -51,7 +54,7 @@ func (g *Gateway) Handler(up Upstreams) http.Handler {
 func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, up Upstreams) {
 	s := &session{g: g, w: w, r: r, up: up}
 	s.x.Start = g.deps.Now()
-	s.x.ID = newID()
+	s.x.ID = newID(time.Now())
 	s.x.Rulings = s.rulings[:0]
 	s.x.Request.Method = r.Method
 	busy := g.inflight.Add(1) > int64(g.cfg.Server.Limits.Concurrent)
@@ -123,13 +126,40 @@ func (s *session) rescue() {
 	s.deny(exchange.Refuse("gateway.internal", "", "the gateway panicked"))
 }
 
-// newID returns a request id: a UUID version 7 (RFC 9562), sortable by time.
-func newID() string {
-	id, err := uuid.NewV7()
-	if err != nil {
-		panic("gateway: no randomness for request ids: " + err.Error())
+// setHeader sets a field of which the canonical name is given. It is
+// http.Header.Set without its allocation.
+func (s *session) setHeader(h http.Header, name, text string) {
+	if s.used == len(s.texts) {
+		h[name] = []string{text}
+		return
 	}
-	return id.String()
+	s.texts[s.used] = text
+	h[name] = s.texts[s.used : s.used+1 : s.used+1]
+	s.used++
+}
+
+// newID returns a request id: a UUID version 7 (RFC 9562), sortable by time to
+// about a quarter of a microsecond. Ids are unique, not secret.
+func newID(now time.Time) string {
+	ms := uint64(now.UnixMilli())
+	fraction := uint64(now.Nanosecond()%int(time.Millisecond)) << 12 / uint64(time.Millisecond)
+	high := ms<<16 | 7<<12 | fraction
+	low := rand.Uint64()>>2 | 2<<62 //nolint:gosec // the runtime's ChaCha8: see above
+	var b [36]byte
+	at := 0
+	for i := range 32 {
+		if i == 8 || i == 12 || i == 16 || i == 20 {
+			b[at] = '-'
+			at++
+		}
+		word, shift := high, 60-4*(i%16)
+		if i >= 16 {
+			word = low
+		}
+		b[at] = "0123456789abcdef"[word>>shift&15]
+		at++
+	}
+	return string(b[:])
 }
 
 // receive normalises the request's head onto the exchange and finds its API.
@@ -331,11 +361,12 @@ func (s *session) decide(v exchange.Verdict) error {
 func (s *session) forward() {
 	s.requested = len(s.x.Rulings)
 	s.prepareUpstream()
-	a := &answer{s: s}
+	a := &s.answer
+	a.s = s
 	s.completion.Called = true
 	called := time.Now()
 	a.called = called
-	err := s.call(a)
+	err := s.callUpstream(a)
 	if err == nil {
 		err = a.end()
 	}
@@ -349,9 +380,9 @@ func (s *session) forward() {
 
 var errBrokeOff = errors.New("the upstream's answer broke off")
 
-// call runs the upstream. A handler that ends an answer by aborting it
+// callUpstream runs the upstream. A handler that ends an answer by aborting it
 // (httputil.ReverseProxy does) comes back as an error.
-func (s *session) call(a *answer) (err error) {
+func (s *session) callUpstream(a *answer) (err error) {
 	defer func() {
 		switch p := recover(); p {
 		case nil:

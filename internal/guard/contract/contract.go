@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"mime"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -52,6 +53,7 @@ type operation struct {
 	semicolon bool
 	writable  []writable
 	answers   map[string]*spec.Response
+	places    []string // of each parameter: "query:limit"; "" for one that is ignored
 }
 
 // maxFaults is how many faults of one request are reported together.
@@ -79,6 +81,17 @@ func New(o Options) (*Guard, error) {
 		g.addForms(op)
 	}
 	return g, g.addWritable(o.API, o.Overrides)
+}
+
+// placeOf is where in a request a parameter stands, "" when it is not looked for.
+func placeOf(p *spec.Parameter) string {
+	if p.In != "header" {
+		return p.In + ":" + p.Name
+	}
+	if ignoredHeader[http.CanonicalHeaderKey(p.Name)] {
+		return ""
+	}
+	return "header:" + strings.ToLower(p.Name)
 }
 
 // addForms compiles the forms that an operation takes.
@@ -110,6 +123,7 @@ func newOperation(api *spec.API, op *spec.Operation) operation {
 		case "cookie":
 			n.cookies = true
 		}
+		n.places = append(n.places, placeOf(p))
 	}
 	for _, s := range api.SecuritySchemes {
 		if s.Type == "apiKey" && s.In == "query" {
@@ -251,8 +265,8 @@ func mayWrite(x *exchange.Exchange) func(roles []string) bool {
 
 // contentType reads a media type from a header line.
 func contentType(line string) string {
-	if line == "" {
-		return ""
+	if line == "" || line == "application/json" {
+		return line
 	}
 	mt, _, err := mime.ParseMediaType(line)
 	if err != nil {

@@ -2,8 +2,6 @@ package contract
 
 import (
 	"context"
-	"net/http"
-	"strings"
 
 	"github.com/crenel-project/crenel/internal/exchange"
 	"github.com/crenel-project/crenel/internal/guard"
@@ -104,13 +102,10 @@ func (g *Guard) checkParameters(x *exchange.Exchange) exchange.Verdict {
 		}
 	}
 	o := schema.Options{Direction: schema.Request, Strict: g.strict}
-	for _, p := range op.Parameters {
-		if p.In == "header" && ignoredHeader[http.CanonicalHeaderKey(p.Name)] {
+	for i, p := range op.Parameters {
+		at := known.places[i]
+		if at == "" {
 			continue
-		}
-		at := p.In + ":" + p.Name
-		if p.In == "header" {
-			at = "header:" + strings.ToLower(p.Name)
 		}
 		v, found, err := param.Decode(p, &src)
 		switch {

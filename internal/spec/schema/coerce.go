@@ -13,7 +13,7 @@ import (
 // the value then is the text as a string, for the validator to refuse.
 func (s *Schema) Coerce(raw string) (v value.Value, ok bool) {
 	text := value.Value{Kind: value.String, Text: raw}
-	kinds := s.scalars(map[*Schema]bool{})
+	kinds := s.textual().scalars
 	first := -1
 	var candidates [4]value.Value
 	n := 0

@@ -68,6 +68,7 @@ type Schema struct {
 	ptr   string
 	src   *value.Value
 	shape atomic.Pointer[Shape]
+	texts atomic.Pointer[textual]
 	// order numbers schemas of one compiler as they were made.
 	order int32
 }

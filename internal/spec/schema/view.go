@@ -62,7 +62,24 @@ func (s *Schema) kindsTogether() (kinds kindSet, whole bool) {
 // Type is the one type that a value must have ("integer", "object", …), null
 // aside; "" when several or all are allowed. Like all that follows here it sees
 // through $ref and allOf.
-func (s *Schema) Type() string {
+func (s *Schema) Type() string { return s.textual().one }
+
+// textual is what typing a text needs to know of a schema, found once.
+type textual struct {
+	one     string // of Type
+	scalars kindSet
+}
+
+func (s *Schema) textual() *textual {
+	t := s.texts.Load()
+	if t == nil {
+		t = &textual{one: s.oneType(), scalars: s.scalars(map[*Schema]bool{})}
+		s.texts.Store(t)
+	}
+	return t
+}
+
+func (s *Schema) oneType() string {
 	if types := s.Types(); len(types) == 1 {
 		return types[0]
 	} else if len(types) == 2 && types[0] == "null" {
