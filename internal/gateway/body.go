@@ -92,7 +92,8 @@ func formOf(mediaType string) form {
 	return formBinary
 }
 
-// parseMediaType reads a Content-Type. An unreadable one gives "".
+// parseMediaType reads a Content-Type. One that is unreadable, or read in several
+// ways, gives "".
 func parseMediaType(h http.Header) (mediaType string, params map[string]string) {
 	lines := h["Content-Type"]
 	if len(lines) != 1 {
@@ -102,8 +103,13 @@ func parseMediaType(h http.Header) (mediaType string, params map[string]string) 
 		return lines[0], nil
 	}
 	mediaType, params, err := mime.ParseMediaType(lines[0])
-	if err != nil {
-		return "", nil
+	if err != nil || strings.Contains(lines[0], "*") {
+		return "", nil // "boundary*=": extended and continued parameters are known to few servers
+	}
+	for _, text := range params {
+		if strings.ContainsAny(text, `;"\`) {
+			return "", nil // what is a parameter to who minds the quotes, and another to who does not
+		}
 	}
 	return mediaType, params
 }
