@@ -17,6 +17,10 @@ const (
 	Response
 )
 
+// In a Request, strict or not, a property that is not declared but equals a
+// declared one save for case is refused as unknown: decoders in Go and .NET take
+// it for that one. Maps of names that nothing declares may differ in case alone.
+
 // Options are the rules of one validation beyond the schema itself.
 type Options struct {
 	Direction Direction

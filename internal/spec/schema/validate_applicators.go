@@ -225,13 +225,13 @@ func (st *state) judge(v *value.Value, low int) bool {
 		}
 		var known bool
 		if v.Kind == value.Object {
-			known = st.membersOf(k, low, high)
+			known = st.membersOf(k, low, high) && !st.alikeAny(k.Name, low, high)
 			st.push(k.Name)
 		} else {
 			known = st.elementsOf(v, i, low, high)
 			st.pushIndex(i)
 		}
-		if !known && declares && st.strict && v.Kind == value.Object {
+		if !known && declares && v.Kind == value.Object && (st.strict || st.alikeAny(k.Name, low, high)) {
 			if !st.record {
 				return false
 			}
@@ -252,6 +252,38 @@ func (st *state) judge(v *value.Value, low int) bool {
 		}
 	}
 	return ok
+}
+
+// alikeAny reports whether none of the schemas in st.set[low:high] declares the
+// name, by itself or by a pattern, and one of them declares it in another case.
+func (st *state) alikeAny(name string, low, high int) bool {
+	if st.dir != Request {
+		return false
+	}
+	alike := false
+	for _, s := range st.set[low:high] {
+		if s.obj == nil {
+			continue
+		}
+		if at := s.obj.table.find(name); at >= 0 && s.obj.props[at] != nil {
+			return false
+		}
+		alike = alike || st.alike(s.obj, name)
+	}
+	if !alike {
+		return false
+	}
+	for _, s := range st.set[low:high] {
+		if s.obj == nil {
+			continue
+		}
+		for i := range s.obj.patterns {
+			if fits, _ := s.obj.patterns[i].pattern.match(name); fits {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // expand adds to st.set[low:] the schemas that apply in place and fit.

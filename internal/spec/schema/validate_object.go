@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"strings"
 	"unicode/utf8"
 
 	"github.com/crenel-project/crenel/internal/value"
@@ -232,6 +233,9 @@ func (st *state) member(s *Schema, m *value.Value, i int, present []uint64, seen
 		seen.mark(i)
 		return ok
 	}
+	if sole && st.dir == Request && st.alike(r, m.Name) {
+		return st.unknown(s, m)
+	}
 	if r.additional == nil {
 		if sole && st.strict && r.declares && !r.requires(at) {
 			return st.unknown(s, m)
@@ -249,6 +253,19 @@ func (st *state) member(s *Schema, m *value.Value, i int, present []uint64, seen
 	}
 	seen.mark(i)
 	return st.child(r.additional, m, sole) && ok
+}
+
+// alike reports whether a name that is not declared equals a declared one but for
+// case. Decoders in Go and .NET take it for that one, so in a request it would
+// carry what no rule of the declared property saw, readOnly first of all (CWE-178).
+func (st *state) alike(r *objectRules, name string) bool {
+	st.steps -= len(r.props) >> 3
+	for i, sub := range r.props {
+		if sub != nil && strings.EqualFold(r.table.list[i], name) {
+			return true
+		}
+	}
+	return false
 }
 
 // requires reports whether the name at this place of the table is required: a
