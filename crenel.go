@@ -11,8 +11,10 @@
 //
 // It is the same chain that "crenel gateway" runs: the same config, guards and
 // event file. What belongs to the data plane (listeners, TLS, upstream servers,
-// reload) is the service's own; the config's server and upstream sections are
-// not used but for limits and trusted proxies.
+// reload) and to the operator (metrics, traces, alarms) is the service's own: of
+// the config's server section only limits, trusted proxies and the time-out for
+// bodies are used, of upstream credentials and strip_base_path, and admin, tracing
+// and alarms not at all. What would be an alarm is an error in the log.
 package crenel
 
 import (
