@@ -129,6 +129,9 @@ type Limits struct {
 	Ratio int `yaml:"ratio" default:"20" min:"1" max:"1000"`
 	// Concurrent is the most requests served at once; beyond it clients get 503.
 	Concurrent int `yaml:"concurrent" default:"10000" min:"1" max:"1000000"`
+	// Memory is the most that all buffered request bodies and held answers, with
+	// their decoded trees, may take together; beyond it clients get 503.
+	Memory Bytes `yaml:"memory" default:"512MiB" min:"1MiB" max:"1TiB"`
 }
 
 // Bytes is a size, written as a number or with a unit: 512, 64KiB, 1MiB.

@@ -161,8 +161,9 @@ func (g *testGateway) do(up Upstream, r *http.Request) (w *httptest.ResponseReco
 // balanced checks that the memory budget is whole again and nothing is under way.
 func (g *testGateway) balanced(t *testing.T) {
 	t.Helper()
-	if left := g.memory.left.Load(); left != bodyMemory {
-		t.Errorf("%d bytes of the memory budget were not given back", bodyMemory-left)
+	budget := int64(g.cfg.Server.Limits.Memory)
+	if left := g.memory.left.Load(); left != budget {
+		t.Errorf("%d bytes of the memory budget were not given back", budget-left)
 	}
 	if n := g.Inflight(); n != 0 {
 		t.Errorf("%d exchanges are said to be under way", n)

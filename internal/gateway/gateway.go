@@ -74,9 +74,6 @@ type suffix struct {
 	apis []place
 }
 
-// bodyMemory is how much all request bodies and held answers may take together.
-const bodyMemory = 512 << 20
-
 // New compiles a config: loads every document, policy, key set and rule. When
 // anything fails nothing is started and the error names every mistake.
 func New(ctx context.Context, cfg *config.Config, deps Deps) (*Gateway, error) {
@@ -93,7 +90,7 @@ func New(ctx context.Context, cfg *config.Config, deps Deps) (*Gateway, error) {
 		deps.Buckets = limit.NewMemory(0, deps.Now())
 	}
 	g := &Gateway{cfg: cfg, deps: deps, log: deps.Log, hosts: map[string][]place{}, trusted: cfg.Server.TrustedProxies}
-	g.memory.left.Store(bodyMemory)
+	g.memory.left.Store(int64(cfg.Server.Limits.Memory))
 	var errs []error
 	for i := range cfg.APIs {
 		a, err := newAPI(ctx, cfg, &cfg.APIs[i], deps)

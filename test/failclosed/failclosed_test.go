@@ -153,6 +153,7 @@ var rows = []row{
 	{name: "limits.ratio", server: "{limits: {ratio: 2}}", code: "body.decompression", status: 413,
 		request: with(post(bomb()), func(r *http.Request) { r.Header.Set("Content-Encoding", "gzip") })},
 	{name: "limits.concurrent", server: "{limits: {concurrent: 1}}", first: occupy, request: get("/things"), code: "gateway.overloaded", status: 503},
+	{name: "limits.memory", server: "{limits: {memory: 1MiB, body: 4MiB, string: 4MiB}}", request: post(`{"a":"` + strings.Repeat("x", 2<<20) + `"}`), code: "gateway.overloaded", status: 503},
 	{name: "timeouts.read_body", server: "{timeouts: {read_body: 100ms}}", code: "gateway.timeout", status: 408,
 		request: with(post(""), func(r *http.Request) { r.Body, r.ContentLength = io.NopCloser(&slow{}), -1 })},
 
