@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"strings"
 	"time"
 
 	"github.com/crenel-project/crenel/internal/exchange"
@@ -18,7 +19,9 @@ func newDecision(x *exchange.Exchange, v exchange.Verdict, now time.Time) *excha
 		d.Client = x.Client.String()
 	}
 	if x.Operation != nil {
-		d.Operation, d.Path = x.Operation.ID, x.Operation.Path
+		// The template below the base path that the client wrote, so that the record
+		// reads like the call.
+		d.Operation, d.Path = x.Operation.ID, strings.TrimSuffix(x.Request.RawPath, x.Request.Relative)+x.Operation.Path
 	}
 	if id := &x.Identity; !id.Anonymous() {
 		d.Identity = &exchange.RecordedIdentity{
