@@ -203,8 +203,8 @@ type API struct {
 	Limits *Limits `yaml:"limits" inherit:"server.limits" unset:"the server's"`
 	// CORS is answered by the gateway, before authentication.
 	CORS *CORS `yaml:"cors"`
-	// AllowedOrigins may open WebSockets and make cookie-authenticated writes beside
-	// the API's own origin.
+	// AllowedOrigins may open WebSockets, make cookie-authenticated writes, and be let
+	// in with credentials by the API's own CORS answers, beside the API's own origin.
 	AllowedOrigins []string `yaml:"allowed_origins" kind:"origin" example:"[https://app.example.com]"`
 	// Guards are the guards' own settings.
 	Guards Guards `yaml:"guards"`

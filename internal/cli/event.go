@@ -73,13 +73,17 @@ func printEvent(p *printer, rec *trail.Record) {
 		p.linef("%s %s  %s", p.bold("event"), plain(d.ID), p.dim(d.Time.Format(time.RFC3339Nano)))
 		printCall(p, d)
 		printDecision(p, d)
-		printRulings(p, "request", d.Rulings)
+		printRulings(p, "request", rulingsOf(d.Rulings, false))
 	}
 	if done == nil {
 		p.linef("\nno completion: it is still running, or the gateway was killed")
 		return
 	}
-	printRulings(p, "answer", done.Rulings)
+	answer := done.Rulings
+	if len(answer) == 0 && d != nil {
+		answer = rulingsOf(d.Rulings, true)
+	}
+	printRulings(p, "answer", answer)
 	printCompletion(p, done)
 }
 
@@ -130,6 +134,18 @@ func printDecision(p *printer, d *exchange.Decision) {
 	if d.Risk > 0 {
 		p.linef("  risk      %.2f", d.Risk)
 	}
+}
+
+// rulingsOf are those on one side. The decision is written when the answer's head
+// is about to go out, and so holds the rulings on that head too.
+func rulingsOf(list []exchange.RecordedRuling, answer bool) []exchange.RecordedRuling {
+	var side []exchange.RecordedRuling
+	for _, r := range list {
+		if strings.HasPrefix(r.Phase, "response_") == answer {
+			side = append(side, r)
+		}
+	}
+	return side
 }
 
 func printRulings(p *printer, side string, list []exchange.RecordedRuling) {

@@ -42,6 +42,9 @@ apis:
     credentials: pass
     # Active check of the servers:
     # health: {path: /healthz}
+  # Sites whose pages call this API from a browser, with cookies or over WebSocket.
+  # Others get no leave to use the caller's credentials, whatever the API answers.
+  # allowed_origins: [https://app.example.com]
   # monitor rules, records and lets pass: for a first look at live traffic.
   mode: enforce
   guards:
@@ -49,6 +52,10 @@ apis:
       # Requests that the document does not describe are refused. Answers that it
       # does not describe are recorded; strip removes what is not in the document.
       responses: record
+      # Clients that send more than the document says? Better complete the document, or:
+      # unknown_parameters: allow   # in the query
+      # unknown_properties: allow   # in bodies: lets mass assignment through as well
+      # undocumented: allow         # whole paths, such as pages beside the API
     authn:
 `, schemaURL, quote(p.name), quote(p.spec), quote(p.upstream))
 	p.writeMethods(&b)

@@ -118,6 +118,7 @@ func (s *session) corsHeaders(h http.Header) {
 		}
 		h.Del("Access-Control-Allow-Origin")
 		h.Del("Access-Control-Allow-Credentials")
+		s.noteOrigin("the API lets it use the caller's credentials, which was taken out of the answer; list it in allowed_origins, or in a cors section")
 		return
 	}
 	for name := range h {
@@ -125,7 +126,13 @@ func (s *session) corsHeaders(h http.Header) {
 			delete(h, name)
 		}
 	}
-	if origin == "" || !a.allowsOrigin(origin) {
+	if origin == "" {
+		return
+	}
+	if !a.allowsOrigin(origin) {
+		if !s.sameOrigin(origin) {
+			s.noteOrigin("it is not in cors.origins, so browsers keep the answer from its pages")
+		}
 		return
 	}
 	c := a.cfg.CORS
@@ -143,6 +150,15 @@ func (s *session) corsHeaders(h http.Header) {
 	if len(c.Expose) > 0 {
 		h.Set("Access-Control-Expose-Headers", strings.Join(c.Expose, ", "))
 	}
+}
+
+// noteOrigin leaves a trace of why a page cannot read an answer that a program
+// can: the browser names neither us nor the setting.
+func (s *session) noteOrigin(why string) {
+	s.x.Rulings = append(s.x.Rulings, exchange.Ruling{
+		Guard: originGuard, Phase: exchange.ResponseHead, Mode: guard.Enforce.String(),
+		Verdict: exchange.Verdict{At: "header:origin", Reason: "the page's origin: " + why},
+	})
 }
 
 func (a *api) allowsOrigin(origin string) bool {
