@@ -300,6 +300,8 @@ type OperationOverride struct {
 	Modes map[string]string `yaml:"modes" enum:"off,monitor,enforce" noun:"mode" example:"{waf: monitor}"`
 	// BodyLimit is the largest request body of these operations.
 	BodyLimit Bytes `yaml:"body_limit" min:"1" max:"1TiB"`
+	// Responses says what becomes of these operations' answers that are not what the document says.
+	Responses string `yaml:"responses" enum:"off,record,strip,refuse"`
 	// Public lets these operations be called without credentials, whatever the document says.
 	Public *bool `yaml:"public"`
 	// Roles of which the caller must hold one.

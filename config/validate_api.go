@@ -159,7 +159,7 @@ func (v *validator) operations(a *API, path string) {
 		} else {
 			seen[o.Operation] = i
 		}
-		if o.Mode == "" && len(o.Modes) == 0 && o.BodyLimit == 0 && o.Public == nil && len(o.Roles) == 0 && len(o.Rates) == 0 && len(o.WritableBy) == 0 && o.Operation != "" {
+		if o.Mode == "" && len(o.Modes) == 0 && o.BodyLimit == 0 && o.Responses == "" && o.Public == nil && len(o.Roles) == 0 && len(o.Rates) == 0 && len(o.WritableBy) == 0 && o.Operation != "" {
 			v.add(at, "changes nothing", "set one of mode, modes, body_limit, public, roles, rates or writable_by")
 		}
 		if o.Public != nil && *o.Public && len(o.Roles) > 0 {

@@ -140,6 +140,9 @@ func canonical(name string) string {
 func (a *answer) choose(h http.Header) exchange.Verdict {
 	s, x := a.s, &a.s.x
 	any, must := s.api.chain.Needs(x, exchange.ResponseBody)
+	if len(x.Response.Filters) > 0 && s.api.chain.Mode(x, contract.AnswerGuard) != guard.Enforce {
+		x.Response.Filters = nil // a contract that is only watched takes nothing away
+	}
 	if len(x.Obligations.Strip) > 0 || len(x.Obligations.Mask) > 0 {
 		f, err := rewrite.Pointers(x.Obligations.Strip, x.Obligations.Mask, nil)
 		if err != nil {

@@ -83,31 +83,31 @@ func newAPI(ctx context.Context, cfg *config.Config, ac *config.API, deps Deps) 
 // what all the others found.
 func (a *api) steps(ctx context.Context, deps Deps) ([]guard.Step, error) {
 	var errs []error
-	note := func(what string, err error) {
+	note := func(err error) {
 		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", what, err))
+			errs = append(errs, err)
 		}
 	}
 	g := &a.cfg.Guards
 	limits, err := limit.New(limit.Options{API: a.spec, Name: a.cfg.Name, Config: g.Limit, Overrides: a.cfg.Operations, Store: deps.Buckets, Now: deps.Now})
-	note("limit", err)
+	note(err)
 	rules, err := contract.New(contract.Options{API: a.spec, Config: g.Contract, Overrides: a.cfg.Operations, Log: deps.Log})
-	note("contract", err)
+	note(err)
 	who, err := authn.New(authn.Options{API: a.spec, Config: g.Authn, Overrides: a.cfg.Operations, Log: deps.Log, Now: deps.Now, Client: deps.Client, Keys: deps.Keys})
-	note("authn", err)
+	note(err)
 	if who != nil {
 		a.closers = append(a.closers, func() error { who.Close(); return nil })
 		a.checks = append(a.checks, namedCheck{"authn", who.Ready})
 	}
 	attacks, err := waf.New(waf.Options{API: a.spec, Config: g.WAF, Log: deps.Log, Now: deps.Now})
-	note("waf", err)
+	note(err)
 	files, err := upload.New(upload.Options{Config: g.Upload})
-	note("upload", err)
+	note(err)
 	if attacks != nil {
 		a.closers = append(a.closers, attacks.Close)
 	}
 	may, err := authz.New(authz.Options{API: a.spec, Config: g.Authz, Overrides: a.cfg.Operations, Authenticates: len(g.Authn.Methods) > 0, Log: deps.Log, Now: deps.Now})
-	note("authz", err)
+	note(err)
 	if may != nil {
 		a.closers = append(a.closers, func() error { may.Close(); return nil })
 	}
@@ -125,8 +125,7 @@ func (a *api) steps(ctx context.Context, deps Deps) ([]guard.Step, error) {
 		rules.BodyStep(),
 		attacks.Step(),
 		files.Step(),
-	}, may.Steps(), []guard.Step{
-		rules.AnswerHeadStep(),
+	}, may.Steps(), rules.AnswerHeadSteps(), []guard.Step{
 		rules.AnswerBodyStep(),
 	}), nil
 }
@@ -276,13 +275,17 @@ func matchOverrides(api *spec.API, overrides []config.OperationOverride) ([][]*c
 // settings resolves each guard's mode: the operation's override, then the
 // guard's own, then the API's.
 func settings(ac *config.API, overrides [][]*config.OperationOverride) guard.Settings {
-	own := map[string]config.GuardCommon{
-		"contract": ac.Guards.Contract.GuardCommon, "authn": ac.Guards.Authn.GuardCommon, "authz": ac.Guards.Authz.GuardCommon,
-		"limit": ac.Guards.Limit.GuardCommon, "waf": ac.Guards.WAF.GuardCommon, "upload": ac.Guards.Upload.GuardCommon,
-	}
+	own := ac.Guards.All()
 	return func(name string, op *spec.Operation) guard.Setting {
+		answers := name == contract.AnswerGuard
+		if answers {
+			name = contract.Name
+		}
 		c := own[name]
-		mode := ac.Mode
+		if c == nil {
+			c = &config.GuardCommon{} // a check of the gateway's own, in the API's mode
+		}
+		mode, responses := ac.Mode, ac.Guards.Contract.Responses
 		if c.Mode != "" {
 			mode = c.Mode
 		}
@@ -294,11 +297,15 @@ func settings(ac *config.API, overrides [][]*config.OperationOverride) guard.Set
 				if m := o.Modes[name]; m != "" {
 					mode = m
 				}
+				if o.Responses != "" {
+					responses = o.Responses
+				}
 			}
 		}
 		set := guard.Setting{Mode: parseMode(mode), FailOpen: c.Fail == "open"}
-		if name == contract.AnswerGuard && set.Mode != guard.Off {
-			set.Mode = answerMode(ac.Guards.Contract.Responses)
+		if answers {
+			// A contract that is only watched changes no answer either.
+			set.Mode = min(set.Mode, answerMode(responses))
 		}
 		return set
 	}

@@ -12,14 +12,17 @@ import (
 	"github.com/crenel-project/crenel/internal/spec/schema"
 )
 
-// AnswerHeadStep checks an answer's status and content type, and in "strip"
-// mode sets the filter that removes what the schema does not declare.
-func (g *Guard) AnswerHeadStep() guard.Step {
-	needs := exchange.None
-	if g.responses == "strip" {
-		needs = exchange.Streamed
+// AnswerHeadSteps check an answer's status and content type, and in "strip"
+// mode set the filter that removes what the schema does not declare. There are
+// two, since only stripping needs the answer plain and whole.
+func (g *Guard) AnswerHeadSteps() []guard.Step {
+	step := func(needs exchange.Need, strips bool) guard.Step {
+		return guard.Step{
+			Guard: AnswerGuard, Phase: exchange.ResponseHead, Needs: needs, Rule: g.checkAnswerHead,
+			Applies: func(op *spec.Operation) bool { return op != nil && (g.responsesOf(op) == "strip") == strips },
+		}
 	}
-	return guard.Step{Guard: AnswerGuard, Phase: exchange.ResponseHead, Needs: needs, Applies: known, Rule: g.checkAnswerHead}
+	return []guard.Step{step(exchange.None, false), step(exchange.Streamed, true)}
 }
 
 // AnswerBodyStep checks a decoded answer, in the modes "record" and "refuse". In
@@ -31,10 +34,13 @@ func (g *Guard) AnswerBodyStep() guard.Step {
 			if op == nil {
 				return false
 			}
-			if g.responses == "strip" {
+			switch g.responsesOf(op) {
+			case "strip":
 				return describesXML(op)
+			case "record", "refuse":
+				return describesContent(op)
 			}
-			return (g.responses == "record" || g.responses == "refuse") && describesContent(op)
+			return false
 		},
 		Rule: g.checkAnswerBody,
 	}
@@ -87,7 +93,7 @@ func (g *Guard) checkAnswerHead(_ context.Context, x *exchange.Exchange) exchang
 	r := g.ops[x.Operation.Index].declared(status)
 	if r == nil {
 		switch {
-		case status >= 400 && status < 500 && g.responses == "strip":
+		case status >= 400 && status < 500 && g.responsesOf(x.Operation) == "strip":
 			// Few documents list every client error, and callers need them.
 			return exchange.Verdict{}
 		case status >= 500:
@@ -100,7 +106,7 @@ func (g *Guard) checkAnswerHead(_ context.Context, x *exchange.Exchange) exchang
 	}
 	mediaType := contentType(x.Response.Header.Get("Content-Type"))
 	if len(r.Content) == 0 {
-		if x.Response.Length > 0 && status < 400 && g.responses == "refuse" {
+		if x.Response.Length > 0 && status < 400 && g.responsesOf(x.Operation) == "refuse" {
 			return exchange.Refuse("contract.response", "body", "the document declares no content for this answer")
 		}
 		return exchange.Verdict{}
@@ -115,7 +121,7 @@ func (g *Guard) checkAnswerHead(_ context.Context, x *exchange.Exchange) exchang
 		}
 		return exchange.Refuse("contract.response", "header:content-type", "the document declares "+typesOf(r.Content))
 	}
-	if g.responses == "strip" && m.Schema != nil && isJSON(mediaType) {
+	if g.responsesOf(x.Operation) == "strip" && m.Schema != nil && isJSON(mediaType) {
 		if f := m.Schema.Filter(); f != nil {
 			x.Response.Filters = append(x.Response.Filters, f)
 		}
@@ -155,7 +161,7 @@ func (g *Guard) checkAnswerBody(_ context.Context, x *exchange.Exchange) exchang
 		return exchange.Verdict{} // said at the head already
 	}
 	m := mediaTypeFor(r.Content, b.MediaType)
-	if m == nil || m.Schema == nil || g.responses == "strip" && !isXML(b.MediaType) {
+	if m == nil || m.Schema == nil || g.responsesOf(x.Operation) == "strip" && !isXML(b.MediaType) {
 		return exchange.Verdict{}
 	}
 	b.Declared = m

@@ -54,6 +54,7 @@ type operation struct {
 	writable  []writable
 	answers   map[string]*spec.Response
 	places    []string // of each parameter: "query:limit"; "" for one that is ignored
+	responses string   // "": the API's
 }
 
 // maxFaults is how many faults of one request are reported together.
@@ -80,6 +81,14 @@ func New(o Options) (*Guard, error) {
 		g.ops[i] = newOperation(o.API, op)
 		g.addForms(op)
 	}
+	for i := range o.Overrides {
+		ov := &o.Overrides[i]
+		for _, op := range o.API.Operations {
+			if ov.Responses != "" && ov.Matches(op.ID, op.Method, op.Path) {
+				g.ops[op.Index].responses = ov.Responses
+			}
+		}
+	}
 	return g, g.addWritable(o.API, o.Overrides)
 }
 
@@ -92,6 +101,14 @@ func placeOf(p *spec.Parameter) string {
 		return ""
 	}
 	return "header:" + strings.ToLower(p.Name)
+}
+
+// responsesOf is what becomes of an operation's answers.
+func (g *Guard) responsesOf(op *spec.Operation) string {
+	if r := g.ops[op.Index].responses; r != "" {
+		return r
+	}
+	return g.responses
 }
 
 // addForms compiles the forms that an operation takes.
