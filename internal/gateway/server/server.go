@@ -66,6 +66,10 @@ type Server struct {
 // running exchanges end within timeouts.shutdown, and writes the last records.
 func Run(ctx context.Context, o Options) (err error) {
 	s := &Server{load: o.Load, log: o.Log, version: o.Version, started: time.Now(), cfg: o.Config}
+	// From the first moment to the last: unheard, the signal would end the process.
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
 	defer func() { err = errors.Join(err, s.stop(context.WithoutCancel(ctx))) }()
 	if err := s.open(ctx); err != nil {
 		return err
@@ -77,7 +81,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
-	wg.Go(func() { s.onHangup(watched) })
+	wg.Go(func() { s.onHangup(watched, hup) })
 	wg.Go(func() { s.watchDependencies(watched) })
 	wg.Go(func() { watch.Files(watched, s.files, func() { s.reload(watched, "a changed file") }) })
 	tuneCollector()
@@ -184,10 +188,7 @@ func (s *Server) config() *config.Config {
 }
 
 // onHangup reloads on SIGHUP.
-func (s *Server) onHangup(ctx context.Context) {
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
+func (s *Server) onHangup(ctx context.Context, hup <-chan os.Signal) {
 	for {
 		select {
 		case <-ctx.Done():
