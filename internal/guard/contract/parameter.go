@@ -2,9 +2,12 @@ package contract
 
 import (
 	"context"
+	"slices"
+	"strings"
 
 	"github.com/crenel-project/crenel/internal/exchange"
 	"github.com/crenel-project/crenel/internal/guard"
+	"github.com/crenel-project/crenel/internal/spec"
 	"github.com/crenel-project/crenel/internal/spec/param"
 	"github.com/crenel-project/crenel/internal/spec/schema"
 	"github.com/crenel-project/crenel/internal/value"
@@ -136,15 +139,24 @@ func (g *Guard) checkParameters(x *exchange.Exchange) exchange.Verdict {
 
 // checkNames refuses query parameters that the operation does not declare.
 func (g *Guard) checkNames(known *operation, x *exchange.Exchange, pairs []value.Pair) exchange.Verdict {
-	if g.allowUnknownArgs {
-		return exchange.Verdict{}
-	}
 	for i := range pairs {
-		if name := pairs[i].Name; !known.known(x.Operation, name) && !isCredential(x, name) {
+		name := pairs[i].Name
+		if g.allowUnknownArgs {
+			// ASP.NET and others take it for the declared one, whose rules it would not meet.
+			if !known.known(x.Operation, name) && knownInAnotherCase(x.Operation, name) {
+				return exchange.Refuse("contract.unknown_parameter", "query:"+name, "the operation "+x.Operation.ID+" declares the query parameter in another case")
+			}
+			continue
+		}
+		if !known.known(x.Operation, name) && !isCredential(x, name) {
 			return exchange.Refuse("contract.unknown_parameter", "query:"+name, "the operation "+x.Operation.ID+" declares no such query parameter")
 		}
 	}
 	return exchange.Verdict{}
+}
+
+func knownInAnotherCase(op *spec.Operation, name string) bool {
+	return slices.ContainsFunc(op.Parameters, func(p *spec.Parameter) bool { return p.In == "query" && strings.EqualFold(p.Name, name) })
 }
 
 // isCredential reports whether a query parameter is where the config says that

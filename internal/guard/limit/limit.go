@@ -62,7 +62,7 @@ func New(o Options) (*Guard, error) {
 	fail := func(where string, err error) { errs = append(errs, fmt.Errorf("%s: %w", where, err)) }
 
 	rates := o.Config.Rates
-	if len(rates) == 0 {
+	if rates == nil { // an empty list sets none
 		rates = defaults
 	}
 	var address, identity []*rate
