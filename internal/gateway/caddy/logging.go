@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 
 	caddycore "github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap/zapcore"
@@ -94,4 +95,15 @@ func slogLevel(l zapcore.Level) slog.Level {
 		return slog.LevelWarn
 	}
 	return slog.LevelDebug
+}
+
+// stdLog takes what libraries write with package log, in place of Caddy's own
+// redirection. net/http quotes there what an upstream sent out of turn, which may
+// be anybody's data: that part is left out.
+type stdLog struct{ log *slog.Logger }
+
+func (w stdLog) Write(p []byte) (int, error) {
+	text, _, _ := strings.Cut(strings.TrimSpace(string(p)), " starting with ")
+	w.log.Warn(text, "component", "std")
+	return len(p), nil
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	stdlog "log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -164,7 +165,11 @@ func (p *Plane) load(cfg *config.Config, gen *generation) error {
 	pending.Store(id, &birth{gen: gen, cfg: cfg, plane: p})
 	defer pending.Delete(id)
 	p.provisioned = nil
-	if err := caddycore.Load(doc, true); err != nil {
+	err = caddycore.Load(doc, true)
+	// Caddy sets and resets it with every config.
+	stdlog.SetFlags(0)
+	stdlog.SetOutput(stdLog{p.log})
+	if err != nil {
 		return err
 	}
 	p.active, p.frame = p.provisioned, key

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"mime"
-	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -118,20 +117,31 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, t.blame(ctx, c, err)
 	}
+	if !strings.HasPrefix(res.Header.Get("Content-Type"), "application/grpc") {
+		// Trailers come after every check and mask of the answer. Those of the original
+		// are set when its body ends; nobody looks at them there.
+		res = withoutTrailer(res)
+	}
 	if limit := t.stallLimit(res); limit > 0 {
 		res.Body = watchStall(res.Body, limit, c)
 	}
 	return res, nil
 }
 
+func withoutTrailer(res *http.Response) *http.Response {
+	out := *res
+	out.Trailer = nil
+	return &out
+}
+
 // blame decides whether a failed round trip counts against the upstream's
 // health. Caddy counts every error but a cancellation, which lets a client that
-// breaks off its uploads, or calls what is slow, take the upstream from
-// everyone else.
+// breaks off its uploads, or calls what is slow or makes the upstream hang up,
+// take the upstream from everyone else. Where there is no other server to go to,
+// only one that cannot be reached at all is left alone for a while.
 func (t *transport) blame(ctx context.Context, c *call, err error) error {
-	var network net.Error
-	slow := errors.As(err, &network) && network.Timeout() && !errors.As(err, new(reverseproxy.DialError))
-	if c.client.Load() != nil || ctx.Err() != nil || slow && t.Alone {
+	reached := !errors.As(err, new(reverseproxy.DialError))
+	if c.client.Load() != nil || ctx.Err() != nil || reached && t.Alone {
 		c.failed = err
 		return fmt.Errorf("%w (%w)", context.Canceled, err)
 	}

@@ -106,6 +106,11 @@ func (u *upstream) call(w http.ResponseWriter, r *http.Request) (err error) {
 		}
 	}()
 	proxyErr := u.proxy.ServeHTTP(c, r, nil)
+	if proxyErr == nil && c.failed == nil && !c.wrote {
+		// An upstream that switches protocols unasked: the proxy gives up without a word,
+		// which must not look like an empty success.
+		c.failed = errors.New("the upstream gave no answer")
+	}
 	if proxyErr == nil && c.failed == nil {
 		return nil
 	}
