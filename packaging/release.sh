@@ -26,6 +26,7 @@ for arch in amd64 arm64; do
   install -Dm644 LICENSE "$root/usr/share/doc/crenel/copyright"
   install -dm755 "$root/etc/crenel"
   install -Dm755 packaging/postinst "$root/DEBIAN/postinst"
+  install -Dm755 packaging/prerm "$root/DEBIAN/prerm"
   cat >"$root/DEBIAN/control" <<CONTROL
 Package: crenel
 Version: $deb_version
