@@ -28,6 +28,8 @@ test: build lint unit fuzz-short ## everything that CI holds a change to
 
 unit:
 	$(GO) test -race -timeout 20m ./...
+	@echo "JSON-Schema-Test-Suite:"
+	@$(GO) test -count=1 -v -run '^TestSuite$$' ./internal/spec/schema | grep -E 'required cases|SKIP|FAIL'
 
 lint: $(GOLANGCI)
 	$(GO) vet ./...
