@@ -1,7 +1,9 @@
 package config
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -27,6 +29,9 @@ func Load(path string) (*Config, error) { return LoadWith(path, Options{}) }
 // LoadWith is Load with Options.
 func LoadWith(path string, opts Options) (*Config, error) {
 	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("reading the config: %w; crenel init writes one, -c names another", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the config: %w", err)
 	}

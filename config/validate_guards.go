@@ -159,6 +159,9 @@ func (v *validator) jwks(j *JWTMethod, path string) {
 }
 
 func (v *validator) algorithms(j *JWTMethod, path string, hasSecret bool) {
+	if v.broken(path + ".secret") {
+		return // the default depends on whether there is one
+	}
 	for i, a := range j.Algorithms {
 		at := fmt.Sprintf("%s.algorithms[%d]", path, i)
 		hmac := strings.HasPrefix(a, "HS")

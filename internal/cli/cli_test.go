@@ -222,7 +222,7 @@ func TestGatewayFlags(t *testing.T) {
 		}
 	}
 	got = nil
-	if code := run(context.Background(), []string{"gateway", "-c", file, "--listen", "nonsense"}, io.Discard, &stderr); code != exitProblem || got != nil {
+	if code := run(context.Background(), []string{"gateway", "-c", file, "--listen", "nonsense"}, io.Discard, &stderr); code != exitUsage || got != nil {
 		t.Errorf("a wrong --listen: exit %d, started %v", code, got != nil)
 	}
 	runGateway = func(context.Context, *config.Config, func() (*config.Config, error), io.Writer) error {

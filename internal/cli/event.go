@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -25,7 +27,7 @@ func newEvent() *cobra.Command {
 		Long: `Print everything that the trail holds about one exchange: who called, what each
 guard ruled, how long it took and why. The id is the request_id of a denial and
 of the log.`,
-		Args: cobra.ExactArgs(1),
+		Args: one("the ID of an event: the request_id of a denial, or X-Crenel-Request-Id of any answer"),
 		Example: examples(
 			"crenel event 01JD8XZ4T2KQ9M3V5W7Y0B1C2D",
 			"crenel event 01JD8XZ4T2KQ9M3V5W7Y0B1C2D --json | jq .decision.rulings",
@@ -45,6 +47,9 @@ of the log.`,
 			}
 			rec, err := trail.Find(events, args[0])
 			if errors.Is(err, trail.ErrNotFound) {
+				if _, gone := os.Stat(events); errors.Is(gone, fs.ErrNotExist) {
+					return fmt.Errorf("there is no event file %s: no gateway has run with this config here; -c, --data-dir or --file name another", events)
+				}
 				return fmt.Errorf("%s holds no event %s", events, plain(args[0]))
 			}
 			if err != nil {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"net"
 	"path/filepath"
 	"slices"
 
@@ -63,6 +64,11 @@ anew; one with mistakes is refused, and the running one stays.`,
 			"crenel gateway --http --listen 127.0.0.1:8080   # plain HTTP, for a quick local try",
 		),
 		RunE: func(c *cobra.Command, _ []string) error {
+			for _, l := range o.listen {
+				if _, port, err := net.SplitHostPort(l); err != nil || port == "" {
+					return usagef("--listen %q is not an address to listen on; write :PORT or HOST:PORT, such as 127.0.0.1:8080", l)
+				}
+			}
 			cfg, err := o.load()
 			if err != nil {
 				return err

@@ -223,7 +223,7 @@ func newKeysRotate() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "rotate ID",
 		Short:   "Make a new key for the holder of an old one, which goes on to hold for a while",
-		Args:    cobra.ExactArgs(1),
+		Args:    one("the ID of a key: crenel keys list prints them"),
 		Example: examples("crenel keys rotate k7qmz2ab", "crenel keys rotate k7qmz2ab --grace 7d"),
 		RunE: func(c *cobra.Command, args []string) error {
 			hold, err := config.ParseDuration(grace)
@@ -257,7 +257,7 @@ func newKeysRevoke() *cobra.Command {
 		Short: "End a key at once",
 		Long: `End a key at once. It stays listed, so that records can name it. A running
 gateway sees the changed file by itself.`,
-		Args:    cobra.ExactArgs(1),
+		Args:    one("the ID of a key: crenel keys list prints them"),
 		Example: examples("crenel keys revoke k7qmz2ab"),
 		RunE: func(c *cobra.Command, args []string) error {
 			f, err := at.load(false)

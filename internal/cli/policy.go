@@ -37,7 +37,7 @@ func newPolicyTest() *cobra.Command {
 		Long: `Run the tests (rules named test_… in files named …_test.rego) of policies, as
 the gateway does before it activates them. Exits with 1 when one fails, and when
 there is none.`,
-		Args:    cobra.MinimumNArgs(1),
+		Args:    some("the files or folders of the policies"),
 		Example: examples("crenel policy test policies/", "crenel policy test policies/ --data owners.json", "crenel policy test policies/ --json"),
 		RunE: func(c *cobra.Command, args []string) error {
 			results, err := authz.Test(c.Context(), args, data)

@@ -133,6 +133,26 @@ func group(use, short, example string, commands ...*cobra.Command) *cobra.Comman
 	return c
 }
 
+// one is the argument of a command that takes exactly one.
+func one(what string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) != 1 {
+			return usagef("%s takes one argument, %s", c.CommandPath(), what)
+		}
+		return nil
+	}
+}
+
+// some is the arguments of a command that takes at least one.
+func some(what string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return usagef("%s needs %s", c.CommandPath(), what)
+		}
+		return nil
+	}
+}
+
 func examples(lines ...string) string { return "  " + strings.Join(lines, "\n  ") }
 
 // configFlag gives a command -c.

@@ -60,7 +60,7 @@ func plain(s string) string {
 func plainLines(err error) string {
 	lines := strings.Split(err.Error(), "\n")
 	for i := range lines {
-		lines[i] = plain(lines[i])
+		lines[i] = plain(strings.ReplaceAll(lines[i], "\t", "  "))
 	}
 	return strings.Join(lines, "\n")
 }

@@ -29,7 +29,7 @@ type Listener struct {
 func Listen(addr string, m *Metrics, ready func() []gateway.Check, log *slog.Logger) (*Listener, error) {
 	ln, err := net.Listen("tcp", addr) //nolint:noctx // it lives as long as the process
 	if err != nil {
-		return nil, fmt.Errorf("opening the admin listener: %w", err)
+		return nil, fmt.Errorf("opening admin.listen (health and metrics; another address, or off, when a second gateway runs here): %w", err)
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {

@@ -275,6 +275,9 @@ func (p *Plane) Upstreams() []UpstreamState {
 	return out
 }
 
+// cutOffGrace is how long exchanges whose connections were closed may take to end.
+const cutOffGrace = 2 * time.Second
+
 // Stop ends the plane: it accepts no more, closes tunnels, waits for running
 // exchanges until ctx ends or timeouts.shutdown has passed, and then closes
 // what is left.
@@ -301,6 +304,14 @@ func (p *Plane) Stop(ctx context.Context) error {
 		}
 	}
 	p.conns.CloseAll()
+	// Those that were cut off still write how they ended; the trail closes after us.
+	last := time.After(cutOffGrace)
+	for _, g := range p.generations {
+		select {
+		case <-g.drained:
+		case <-last:
+		}
+	}
 	p.active, p.cfg, p.generations = nil, nil, nil
 	p.current.Store(nil)
 	p.forget()

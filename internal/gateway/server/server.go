@@ -89,7 +89,8 @@ func Run(ctx context.Context, o Options) (err error) {
 		o.Started(s)
 	}
 	<-ctx.Done()
-	s.log.Info("stopping", "grace", o.Config.Server.Timeouts.Shutdown.String())
+	s.log.Info("stopping: running exchanges may end, a second signal ends them at once",
+		"in_flight", s.current().Inflight(), "grace", s.config().Server.Timeouts.Shutdown.String())
 	return nil
 }
 
@@ -109,6 +110,9 @@ func (s *Server) open(ctx context.Context) error {
 		File: cfg.Trail.File, Audit: cfg.Trail.Audit, Queue: cfg.Trail.Queue, Rotate: int64(cfg.Trail.Rotate), Keep: cfg.Trail.Keep,
 		Log: s.log, Alarm: s.alarms.Raise,
 	})
+	if errors.Is(err, trail.ErrLocked) {
+		return fmt.Errorf("another gateway runs with the data directory %s: stop it, or give this one its own (--data-dir): %w", cfg.DataDir, err)
+	}
 	if err != nil {
 		return fmt.Errorf("opening the event file: %w", err)
 	}
