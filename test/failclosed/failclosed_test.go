@@ -1,14 +1,12 @@
-// Package failclosed holds the table of everything that can run out or break
-// while a request is judged: each limit, each dependency. Every row shows that
-// the request is refused, with which code, and that the upstream never saw it.
 package failclosed
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
-	"context"
-	"encoding/base64"
-	"encoding/json"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -16,19 +14,25 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
+	"testing/iotest"
 	"time"
 
+	"github.com/lestrrat-go/jwx/v3/jwa"
 	"go.uber.org/goleak"
 
 	"github.com/crenel-project/crenel/config"
 	"github.com/crenel-project/crenel/internal/exchange"
 	"github.com/crenel-project/crenel/internal/gateway"
+	"github.com/crenel-project/crenel/internal/trail"
 )
 
 // The clock of the pattern engine ends by itself, a while after the last match.
@@ -36,311 +40,63 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/dlclark/regexp2.runClock"))
 }
 
-const document = `openapi: 3.1.0
-info: {title: things, version: "1"}
-components: {securitySchemes: {bearer: {type: http, scheme: bearer}}}
-paths:
-  /things:
-    get:
-      operationId: listThings
-      responses: {"200": {description: ok, content: {application/json: {schema: {type: object}}}}}
-    post:
-      operationId: addThing
-      requestBody: {required: true, content: {application/json: {schema: {type: object, additionalProperties: true, properties: {slow: {type: string, pattern: "^(?=a)(a+)+$"}}}}}}
-      responses: {"200": {description: ok}}
-  /files:
-    put:
-      operationId: putFile
-      requestBody: {content: {application/octet-stream: {}}}
-      responses: {"200": {description: ok}}
-  /mine:
-    get:
-      operationId: listMine
-      security: [{bearer: []}]
-      responses: {"200": {description: ok}}
-`
-
-// row is one thing that can run out or break.
-type row struct {
-	name     string // the setting, or what breaks
-	server   string // settings of the server, as YAML in one line
-	guards   string // settings of guards beside the quiet ones
-	policy   string // a Rego policy
-	trail    trailStub
-	upstream gateway.Upstream
-	request  func(url string) *http.Request
-	first    func(t *testing.T, b *bench) // what happens before
-	code     string
-	status   int
-	called   bool // the answer is what cannot be let through
-}
-
-// trailStub is a trail that can be out of order.
-type trailStub struct{ full, broken bool }
-
-func (s trailStub) Admit() bool { return !s.full }
-
-func (s trailStub) Decide(context.Context, *exchange.Decision) error {
-	if s.broken {
-		return errors.New("no space left on device")
-	}
-	return nil
-}
-
-func (trailStub) Complete(*exchange.Completion) {}
-
-func get(path string) func(string) *http.Request { return call(http.MethodGet, path, "", "") }
-
-func post(body string) func(string) *http.Request {
-	return call(http.MethodPost, "/things", "application/json", body)
-}
-
-func call(method, path, mediaType, body string) func(string) *http.Request {
-	return func(url string) *http.Request {
-		r, err := http.NewRequest(method, url+path, strings.NewReader(body))
-		if err != nil {
-			panic(err) // a row that is none
+func TestFailClosed(t *testing.T) {
+	t.Setenv("FAIL_SECRET", secret)
+	for _, g := range table {
+		for _, r := range g.rows {
+			t.Run(g.title+"/"+r.what, r.run)
 		}
-		if mediaType != "" {
-			r.Header.Set("Content-Type", mediaType)
-		}
-		return r
 	}
 }
 
-// with changes a request before it is sent.
-func with(make func(string) *http.Request, change func(r *http.Request)) func(string) *http.Request {
-	return func(url string) *http.Request {
-		r := make(url)
-		change(r)
-		return r
-	}
-}
-
-func token() string {
-	part := func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
-	return part(`{"alg":"RS256","kid":"k"}`) + "." + part(`{"iss":"http://127.0.0.1:1","sub":"a","exp":9999999999}`) + "." + part("signature")
-}
-
-func bomb() string {
-	var b bytes.Buffer
-	w := gzip.NewWriter(&b)
-	_, _ = io.WriteString(w, `{"a":"`+strings.Repeat("x", 512<<10)+`"}`)
-	_ = w.Close()
-	return b.String()
-}
-
-var rows = []row{
-	{name: "limits.uri", server: "{limits: {uri: 64}}", request: get("/things?" + strings.Repeat("x", 64)), code: "gateway.uri_too_long", status: 414},
-	{name: "limits.header_bytes", server: "{limits: {header_bytes: 1KiB}}", code: "gateway.headers_too_large", status: 431,
-		request: with(get("/things"), func(r *http.Request) { r.Header.Set("X-Long", strings.Repeat("x", 1<<10)) })},
-	{name: "limits.header_count", server: "{limits: {header_count: 5}}", code: "gateway.headers_too_large", status: 431,
-		request: with(get("/things"), func(r *http.Request) {
-			for i := range 6 {
-				r.Header.Set(fmt.Sprint("X-", i), "x")
+// A row proves nothing on a stand that refuses everything.
+func TestTheStandItselfLetsPass(t *testing.T) {
+	t.Setenv("FAIL_SECRET", secret)
+	for name, r := range map[string]row{
+		"GET":  {},
+		"POST": {request: func(s *stand) *http.Request { return s.post(`{"a":"b"}`) }},
+		"PUT":  {request: func(s *stand) *http.Request { return s.put("application/octet-stream", "abc") }},
+	} {
+		passes := &row{request: r.request, upstream: func(w http.ResponseWriter, r *http.Request) error {
+			if _, err := io.Copy(io.Discard, r.Body); err != nil {
+				return err
 			}
-		})},
-	{name: "limits.body", server: "{limits: {body: 16, string: 16}}", request: post(`{"a": "0123456789"}`), code: "body.too_large", status: 413},
-	{name: "limits.body, of a length not told", server: "{limits: {body: 16, string: 16}}", code: "body.too_large", status: 413,
-		request: with(post(`{"a": "0123456789"}`), func(r *http.Request) { r.ContentLength = -1 })},
-	{name: "limits.upload", server: "{limits: {upload: 16}}", request: call(http.MethodPut, "/files", "application/octet-stream", strings.Repeat("\x00", 17)), code: "body.too_large", status: 413},
-	{name: "limits.response", server: "{limits: {response: 16}}", guards: "contract: {responses: refuse}", request: get("/things"), code: "contract.response_unchecked", status: 502, called: true},
-	{name: "limits.depth", server: "{limits: {depth: 2}}", request: post(`{"a":{"b":{}}}`), code: "body.depth", status: 413},
-	{name: "limits.values", server: "{limits: {values: 3}}", request: post(`{"a":1,"b":2,"c":3}`), code: "body.keys", status: 413},
-	{name: "limits.keys", server: "{limits: {keys: 2}}", request: post(`{"a":1,"b":2,"c":3}`), code: "body.keys", status: 413},
-	{name: "limits.items", server: "{limits: {items: 2}}", request: post(`{"a":[1,2,3]}`), code: "body.items", status: 413},
-	{name: "limits.string", server: "{limits: {string: 4}}", request: post(`{"a":"12345"}`), code: "body.string_length", status: 413},
-	{name: "limits.ratio", server: "{limits: {ratio: 2}}", code: "body.decompression", status: 413,
-		request: with(post(bomb()), func(r *http.Request) { r.Header.Set("Content-Encoding", "gzip") })},
-	{name: "limits.concurrent", server: "{limits: {concurrent: 1}}", first: occupy, request: get("/things"), code: "gateway.overloaded", status: 503},
-	{name: "limits.memory", server: "{limits: {memory: 1MiB, body: 4MiB, string: 4MiB}}", request: post(`{"a":"` + strings.Repeat("x", 2<<20) + `"}`), code: "gateway.overloaded", status: 503},
-	{name: "timeouts.read_body", server: "{timeouts: {read_body: 100ms}}", code: "gateway.timeout", status: 408,
-		request: with(post(""), func(r *http.Request) { r.Body, r.ContentLength = io.NopCloser(&slow{}), -1 })},
-
-	{name: "guards.limit.rates", guards: "limit: {rates: [{rate: 1/d}]}", request: get("/things"), code: "limit.rate", status: 429,
-		first: func(t *testing.T, b *bench) { b.send(t, get("/things")) }},
-	{name: "guards.waf.value", guards: "waf: {mode: enforce, value: 64}", request: post(`{"a":"` + strings.Repeat("x", 65) + `"}`), code: "waf.too_long", status: 413},
-	{name: "guards.waf.values", guards: "waf: {mode: enforce, values: 1}", request: post(`{"a":"x","b":"y"}`), code: "waf.too_many", status: 413},
-	{name: "guards.waf.budget", guards: "waf: {mode: enforce, budget: 1ms}", request: post(`{"a":"` + strings.Repeat("x", 1<<10) + `"}`), code: "waf.too_many", status: 413},
-	{name: "a pattern without end", request: post(`{"slow":"` + strings.Repeat("a", 64) + `!"}`), code: "contract.pattern_timeout", status: 422},
-
-	{name: "guards.authz.timeout", guards: "authz: {timeout: 1ms, policies: [policy.rego]}", request: get("/things"), code: "authz.timeout", status: 503,
-		policy: "package crenel.authz\nallow if count([x | some x in numbers.range(1, 1000000 * count(input.context.method)); x % 7 == 0]) > 0\n"},
-	{name: "the policy fails", guards: "authz: {policies: [policy.rego]}", request: get("/things"), code: "authz.error", status: 503,
-		policy: "package crenel.authz\nallow if 1 / (count(input.context.method) - 3) > 0\n"},
-	{name: "the policy says nonsense", guards: "authz: {policies: [policy.rego]}", request: get("/things"), code: "authz.error", status: 503,
-		policy: "package crenel.authz\ndecision := input.context.method\n"},
-	{name: "the policy says nothing", guards: "authz: {policies: [policy.rego]}", request: get("/things"), code: "authz.undefined", status: 403,
-		policy: "package crenel.authz\nallow if input.context.method == \"NONE\"\n"},
-	{name: "the issuer is down", guards: `authn: {methods: [{jwt: {issuer: "http://127.0.0.1:1", audience: [a]}}]}`, code: "authn.unavailable", status: 503,
-		request: with(get("/mine"), func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+token()) })},
-	{name: "no method takes credentials", code: "authn.missing", status: 401,
-		request: with(get("/mine"), func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+token()) })},
-	{name: "the trail's queue is full", trail: trailStub{full: true}, request: get("/things"), code: "gateway.overloaded", status: 503},
-	// In strict audit the answer waits for its record: the upstream has been asked.
-	{name: "the trail cannot be written", trail: trailStub{broken: true}, request: get("/things"), code: "gateway.overloaded", status: 503, called: true},
-	{name: "the upstream is down", request: get("/things"), code: "gateway.upstream_unreachable", status: 502, called: true,
-		upstream: func(http.ResponseWriter, *http.Request) error {
-			return &gateway.UpstreamError{Code: "gateway.upstream_unreachable", Err: errors.New("connection refused")}
-		}},
-	{name: "the upstream breaks", request: get("/things"), code: "gateway.internal", status: 500, called: true,
-		upstream: func(http.ResponseWriter, *http.Request) error { panic("a mistake") }},
-}
-
-// slow is a body of which nothing comes after its first byte.
-type slow struct{ n int }
-
-func (s *slow) Read(p []byte) (int, error) {
-	if s.n++; s.n == 1 {
-		return copy(p, "{"), nil
-	}
-	time.Sleep(time.Second)
-	return 0, io.ErrUnexpectedEOF
-}
-
-// occupy leaves an exchange at the upstream.
-func occupy(t *testing.T, b *bench) {
-	b.hold = make(chan struct{})
-	entered := make(chan struct{})
-	b.entered = entered
-	var wg sync.WaitGroup
-	wg.Go(func() { b.send(t, get("/things")) })
-	<-entered
-	hold := b.hold
-	t.Cleanup(func() {
-		close(hold)
-		wg.Wait()
-	})
-}
-
-// bench is a gateway at work.
-type bench struct {
-	url     string
-	client  *http.Client
-	calls   atomic.Int64
-	hold    chan struct{}
-	entered chan struct{}
-}
-
-func newBench(t *testing.T, r *row) *bench {
-	t.Helper()
-	dir := t.TempDir()
-	quiet := `waf: {mode: "off"}`
-	if strings.HasPrefix(r.guards, "waf:") {
-		quiet = ""
-	} else if r.guards != "" {
-		quiet += ", "
-	}
-	text := "version: 1\nserver: " + orElse(r.server, "{}") + "\napis:\n- name: things\n  spec: api.yaml\n" +
-		"  upstream: {urls: [\"http://upstream.test\"]}\n  guards: {" + quiet + r.guards + "}\n"
-	for name, content := range map[string]string{"crenel.yaml": text, "api.yaml": document, "policy.rego": r.policy} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	cfg, err := config.Load(filepath.Join(dir, "crenel.yaml"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	gw, err := gateway.New(t.Context(), cfg, gateway.Deps{Trail: r.trail})
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := &bench{client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
-	srv := httptest.NewServer(gw.Handler(func(string) gateway.Upstream {
-		return func(w http.ResponseWriter, q *http.Request) error {
-			b.calls.Add(1)
-			if b.hold != nil {
-				close(b.entered)
-				<-b.hold
+			w.WriteHeader(204)
+			return nil
+		}, status: 204, called: true}
+		t.Run(name, func(t *testing.T) {
+			s := &stand{t: t, dir: t.TempDir()}
+			cfg, err := passes.config(s, "127.0.0.1:8080", "http://127.0.0.1:1")
+			if err != nil {
+				t.Fatal(err)
 			}
-			if r.upstream != nil {
-				return r.upstream(w, q)
+			log, err := trail.Open(trail.Options{File: filepath.Join(s.dir, "events.jsonl")})
+			if err != nil {
+				t.Fatal(err)
 			}
-			w.Header().Set("Content-Type", "application/json")
-			_, err := io.WriteString(w, `{"of":"more than sixteen bytes"}`)
-			return err
-		}
-	}))
-	b.url = srv.URL
-	t.Cleanup(func() {
-		srv.Close()
-		if err := gw.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return b
-}
-
-func orElse(s, otherwise string) string {
-	if s == "" {
-		return otherwise
-	}
-	return s
-}
-
-// send makes a call and returns the status and the problem's code.
-func (b *bench) send(t *testing.T, request func(string) *http.Request) (status int, code string) {
-	res, err := b.client.Do(request(b.url))
-	if err != nil {
-		var network net.Error
-		if errors.As(err, &network) && network.Timeout() {
-			t.Error("no answer at all")
-		}
-		t.Error(err)
-		return 0, ""
-	}
-	defer res.Body.Close()
-	var problem struct{ Code string }
-	body, _ := io.ReadAll(res.Body) // what can be read of it shows below
-	if res.StatusCode != http.StatusOK {
-		if err := json.Unmarshal(body, &problem); err != nil {
-			t.Errorf("%d without a problem document: %q", res.StatusCode, body)
-		}
-	}
-	return res.StatusCode, problem.Code
-}
-
-func TestEachRowRefuses(t *testing.T) {
-	for i := range rows {
-		r := &rows[i]
-		t.Run(r.name, func(t *testing.T) {
-			b := newBench(t, r)
-			if r.first != nil {
-				r.first(t, b)
+			gw, err := gateway.New(t.Context(), cfg, gateway.Deps{Trail: log})
+			if err != nil {
+				t.Fatal(err)
 			}
-			before := b.calls.Load()
-			status, code := b.send(t, r.request)
-			if status != r.status || code != r.code {
-				t.Errorf("%d %q, want %d %q", status, code, r.status, r.code)
+			s.handler = gw.Handler(func(string) gateway.Upstream { return passes.upstream })
+			w := httptest.NewRecorder()
+			if cut := s.serve(w, passes.make(s)); cut || w.Code != 204 {
+				t.Errorf("status %d: %s", w.Code, w.Body)
 			}
-			if called := b.calls.Load() > before; called != r.called {
-				t.Errorf("upstream called: %v", called)
+			if err := errors.Join(gw.Close(), log.Close()); err != nil {
+				t.Error(err)
 			}
 		})
 	}
 }
 
-// TestNothingIsBroken shows that the rows refuse for what they say: without it
-// the same calls pass.
-func TestNothingIsBroken(t *testing.T) {
-	b := newBench(t, &row{})
-	for _, request := range []func(string) *http.Request{
-		get("/things"), post(`{"a":{"b":{}},"c":[1,2,3],"d":"0123456789"}`), post(`{"slow":"aaa"}`),
-		call(http.MethodPut, "/files", "application/octet-stream", strings.Repeat("\x00", 17)),
-	} {
-		if status, code := b.send(t, request); status != http.StatusOK {
-			t.Errorf("%d %s", status, code)
-		}
-	}
-}
-
-// TestEveryLimitHasARow keeps the table whole: a limit that the config gains
-// needs a row that shows what comes of passing it.
+// A limit that the config gains needs a row that shows what comes of passing it.
 func TestEveryLimitHasARow(t *testing.T) {
 	has := map[string]bool{}
-	for i := range rows {
-		has[rows[i].name] = true
+	for _, g := range table {
+		for _, r := range g.rows {
+			has[strings.TrimPrefix(r.setting, "server.")] = true
+		}
 	}
 	limits := reflect.TypeFor[config.Limits]()
 	for i := range limits.NumField() {
@@ -348,4 +104,338 @@ func TestEveryLimitHasARow(t *testing.T) {
 			t.Errorf("%s has no row", name)
 		}
 	}
+}
+
+func TestDocument(t *testing.T) {
+	path := filepath.Join("..", "..", "docs", "fail-closed.md")
+	want := markdown()
+	if *update {
+		if err := os.WriteFile(path, []byte(want), 0o644); err != nil { //nolint:gosec // a page of the documentation
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(path)
+	if err != nil || string(got) != want {
+		t.Errorf("docs/fail-closed.md is not what the table says (%v); run go test ./test/failclosed -update", err)
+	}
+}
+
+func posting(body string) func(*stand) *http.Request {
+	return func(s *stand) *http.Request { return s.post(body) }
+}
+
+func chunked(r *http.Request) *http.Request {
+	r.ContentLength = -1
+	return r
+}
+
+func encoded(r *http.Request, encoding, body string) *http.Request {
+	r.Body, r.ContentLength = io.NopCloser(strings.NewReader(body)), int64(len(body))
+	r.Header.Set("Content-Encoding", encoding)
+	return r
+}
+
+func zipped(s string) string {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	if _, err := io.WriteString(z, s); err != nil {
+		panic(err)
+	}
+	if err := z.Close(); err != nil {
+		panic(err)
+	}
+	return b.String()
+}
+
+// keys makes the authn guard fetch the issuer's keys.
+const keys = "    authn: {methods: [{jwt: {issuer: \"https://issuer.test\", jwks: \"https://issuer.test/jwks.json\", audience: [t]}}]}\n"
+
+func elliptical(s *stand) *http.Request {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r := s.get("/things")
+	r.Header.Set("Authorization", "Bearer "+s.token(jwa.ES256(), key))
+	return r
+}
+
+func policy(rego string) map[string]string {
+	return map[string]string{"p.rego": "package crenel.authz\n" + rego + "\n"}
+}
+
+const policies = "    authz: {policies: [p.rego]}\n"
+
+// jam lets no file grow until the returned function is called: what a full disk does.
+func jam(s *stand) (release func()) {
+	signal.Ignore(syscall.SIGXFSZ)
+	var old syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &old); err != nil {
+		s.t.Fatal(err)
+	}
+	full := old
+	full.Cur = 0
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &full); err != nil {
+		s.t.Fatal(err)
+	}
+	return func() {
+		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &old); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+func jammed(s *stand) {
+	s.jammed = true
+	s.t.Cleanup(jam(s))
+}
+
+// panicking is a clock that panics when a guard asks it, not the gateway itself.
+func panicking() time.Time {
+	var pcs [16]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
+	for {
+		f, more := frames.Next()
+		if strings.Contains(f.Function, "/guard/limit.(*Guard).rule") {
+			panic("a mistake in a guard")
+		}
+		if !more {
+			return time.Now()
+		}
+	}
+}
+
+func answering(status int, header map[string]string, body string) func(http.ResponseWriter, *http.Request) error {
+	return func(w http.ResponseWriter, _ *http.Request) error {
+		w.Header().Set("Content-Type", "application/json")
+		for name, text := range header {
+			w.Header().Set(name, text)
+		}
+		w.WriteHeader(status)
+		_, err := io.WriteString(w, body)
+		return err
+	}
+}
+
+const refuseAnswers = "    contract: {responses: refuse}\n"
+const stripAnswers = "    contract: {responses: strip}\n"
+
+func readHead(c net.Conn) { _, _ = http.ReadRequest(bufio.NewReader(c)) } //nolint:errcheck // the row sees what comes of it
+
+var table = []struct {
+	title string
+	rows  []*row
+}{
+	{"The request's head", []*row{
+		{what: "a target longer than the limit", setting: "server.limits.uri", server: "limits: {uri: 64}", request: func(s *stand) *http.Request { return s.get("/things?" + strings.Repeat("n", 80)) }, status: 414, code: "gateway.uri_too_long"},
+		{what: "more header fields than the limit", setting: "server.limits.header_count", server: "limits: {header_count: 5}", request: func(s *stand) *http.Request {
+			r := s.get("/things")
+			r.Header["X-A"] = []string{"1", "2", "3", "4", "5"}
+			return r
+		}, status: 431, code: "gateway.headers_too_large"},
+		{what: "a header section larger than the limit", setting: "server.limits.header_bytes", server: "limits: {header_bytes: 1KiB}", request: func(s *stand) *http.Request {
+			r := s.get("/things")
+			r.Header.Set("X-A", strings.Repeat("a", 1000))
+			return r
+		}, status: 431, code: "gateway.headers_too_large"},
+		{what: "a path that servers read in two ways", request: func(s *stand) *http.Request { return s.get("/x%2f..%2fthings") }, status: 400, code: "gateway.ambiguous_path"},
+		{what: "a host that nobody serves", setting: "apis.hosts", api: "  hosts: [other.test]\n", status: 421, code: "gateway.unknown_host"},
+		{what: "a path that the document lacks", setting: "guards.contract.undocumented", request: func(s *stand) *http.Request { return s.get("/debug") }, status: 404, code: "contract.unknown_path"},
+	}},
+	{"The request's body", []*row{
+		{what: "a declared length over the limit", setting: "limits.body", server: "limits: {body: 1KiB}", request: posting(`{"a":"` + strings.Repeat("a", 2000) + `"}`), status: 413, code: "body.too_large"},
+		{what: "more bytes than the limit, their number not declared", setting: "limits.body", server: "limits: {body: 1KiB}", request: func(s *stand) *http.Request { return chunked(s.post(`{"a":"` + strings.Repeat("a", 2000) + `"}`)) }, status: 413, code: "body.too_large"},
+		{what: "a body over its operation's limit", setting: "operations.body_limit", api: "  operations: [{operation: create, body_limit: 10}]\n", request: posting(`{"a":"0123456789"}`), status: 413, code: "body.too_large"},
+		{what: "an upload over the limit", setting: "limits.upload", server: "limits: {upload: 20KiB}", request: func(s *stand) *http.Request {
+			return s.put("application/octet-stream", strings.Repeat("a", 30_000))
+		}, status: 413, code: "body.too_large"},
+		{what: "an upload over the limit, its length not declared", note: "the call breaks off, so the upstream never sees a whole request", setting: "limits.upload", server: "limits: {upload: 20KiB}", request: func(s *stand) *http.Request {
+			return chunked(s.put("application/octet-stream", strings.Repeat("a", 30_000)))
+		}, status: 413, code: "body.too_large", called: true},
+		{what: "a body that breaks off", request: func(s *stand) *http.Request {
+			r := s.post(`{"a":"b"}`)
+			r.ContentLength += 5
+			return r
+		}, status: 400, code: "body.incomplete"},
+		{what: "a chunked body that breaks off", request: func(s *stand) *http.Request {
+			r := s.post("")
+			r.Body = io.NopCloser(io.MultiReader(strings.NewReader(`{"a":"b"}`), iotest.ErrReader(io.ErrUnexpectedEOF)))
+			return chunked(r)
+		}, status: 400, code: "body.incomplete"},
+		{what: "a body that does not arrive in time", setting: "server.timeouts.read_body", request: func(s *stand) *http.Request {
+			r := s.post("")
+			r.Body = io.NopCloser(io.MultiReader(strings.NewReader(`{"a"`), iotest.ErrReader(os.ErrDeadlineExceeded)))
+			return chunked(r)
+		}, status: 408, code: "gateway.timeout"},
+		{what: "a document nested too deeply", setting: "limits.depth", server: "limits: {depth: 5}", request: posting(`{"free":[[[[[1]]]]]}`), status: 413, code: "body.depth"},
+		{what: "an object with too many members", setting: "limits.keys", server: "limits: {keys: 3}", request: posting(`{"free":{"a":1,"b":1,"c":1,"d":1}}`), status: 413, code: "body.keys"},
+		{what: "a document with too many values", setting: "limits.values", server: "limits: {values: 10}", request: posting(`{"free":[[1,2,3],[4,5,6],[7,8,9]]}`), status: 413, code: "body.keys"},
+		{what: "an array with too many elements", setting: "limits.items", server: "limits: {items: 3}", request: posting(`{"free":[1,2,3,4]}`), status: 413, code: "body.items"},
+		{what: "a string that is too long", setting: "limits.string", server: "limits: {string: 10}", request: posting(`{"a":"0123456789a"}`), status: 413, code: "body.string_length"},
+		{what: "a number that no float holds", request: posting(`{"free":1e999}`), status: 400, code: "body.number_range"},
+		{what: "a name twice in one object", request: posting(`{"a":"b","a":"c"}`), status: 400, code: "body.duplicate_key"},
+		{what: "text that is not UTF-8", request: posting("{\"a\":\"\xff\"}"), status: 400, code: "body.invalid_utf8"},
+		{what: "decompressed over the limit", setting: "limits.body", server: "limits: {body: 1KiB}", request: func(s *stand) *http.Request {
+			return encoded(s.post(""), "gzip", zipped(`{"a":"`+strings.Repeat("a", 2000)+`"}`))
+		}, status: 413, code: "body.decompression"},
+		{what: "a decompression ratio over the limit", setting: "limits.ratio", server: "limits: {ratio: 5}", request: func(s *stand) *http.Request {
+			return encoded(s.post(""), "gzip", zipped(`{"a":"`+strings.Repeat("a", 200_000)+`"}`))
+		}, status: 413, code: "body.decompression"},
+		{what: "an encoding that is not decoded", request: func(s *stand) *http.Request { return encoded(s.post(""), "br", "x") }, status: 415, code: "body.encoding"},
+		{what: "compressed data that is broken", request: func(s *stand) *http.Request { return encoded(s.post(""), "gzip", `{"a":"this is not compressed"}`) }, status: 400, code: "body.syntax"},
+		{what: "a pattern that does not finish in time", request: posting(`{"word":"` + strings.Repeat("a", 60) + `b"}`), status: 422, code: "contract.pattern_timeout"},
+		{what: "a media type that has no tree where the schema wants one", note: "it cannot be checked", files: map[string]string{"api.yaml": strings.ReplaceAll(document, "application/json: {schema: {type: object, properties: {a: {type: string}, word", "\"*/*\": {schema: {type: object, properties: {a: {type: string}, word")},
+			request: func(s *stand) *http.Request {
+				r := s.post(`{"a":1}`)
+				r.Header.Set("Content-Type", "application/octet-stream")
+				return r
+			}, status: 422, code: "contract.body"},
+	}},
+	{"Memory and concurrency", []*row{
+		{what: "the memory for bodies is used up", setting: "server.limits.memory", server: "limits: {memory: 1MiB, body: 4MiB, string: 4MiB}", request: posting(`{"a":"` + strings.Repeat("a", 2<<20) + `"}`), status: 503, code: "gateway.overloaded"},
+		{what: "the memory for trees is used up", setting: "server.limits.memory", server: "limits: {memory: 1MiB, items: 100000}", request: posting(`{"free":[` + strings.Repeat("1,", 50_000) + `1]}`), status: 503, code: "gateway.overloaded"},
+		{what: "the memory for held answers is used up", setting: "server.limits.memory", server: "limits: {memory: 1MiB}", guards: refuseAnswers, upstream: answering(200, nil, `{"a":"`+strings.Repeat("a", 2<<20)+`"}`), status: 503, code: "gateway.overloaded", called: true},
+		{what: "too many requests at once", setting: "server.limits.concurrent", server: "limits: {concurrent: 1}", before: occupy, status: 503, code: "gateway.overloaded"},
+		{what: "a rate is used up", setting: "guards.limit.rates", guards: "    limit: {rates: [{rate: 1/h}]}\n", before: func(s *stand) { s.serve(httptest.NewRecorder(), s.get("/things")) }, status: 429, code: "limit.rate"},
+		{what: "a guard panics", clock: panicking, status: 500, code: "gateway.internal"},
+		{what: "the handler that calls the upstream panics", upstream: func(http.ResponseWriter, *http.Request) error { panic("a mistake") }, status: 500, code: "gateway.internal", called: true},
+	}},
+	{"Identity", []*row{
+		{what: "no credentials", request: func(*stand) *http.Request { return httptest.NewRequest(http.MethodGet, "/things", nil) }, status: 401, code: "authn.missing"},
+		{what: "the issuer cannot be reached", setting: "guards.authn.methods.jwt.jwks", guards: keys, client: fetching("", errors.New("connection refused")), request: elliptical, status: 503, code: "authn.unavailable"},
+		{what: "the issuer's keys cannot be discovered", setting: "guards.authn.methods.jwt.issuer", guards: "    authn: {methods: [{jwt: {issuer: \"https://issuer.test\", audience: [t]}}]}\n", client: fetching("", errors.New("connection refused")), request: elliptical, status: 503, code: "authn.unavailable"},
+		{what: "the issuer's keys are rubbish", setting: "guards.authn.methods.jwt.jwks", guards: keys, client: fetching("<html>", nil), request: elliptical, status: 503, code: "authn.unavailable"},
+		{what: "the issuer has no keys", setting: "guards.authn.methods.jwt.jwks", guards: keys, client: fetching(`{"keys":[]}`, nil), request: elliptical, status: 401, code: "authn.unknown_key"},
+		{what: "a token that nobody signed", request: func(s *stand) *http.Request {
+			r := s.get("/things")
+			r.Header.Set("Authorization", "Bearer eyJhbGciOiJub25lIn0.eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0In0.")
+			return r
+		}, status: 401, code: "authn.algorithm"},
+		{what: "a credential that is too large", request: func(s *stand) *http.Request {
+			r := s.get("/things")
+			r.Header.Set("Authorization", "Bearer "+strings.Repeat("a", 20_000))
+			return r
+		}, status: 401, code: "authn.too_large"},
+	}},
+	{"Policy", []*row{
+		{what: "the policy is undefined for the call", setting: "guards.authz.policies", guards: policies, files: policy(`decision := true if input.operation.id == "other"`), status: 403, code: "authz.undefined"},
+		{what: "the policy fails", setting: "guards.authz.policies", guards: policies, files: policy("decision := true if input.operation.id != \"\"\ndecision := {\"allow\": true} if input.operation.id != \"x\""), status: 503, code: "authz.error"},
+		{what: "the policy decides something that is no decision", setting: "guards.authz.policies", guards: policies, files: policy(`decision := "yes"`), status: 503, code: "authz.error"},
+		{what: "the policy demands what is not known", setting: "guards.authz.policies", guards: policies, files: policy(`decision := {"allow": true, "obligations": {"stripp": ["/a"]}}`), status: 503, code: "authz.error"},
+		{what: "the policy takes too long", setting: "guards.authz.timeout", guards: "    authz: {policies: [p.rego], timeout: 1ms}\n", files: policy(`decision := count([1 | some i in numbers.range(1, 3000); some j in numbers.range(1, 3000); i * j == -1]) == 0`), status: 503, code: "authz.timeout"},
+	}},
+	{"Inspection", []*row{
+		{what: "a value longer than is inspected", setting: "guards.waf.value", guards: "    waf: {value: 64}\n", request: posting(`{"a":"` + strings.Repeat("word ", 40) + `"}`), status: 413, code: "waf.too_long"},
+		{what: "more values than are inspected", setting: "guards.waf.values", guards: "    waf: {values: 10}\n", request: posting(`{"free":["a","b","c","d","e","f","g","h","i","j","k"]}`), status: 413, code: "waf.too_many"},
+		{what: "an inspection that would take longer than its budget", setting: "guards.waf.budget", guards: "    waf: {budget: 1ms}\n", request: posting(`{"a":"` + strings.Repeat("select word from words ", 2000) + `"}`), status: 413, code: "waf.too_many"},
+		{what: "a file that is not what it says", request: func(s *stand) *http.Request { return s.put("image/gif", "#!/bin/sh\necho") }, status: 415, code: "upload.type"},
+	}},
+	{"The audit trail", []*row{
+		{what: "the queue of records is full", setting: "trail.queue", trail: &trail.Options{Queue: 1}, before: flood, status: 503, code: "gateway.overloaded"},
+		{what: "the disk is full and the answer waits for the record", setting: "trail.audit: strict", trail: &trail.Options{Audit: "strict"}, before: jammed, status: 503, code: "gateway.overloaded", called: true},
+		{what: "the disk is full and records are queued", note: "from the next request on", setting: "trail.audit: default", before: func(s *stand) {
+			jammed(s)
+			for range 200 {
+				w := httptest.NewRecorder()
+				if s.serve(w, s.get("/things")); w.Code == 503 {
+					return
+				}
+				time.Sleep(10 * time.Millisecond)
+			}
+			s.t.Error("requests are served for two seconds though nothing can be recorded")
+		}, status: 503, code: "gateway.overloaded"},
+	}},
+	{"The upstream", []*row{
+		{what: "nobody listens", real: func(s *stand) string { return "http://" + freeAddr(s.t) }, status: 502, code: "gateway.upstream_unreachable"},
+		{what: "it closes the connection", real: raw(readHead), status: 502, code: "gateway.upstream_unreachable"},
+		{what: "it answers rubbish", real: raw(func(c net.Conn) { readHead(c); _, _ = io.WriteString(c, "220 smtp ready\r\n") }), status: 502, code: "gateway.upstream_unreachable"},                          //nolint:errcheck // the row sees it
+		{what: "it does not answer in time", setting: "upstream.response_timeout", real: raw(func(c net.Conn) { readHead(c); _, _ = io.Copy(io.Discard, c) }), status: 504, code: "gateway.upstream_timeout"}, //nolint:errcheck // the row sees it
+		{what: "its answer breaks off", real: raw(func(c net.Conn) {
+			readHead(c)
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n{\"a\":\"b") //nolint:errcheck // the row sees it
+		}), status: 200, cut: true},
+	}},
+	{"The upstream's answer", []*row{
+		{what: "it is not what the document says", setting: "guards.contract.responses: refuse", guards: refuseAnswers, upstream: answering(200, nil, `{"password":"x"}`), status: 502, code: "contract.response", called: true},
+		{what: "it is larger than what is held", setting: "limits.response", server: "limits: {response: 1KiB}", guards: refuseAnswers, upstream: answering(200, nil, `{"a":"`+strings.Repeat("a", 2000)+`"}`), status: 502, code: "contract.response_unchecked", called: true},
+		{what: "it is compressed", setting: "guards.contract.responses: refuse", guards: refuseAnswers, upstream: answering(200, map[string]string{"Content-Encoding": "gzip"}, zipped(`{"a":"b"}`)), status: 502, code: "contract.response_unchecked", called: true},
+		{what: "it is compressed and fields are to be stripped", setting: "guards.contract.responses: strip", guards: stripAnswers, upstream: answering(200, map[string]string{"Content-Encoding": "gzip"}, zipped(`{"a":"b"}`)), status: 502, code: "contract.response_unchecked", called: true},
+		{what: "it is not the JSON that it says", setting: "guards.contract.responses: strip", guards: stripAnswers, upstream: answering(200, nil, `oops`), status: 502, code: "contract.response_unchecked", called: true},
+		{what: "it stops being JSON on its way", setting: "guards.contract.responses: strip", guards: stripAnswers, upstream: func(w http.ResponseWriter, _ *http.Request) error {
+			w.Header().Set("Content-Type", "application/json")
+			if _, err := io.WriteString(w, `{"a":"b"`); err != nil {
+				return err
+			}
+			_, err := io.WriteString(w, ` oops`)
+			return err
+		}, status: 200, cut: true},
+		{what: "it is an error that the document does not declare", setting: "guards.contract.responses: strip", guards: stripAnswers, upstream: answering(500, nil, `{"trace":"x"}`), status: 502, code: "contract.response", called: true},
+		{what: "it switches protocols unasked", upstream: answering(101, nil, ""), status: 502, code: "gateway.upstream_unreachable", called: true},
+		{what: "it holds somebody else's object", setting: "guards.authz.policies", guards: policies, files: policy(`decision := {"allow": true, "obligations": {"answer": [{"at": "/a", "in": ["mine"]}]}}`), status: 403, code: "authz.not_owner", called: true},
+	}},
+	{"At the start", []*row{
+		{what: "a setting that is not known", api: "  gaurds: {}\n", start: "gaurds"},
+		{what: "the document cannot be read", files: map[string]string{"api.yaml": "openapi: [\n"}, start: "api.yaml"},
+		{what: "a policy that does not compile", guards: policies, files: policy(`decision if`), start: "p.rego"},
+		{what: "a policy that calls the network", guards: policies, files: policy(`decision if http.send({"method": "GET", "url": "http://169.254.169.254/"})`), start: "http.send"},
+		{what: "an override that matches no operation", api: "  operations: [{operation: deleteEverything, roles: [admin]}]\n", start: "deleteEverything"},
+		{what: "WAF rules that do not compile", guards: "    waf: {rules: [extra.conf]}\n", files: map[string]string{"extra.conf": "SecRule rubbish\n"}, start: "waf"},
+		{what: "a key file that is broken", guards: "    authn: {methods: [{api_key: {file: keys.yaml}}]}\n", files: map[string]string{"keys.yaml": "- {id: a}\n"}, start: "keys.yaml"},
+	}},
+}
+
+// occupy keeps one request inside until the row has ended.
+func occupy(s *stand) {
+	inside, leave := make(chan bool), make(chan bool)
+	handler := s.handler
+	var wg sync.WaitGroup
+	wg.Add(1)
+	go func() {
+		defer wg.Done()
+		r := s.post("")
+		r.Body, r.ContentLength = io.NopCloser(blocking{inside, leave, new(atomic.Bool)}), -1
+		handler.ServeHTTP(httptest.NewRecorder(), r)
+	}()
+	<-inside
+	s.t.Cleanup(func() { close(leave); wg.Wait() })
+}
+
+// blocking is a body that says when it is read, and then waits.
+type blocking struct {
+	inside, leave chan bool
+	told          *atomic.Bool
+}
+
+func (b blocking) Read([]byte) (int, error) {
+	if b.told.CompareAndSwap(false, true) {
+		b.inside <- true
+	}
+	<-b.leave
+	return 0, io.EOF
+}
+
+// flood keeps the queue full until the row has ended.
+func flood(s *stand) {
+	stop := make(chan bool)
+	var wg sync.WaitGroup
+	for i := range 2 {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if err := s.trail.Decide(s.t.Context(), &exchange.Decision{Type: "decision", ID: fmt.Sprint("flood-", i), Reason: strings.Repeat("x", 2000)}); err != nil {
+					return
+				}
+			}
+		}()
+	}
+	for s.trail.Admit() {
+		s.trail.Release()
+	}
+	s.t.Cleanup(func() { close(stop); wg.Wait() })
 }
