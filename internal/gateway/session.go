@@ -208,6 +208,12 @@ func (s *session) receive() exchange.Verdict {
 	if strings.ContainsAny(req.Query, "#\x00\r\n\t ") {
 		return exchange.Refuse("gateway.bad_request", "query", "the query holds characters that must be encoded")
 	}
+	if strings.IndexByte(req.Query, ';') >= 0 {
+		// Older servers (Rack 2, Python's cgi) end a parameter at a semicolon: behind it
+		// would stand one that nobody has seen. Encoded it is what it is to us, data.
+		req.Query = strings.ReplaceAll(req.Query, ";", "%3B")
+		r.URL.RawQuery = req.Query
+	}
 	at, hostKnown := s.g.find(host, escaped)
 	if at.api == nil {
 		if !hostKnown {

@@ -67,6 +67,9 @@ var fetchers = map[string]bool{
 
 // judge says why a value is refused, or "".
 func (r *urlRules) judge(v string) string {
+	if why := r.schemeless(v); why != "" {
+		return why
+	}
 	scheme, rest, ok := splitScheme(v)
 	if !ok {
 		return ""
@@ -91,6 +94,30 @@ func (r *urlRules) judge(v string) string {
 	for _, host := range list {
 		if why := private(host); why != "" {
 			return "a URL whose host " + why
+		}
+	}
+	return ""
+}
+
+// schemeless judges "//host/path", which takes the scheme of what it is resolved
+// against, and "\\host\share". Comments begin so too: only an address or a name
+// that can be nothing else counts.
+func (r *urlRules) schemeless(v string) string {
+	v = strings.TrimSpace(v)
+	if len(v) < 3 || v[0] != '/' && v[0] != '\\' || v[1] != '/' && v[1] != '\\' || r.allowed("http:"+v) {
+		return ""
+	}
+	list, ok := hosts(v)
+	if !ok {
+		return "a URL whose host cannot be told"
+	}
+	for _, host := range list {
+		version := strings.Trim(host, "0123456789.") == "" && strings.Count(host, ".") < 3
+		if !strings.ContainsAny(host, ".:") && host != "localhost" || version {
+			continue
+		}
+		if why := private(host); why != "" {
+			return "a URL without a scheme whose host " + why
 		}
 	}
 	return ""
