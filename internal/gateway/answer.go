@@ -139,7 +139,7 @@ func canonical(name string) string {
 // choose decides how the body is handled.
 func (a *answer) choose(h http.Header) exchange.Verdict {
 	s, x := a.s, &a.s.x
-	any, must := s.api.chain.Needs(x, exchange.ResponseBody)
+	need, must := s.api.chain.Needs(x, exchange.ResponseBody)
 	if len(x.Response.Filters) > 0 && s.api.chain.Mode(x, contract.AnswerGuard) != guard.Enforce {
 		x.Response.Filters = nil // a contract that is only watched takes nothing away
 	}
@@ -191,7 +191,7 @@ func (a *answer) choose(h http.Header) exchange.Verdict {
 		if enforced {
 			return v
 		}
-		if any != exchange.None {
+		if need != exchange.None {
 			a.note(v)
 		}
 		return exchange.Verdict{}
@@ -222,7 +222,7 @@ func (a *answer) choose(h http.Header) exchange.Verdict {
 		a.rewriter = rewrite.NewWriter(clientWriter{a}, rewrite.Options{Filters: x.Response.Filters, Limits: s.api.answerValues})
 	case len(x.Response.Filters) > 0:
 		return exchange.Refuse("contract.response_unchecked", "", "the answer is "+mediaType+", which cannot be rewritten")
-	case any == exchange.Buffered:
+	case need == exchange.Buffered:
 		a.how = tee
 	}
 	return exchange.Verdict{}
@@ -380,7 +380,7 @@ func (c clientWriter) Write(p []byte) (int, error) {
 func (a *answer) Flush() {
 	if a.s.answered && a.how != discard {
 		// A writer that cannot flush sends when it likes.
-		_ = http.NewResponseController(a.s.w).Flush() //nolint:errcheck // see above
+		_ = http.NewResponseController(a.s.w).Flush()
 	}
 }
 
@@ -437,8 +437,7 @@ func (a *answer) release() error {
 	if fs := a.s.x.Response.Filters; len(fs) > 0 && len(body) > 0 {
 		out, report, err := rewrite.Bytes(body, rewrite.Options{Filters: fs, Limits: a.s.api.answerValues})
 		if err != nil {
-			a.refuse(exchange.Refuse("contract.response_unchecked", "", "the answer is not the JSON that it says"))
-			return nil
+			return a.unreadable(err)
 		}
 		a.report(report)
 		body = out

@@ -36,11 +36,11 @@ func (g *testGateway) serveHTTP(t *testing.T, up Upstream) *httptest.Server {
 
 func get(t *testing.T, url string) *http.Response {
 	t.Helper()
-	resp, err := http.Get(url) //nolint:noctx // a test's own server
+	resp, err := http.Get(url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = resp.Body.Close() }) //nolint:errcheck // read to its end or not
+	t.Cleanup(func() { _ = resp.Body.Close() })
 	return resp
 }
 
@@ -129,12 +129,12 @@ func TestCutAnswersAreSeenToBeCut(t *testing.T) {
 			if _, err := io.WriteString(w, "half"); err != nil {
 				return err
 			}
-			_ = http.NewResponseController(w).Flush() //nolint:errcheck // what is sent is looked at
+			_ = http.NewResponseController(w).Flush()
 			return io.ErrUnexpectedEOF
 		}},
 		"aborted": {"", func(w http.ResponseWriter, _ *http.Request) error {
 			w.WriteHeader(200)
-			_ = http.NewResponseController(w).Flush() //nolint:errcheck // what is sent is looked at
+			_ = http.NewResponseController(w).Flush()
 			panic(http.ErrAbortHandler)
 		}},
 		"stripped": {strip, func(w http.ResponseWriter, _ *http.Request) error {
@@ -156,10 +156,10 @@ func TestCutAnswersAreSeenToBeCut(t *testing.T) {
 			if name == "stripped" {
 				path = "/items"
 			}
-			resp, err := http.Get(srv.URL + path) //nolint:noctx // a test's own server
+			resp, err := http.Get(srv.URL + path)
 			if err == nil {
 				_, err = io.ReadAll(resp.Body)
-				_ = resp.Body.Close() //nolint:errcheck // broken anyway
+				_ = resp.Body.Close()
 			}
 			if err == nil {
 				t.Error("the client took a cut answer for a whole one")
@@ -258,12 +258,12 @@ func TestUpgrades(t *testing.T) {
 			t.Error(err)
 			return
 		}
-		defer conn.Close()                                                                                             //nolint:errcheck // the test's end
-		_, _ = rw.WriteString("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n") //nolint:errcheck // the client sees it
-		_ = rw.Flush()                                                                                                 //nolint:errcheck // the client sees it
+		defer conn.Close()
+		_, _ = rw.WriteString("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+		_ = rw.Flush()
 		line, err := rw.ReadString('\n')
 		if err == nil {
-			_, _ = conn.Write([]byte("echo " + line)) //nolint:errcheck // the client sees it
+			_, _ = conn.Write([]byte("echo " + line))
 		}
 	}))
 	defer echo.Close()
@@ -334,12 +334,12 @@ func waitIdle(t *testing.T, g *testGateway) {
 
 func TestProblemsAreWellFormed(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		any := rapid.String()
-		x := &exchange.Exchange{ID: any.Draw(t, "id")}
+		anything := rapid.String()
+		x := &exchange.Exchange{ID: anything.Draw(t, "id")}
 		x.Request.Method = "GET"
-		v := exchange.Refuse("contract.body", any.Draw(t, "at")+string([]byte{0xff, 0x00, '"', '\n'}), "never told")
-		v.Public = any.Draw(t, "public")
-		v.More = []exchange.Fault{{Code: "contract.body", At: any.Draw(t, "more"), Reason: "never told"}}
+		v := exchange.Refuse("contract.body", anything.Draw(t, "at")+string([]byte{0xff, 0x00, '"', '\n'}), "never told")
+		v.Public = anything.Draw(t, "public")
+		v.More = []exchange.Fault{{Code: "contract.body", At: anything.Draw(t, "more"), Reason: "never told"}}
 		w := httptest.NewRecorder()
 		status, n := writeProblem(w, x, v)
 		var p struct {

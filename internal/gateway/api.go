@@ -70,7 +70,7 @@ func newAPI(ctx context.Context, cfg *config.Config, ac *config.API, deps Deps) 
 	}
 	a.setBodyLimits(overrides)
 	a.settings = settings(ac, overrides)
-	steps, err := a.steps(ctx, deps)
+	steps, err := a.steps(deps)
 	if err != nil {
 		return a, err
 	}
@@ -81,7 +81,7 @@ func newAPI(ctx context.Context, cfg *config.Config, ac *config.API, deps Deps) 
 // steps builds the guards and puts their steps in the order of the walk: cheap
 // ones first, identity before what depends on it, the policy last since it sees
 // what all the others found.
-func (a *api) steps(ctx context.Context, deps Deps) ([]guard.Step, error) {
+func (a *api) steps(deps Deps) ([]guard.Step, error) {
 	var errs []error
 	note := func(err error) {
 		if err != nil {

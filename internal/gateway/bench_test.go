@@ -118,7 +118,7 @@ func BenchmarkExchange(b *testing.B) {
 				clear(w.header)
 				clear(header)
 				header["Authorization"], header["User-Agent"], header["Accept"] = auth, agent, accept
-				r, err := http.NewRequest(c.method, c.path, nil) //nolint:noctx // as a server makes it
+				r, err := http.NewRequest(c.method, c.path, nil)
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -186,7 +186,7 @@ apis:
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() { _ = g.Close() }) //nolint:errcheck // nothing is held
+	b.Cleanup(func() { _ = g.Close() })
 	t, err := jwt.NewBuilder().Issuer("https://issuer.test").Audience([]string{"bench"}).Subject("alice").Expiration(time.Now().Add(time.Hour)).Build()
 	if err != nil {
 		b.Fatal(err)

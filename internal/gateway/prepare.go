@@ -21,7 +21,7 @@ func (s *session) prepareUpstream() {
 	if s.api.cfg.Upstream.StripBasePath {
 		escaped = req.Relative
 		// It is normal already, and so decodes.
-		decoded, _ = url.PathUnescape(escaped) //nolint:errcheck // see above
+		decoded, _ = url.PathUnescape(escaped)
 	}
 	r.URL.Path, r.URL.RawPath = decoded, ""
 	if r.URL.EscapedPath() != escaped {
@@ -104,11 +104,11 @@ func (s *session) answerNeed() exchange.Need {
 		return exchange.Buffered
 	}
 	for _, phase := range []exchange.Phase{exchange.ResponseHead, exchange.ResponseBody} {
-		any, must := s.api.chain.Needs(&s.x, phase)
+		some, must := s.api.chain.Needs(&s.x, phase)
 		if must != exchange.None {
 			return exchange.Buffered
 		}
-		if any != exchange.None {
+		if some != exchange.None {
 			need = exchange.Streamed
 		}
 	}

@@ -268,7 +268,7 @@ func (s *session) awaitBody() exchange.Verdict {
 		return bodyVerdict(faultOf(err))
 	}
 	if timed {
-		_ = rc.SetReadDeadline(time.Time{}) //nolint:errcheck // it could be set above
+		_ = rc.SetReadDeadline(time.Time{})
 	}
 	if n == 0 {
 		r.Body, r.ContentLength, r.TransferEncoding = http.NoBody, 0, nil
@@ -327,7 +327,7 @@ func (s *session) receiveBody() exchange.Verdict {
 	if timed && !b.Partial {
 		// Later reads on this connection have deadlines of their own. One that
 		// cannot be set is one that was not set above.
-		_ = rc.SetReadDeadline(time.Time{}) //nolint:errcheck // see above
+		_ = rc.SetReadDeadline(time.Time{})
 	}
 	if len(b.Bytes) > 0 {
 		s.x.Request.Body = b
@@ -392,7 +392,7 @@ func (s *session) callUpstream(a *answer) (err error) {
 	defer func() {
 		switch p := recover(); p {
 		case nil:
-		case http.ErrAbortHandler: //nolint:errorlint // net/http compares it so
+		case http.ErrAbortHandler:
 			err = errBrokeOff
 		default:
 			panic(p)

@@ -110,7 +110,7 @@ func TestDocument(t *testing.T) {
 	path := filepath.Join("..", "..", "docs", "fail-closed.md")
 	want := markdown()
 	if *update {
-		if err := os.WriteFile(path, []byte(want), 0o644); err != nil { //nolint:gosec // a page of the documentation
+		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -220,7 +220,7 @@ func answering(status int, header map[string]string, body string) func(http.Resp
 const refuseAnswers = "    contract: {responses: refuse}\n"
 const stripAnswers = "    contract: {responses: strip}\n"
 
-func readHead(c net.Conn) { _, _ = http.ReadRequest(bufio.NewReader(c)) } //nolint:errcheck // the row sees what comes of it
+func readHead(c net.Conn) { _, _ = http.ReadRequest(bufio.NewReader(c)) }
 
 var table = []struct {
 	title string
@@ -348,11 +348,11 @@ var table = []struct {
 	{"The upstream", []*row{
 		{what: "nobody listens", real: func(s *stand) string { return "http://" + freeAddr(s.t) }, status: 502, code: "gateway.upstream_unreachable"},
 		{what: "it closes the connection", real: raw(readHead), status: 502, code: "gateway.upstream_unreachable"},
-		{what: "it answers rubbish", real: raw(func(c net.Conn) { readHead(c); _, _ = io.WriteString(c, "220 smtp ready\r\n") }), status: 502, code: "gateway.upstream_unreachable"},                          //nolint:errcheck // the row sees it
-		{what: "it does not answer in time", setting: "upstream.response_timeout", real: raw(func(c net.Conn) { readHead(c); _, _ = io.Copy(io.Discard, c) }), status: 504, code: "gateway.upstream_timeout"}, //nolint:errcheck // the row sees it
+		{what: "it answers rubbish", real: raw(func(c net.Conn) { readHead(c); _, _ = io.WriteString(c, "220 smtp ready\r\n") }), status: 502, code: "gateway.upstream_unreachable"},
+		{what: "it does not answer in time", setting: "upstream.response_timeout", real: raw(func(c net.Conn) { readHead(c); _, _ = io.Copy(io.Discard, c) }), status: 504, code: "gateway.upstream_timeout"},
 		{what: "its answer breaks off", real: raw(func(c net.Conn) {
 			readHead(c)
-			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n{\"a\":\"b") //nolint:errcheck // the row sees it
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n{\"a\":\"b")
 		}), status: 200, cut: true},
 	}},
 	{"The upstream's answer", []*row{

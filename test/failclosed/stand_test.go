@@ -145,7 +145,7 @@ func (r *row) run(t *testing.T) {
 			t.Errorf("the gateway's start: %v, want %q", err, r.start)
 		}
 		if err == nil {
-			_ = gw.Close() //nolint:errcheck // the row has failed already
+			_ = gw.Close()
 		}
 		s.closeTrail()
 		return
@@ -234,7 +234,7 @@ func (r *row) throughPlane(s *stand, cfg *config.Config, gw *gateway.Gateway, li
 		t.Fatal(err)
 	}
 	body, err := io.ReadAll(resp.Body)
-	_ = resp.Body.Close() //nolint:errcheck // read to its end
+	_ = resp.Body.Close()
 	r.check(t, resp.StatusCode, body, err != nil, true)
 }
 
@@ -299,7 +299,7 @@ func freeAddr(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ln.Close() //nolint:errcheck // only its address was wanted
+	defer ln.Close()
 	return ln.Addr().String()
 }
 
@@ -310,7 +310,7 @@ func raw(serve func(net.Conn)) func(*stand) string {
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		s.t.Cleanup(func() { _ = ln.Close() }) //nolint:errcheck // the test's end
+		s.t.Cleanup(func() { _ = ln.Close() })
 		go func() {
 			for {
 				c, err := ln.Accept()
@@ -318,7 +318,7 @@ func raw(serve func(net.Conn)) func(*stand) string {
 					return
 				}
 				go func() {
-					defer c.Close() //nolint:errcheck // the other side notices
+					defer c.Close()
 					serve(c)
 				}()
 			}
