@@ -3,8 +3,9 @@
 // Completion after the last.
 //
 // In: Decisions and Completions of exchanges that Admit let in. Out: the event
-// file and its rotated predecessors, readers over them (Find, Follow), and a
-// lossy copy for subscribers, whose losses are counted.
+// file and its rotated predecessors, and a reader over them (Find). Copies that
+// may be lost, such as metrics and the control socket's feed, are not its own:
+// the gateway's Observer gets them.
 //
 // Callers encode their own record and append it to the pending batch; one writer
 // goroutine swaps the batch out and writes it whole. In strict audit Decide

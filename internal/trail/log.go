@@ -66,12 +66,11 @@ type Log struct {
 	done chan struct{} // the writer has ended
 
 	waiting atomic.Int64 // records not yet written
-	flight  atomic.Int64 // admitted, neither completed nor released
+	flight  atomic.Int64 // admitted, not completed
 	written atomic.Uint64
 	failing atomic.Bool
 	full    atomic.Bool // alarmed and not yet over
 
-	subs fan
 }
 
 // batch is what is written at once.
@@ -88,7 +87,6 @@ type Stats struct {
 	Waiting  int64  // records queued, not written
 	InFlight int64  // exchanges admitted and not completed
 	Written  uint64 // records written since Open
-	Dropped  uint64 // copies that subscribers were too slow for
 	Failing  bool   // the file cannot be written
 }
 
@@ -140,7 +138,7 @@ func Open(o Options) (*Log, error) {
 // Admit reports whether a new exchange may come in: whether there is room for
 // its records and a disk to take them. After true, the trail takes both records
 // whatever happens, so beyond Queue it holds at most two records for each
-// exchange in flight. Each true must be followed by one Complete or one Release.
+// exchange in flight. Each true must be followed by one Complete.
 func (l *Log) Admit() bool {
 	if l.failing.Load() {
 		return false
@@ -155,9 +153,6 @@ func (l *Log) Admit() bool {
 	return true
 }
 
-// Release ends an admitted exchange that leaves no Completion.
-func (l *Log) Release() { l.flight.Add(-1) }
-
 // Decide records a decision. In default audit it returns when the record is
 // queued. In strict audit it returns after the record is on disk, or with an
 // error when it is not: then the record stays queued and is written when that
@@ -167,7 +162,6 @@ func (l *Log) Decide(ctx context.Context, d *exchange.Decision) error {
 	b := appendDecision((*scratch)[:0], d)
 	w, err := l.enqueue(b, l.strict)
 	recycle(scratch, b)
-	l.subs.send(Event{Decision: d})
 	if err != nil || !l.strict {
 		return err
 	}
@@ -193,7 +187,6 @@ func (l *Log) Complete(c *exchange.Completion) {
 	if err != nil {
 		l.opt.Log.Error("completion after the trail was closed", "request_id", c.ID)
 	}
-	l.subs.send(Event{Completion: c})
 }
 
 // Flush returns when all that was queued before it is written, or could not be.
@@ -214,7 +207,7 @@ func (l *Log) Flush(ctx context.Context) error {
 func (l *Log) Stats() Stats {
 	return Stats{
 		Waiting: l.waiting.Load(), InFlight: l.flight.Load(), Written: l.written.Load(),
-		Dropped: l.subs.dropped.Load(), Failing: l.failing.Load(),
+		Failing: l.failing.Load(),
 	}
 }
 
@@ -233,7 +226,6 @@ func (l *Log) Close() error {
 	<-l.done
 	lost := l.waiting.Load()
 	err := l.disk.close()
-	l.subs.close()
 	if lost > 0 {
 		return fmt.Errorf("closing trail: %d records could not be written: %w", lost, ErrUnavailable)
 	}

@@ -488,8 +488,13 @@ func TestFullQueueRefuses(t *testing.T) {
 		t.Fatalf("admitted %d, want 5; alarms %v", admitted, alarms.kinds)
 	}
 	state.Store(well)
-	until(t, "room again", func() bool { ok := l.Admit(); return ok })
-	l.Release()
+	until(t, "room again", l.Admit)
+	both := fmt.Sprint(admitted)
+	if err := l.Decide(t.Context(), decision(both)); err != nil {
+		t.Fatal(err)
+	}
+	l.Complete(completion(both))
+	admitted++
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -514,102 +519,5 @@ func TestStrictDecideEndsWithItsContext(t *testing.T) {
 	}
 	if n := len(lines(t, path)); n != 1 {
 		t.Fatalf("%d records, want the one that was queued", n)
-	}
-}
-
-func TestSubscribeDropsAndCounts(t *testing.T) {
-	l := open(t, Options{})
-	slow, fast := l.Subscribe(2), l.Subscribe(100)
-	for i := range 5 {
-		both(t, l, fmt.Sprint(i))
-	}
-	if slow.Dropped() != 8 || fast.Dropped() != 0 || l.Stats().Dropped != 8 {
-		t.Fatalf("dropped %d and %d, in all %d", slow.Dropped(), fast.Dropped(), l.Stats().Dropped)
-	}
-	if e := <-fast.C; e.Decision == nil || e.Decision.ID != "0" {
-		t.Fatalf("first event %+v", e)
-	}
-	slow.Cancel()
-	slow.Cancel()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	n := 0
-	for range fast.C {
-		n++
-	}
-	if n != 9 {
-		t.Fatalf("%d events after the first, want 9", n)
-	}
-	if _, open := <-l.Subscribe(1).C; open {
-		t.Fatal("a subscription to a closed trail is open")
-	}
-}
-
-func TestFollowAcrossRotations(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "events.jsonl")
-	l := open(t, Options{File: path, Rotate: 2 << 10})
-	both(t, l, "past")
-	if err := l.Flush(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	got := make(chan []string, 1)
-	ready := make(chan struct{})
-	go func() {
-		var all []string
-		err := Follow(ctx, path, true, func(line []byte) error {
-			if len(all) == 0 {
-				close(ready)
-			}
-			all = append(all, string(line)+"\n")
-			if len(all) == 202 {
-				cancel()
-			}
-			return nil
-		})
-		if err != nil {
-			t.Error(err)
-		}
-		got <- all
-	}()
-	<-ready
-	for i := range 100 {
-		both(t, l, fmt.Sprint(i))
-		if i%5 == 0 {
-			if err := l.Flush(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	select {
-	case all := <-got:
-		if n := orderOf(t, all); n != 101 {
-			t.Fatalf("%d exchanges followed, want 101", n)
-		}
-	case <-time.After(10 * time.Second):
-		t.Fatal("the tail did not see everything")
-	}
-}
-
-func TestFollowFromTheEnd(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "events.jsonl")
-	l := open(t, Options{File: path})
-	both(t, l, "past")
-	if err := l.Flush(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	tl := &tail{path: path, fn: func(line []byte) error { return fmt.Errorf("got %s", line) }}
-	defer tl.close()
-	if err := tl.step(true); err != nil {
-		t.Fatalf("the past was given out: %v", err)
-	}
-	both(t, l, "new")
-	if err := l.Flush(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if err := tl.step(false); err == nil || !strings.Contains(err.Error(), `"id":"new"`) {
-		t.Fatalf("got %v", err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -54,8 +55,9 @@ type Server struct {
 	admin   *admin.Listener
 	control *control.Server
 
-	reloading sync.Mutex // one at a time
-	mu        sync.Mutex // guards what follows
+	draining  atomic.Bool // it stops: load balancers should look elsewhere
+	reloading sync.Mutex  // one at a time
+	mu        sync.Mutex  // guards what follows
 	cfg       *config.Config
 	gw        *gateway.Gateway
 	reloads   int
@@ -89,6 +91,7 @@ func Run(ctx context.Context, o Options) (err error) {
 		o.Started(s)
 	}
 	<-ctx.Done()
+	s.draining.Store(true)
 	s.log.Info("stopping: running exchanges may end, a second signal ends them at once",
 		"in_flight", s.current().Inflight(), "grace", s.config().Server.Timeouts.Shutdown.String())
 	return nil

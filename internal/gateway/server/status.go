@@ -103,7 +103,11 @@ func (s *Server) ready() []gateway.Check {
 	if s.records.Stats().Failing {
 		t.Error = "the event file cannot be written: new requests are refused when the queue is full"
 	}
-	return append(checks, t)
+	drain := gateway.Check{Name: "serving"}
+	if s.draining.Load() {
+		drain.Error = "the gateway is stopping: it ends what runs and takes nothing new"
+	}
+	return append(checks, t, drain)
 }
 
 // upstreams is a collector of the upstreams' health.

@@ -106,7 +106,8 @@ func (g *Guard) checkAnswerHead(_ context.Context, x *exchange.Exchange) exchang
 	}
 	mediaType := contentType(x.Response.Header.Get("Content-Type"))
 	if len(r.Content) == 0 {
-		if x.Response.Length > 0 && status < 400 && g.responsesOf(x.Operation) == "refuse" {
+		// Of unknown length is also an answer without a body, but that says no type.
+		if (x.Response.Length > 0 || x.Response.Length < 0 && mediaType != "") && status < 400 && g.responsesOf(x.Operation) == "refuse" {
 			return exchange.Refuse("contract.response", "body", "the document declares no content for this answer")
 		}
 		return exchange.Verdict{}
