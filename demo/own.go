@@ -22,9 +22,11 @@ import (
 const (
 	pace      = 60 * time.Millisecond // between two calls: the visitor's API has other things to do
 	mostCalls = 150                   // honest ones; as many attacks
-	// authorization is the environment's name of a header value for operations that
-	// need credentials: "Bearer …". It is sent to the target and to nobody else.
+	// authorization and headerField are the environment's names of what is sent along
+	// for operations that need credentials: "Bearer …", or a whole field, such as
+	// "X-API-Key: …" or "Cookie: …". It is sent to the target and to nobody else.
 	authorization = "AUTHORIZATION"
+	headerField   = "HEADER"
 )
 
 // visit is the gateway in front of a visitor's own API.
@@ -141,8 +143,8 @@ func (v *visit) send(ctx context.Context, client *http.Client, origin string, r 
 	if err != nil {
 		return answer{}, fmt.Errorf("making a request: %w", err)
 	}
-	if credential := os.Getenv(authorization); credential != "" && !anonymous {
-		req.Header.Set("Authorization", credential)
+	if name, credential := credentials(); credential != "" && !anonymous {
+		req.Header[name] = []string{credential} // as it was written: some APIs look for api_key
 	}
 	status, body, header, err := send(client, req)
 	if err != nil {
@@ -182,7 +184,7 @@ func (v *visit) reads(ctx context.Context) error {
 		case !succeeded(straight):
 		case succeeded(through):
 			worked++
-		case through.code == "authn.missing" && os.Getenv(authorization) == "":
+		case through.code == "authn.missing" && credentialsFrom() == "":
 			// The gateway does what the document says. It is the API that does not.
 			bare++
 			note, color = cell{"the document demands credentials, and the API answers without", v.yellow}, v.yellow
@@ -221,11 +223,32 @@ func (v *visit) why(a answer) string {
 	return printable(text, 160) + " (event " + a.event + ")"
 }
 
-func credentialsNote() string {
-	if os.Getenv(authorization) == "" {
-		return authorization + "='Bearer …' in the environment is sent along."
+// credentials are the header field that the environment gives, if any.
+func credentials() (name, value string) {
+	switch credentialsFrom() {
+	case authorization:
+		return "Authorization", os.Getenv(authorization)
+	case headerField:
+		name, value, _ = strings.Cut(os.Getenv(headerField), ":")
+		return strings.TrimSpace(name), strings.TrimSpace(value)
 	}
-	return "Sent with " + authorization + " of the environment."
+	return "", ""
+}
+
+func credentialsFrom() string {
+	for _, name := range []string{authorization, headerField} {
+		if os.Getenv(name) != "" {
+			return name
+		}
+	}
+	return ""
+}
+
+func credentialsNote() string {
+	if from := credentialsFrom(); from != "" {
+		return "Sent with " + from + " of the environment."
+	}
+	return authorization + "='Bearer …' or " + headerField + "='X-API-Key: …' in the environment is sent along."
 }
 
 // readable are the operations that only read, those first that need no id.

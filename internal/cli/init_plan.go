@@ -100,6 +100,11 @@ var (
 
 // sendsPassword reports whether guessing is worth a try at the operation.
 func sendsPassword(op *spec.Operation) bool {
+	for _, p := range op.Parameters {
+		if p.In == "query" && passwordField.MatchString(p.Name) {
+			return true
+		}
+	}
 	if op.Method != "POST" {
 		return false
 	}

@@ -12,7 +12,7 @@ type Decision struct {
 	Operation string            `json:"operation,omitempty"` // operation id
 	Method    string            `json:"method"`
 	Host      string            `json:"host,omitempty"`
-	Path      string            `json:"path"` // template when the operation is known, else the normalised path
+	Path      string            `json:"path"` // base path and template when the operation is known, else the normalised path
 	Client    string            `json:"client"`
 	Identity  *RecordedIdentity `json:"identity,omitempty"`
 	Action    string            `json:"action"` // "allow" or "deny"
