@@ -17,6 +17,7 @@ import (
 	"github.com/crenel-project/crenel/internal/exchange"
 	"github.com/crenel-project/crenel/internal/guard/authn"
 	"github.com/crenel-project/crenel/internal/guard/limit"
+	"github.com/crenel-project/crenel/internal/spec"
 )
 
 // Trail is where the records of exchanges go.
@@ -189,6 +190,25 @@ func (g *Gateway) find(host, path string) (at place, hostKnown bool) {
 	}
 	at, _ = under(g.anyHost, path)
 	return at, hostKnown || len(g.anyHost) > 0
+}
+
+// rival reports whether a server that reads paths loosely would find a path under
+// the base path of another API than at: to it "/Admin/x" is "/admin/x".
+func (g *Gateway) rival(host, path string, at place) bool {
+	lists := [][]place{g.hosts[host], g.anyHost}
+	for i := range g.suffixes {
+		if strings.HasSuffix(host, g.suffixes[i].dot) {
+			lists = append(lists, g.suffixes[i].apis)
+		}
+	}
+	for _, list := range lists {
+		for _, other := range list {
+			if len(other.base) > len(at.base) && other.api != at.api && spec.LooselyUnder(path, other.base) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // Check is one dependency's state, for /readyz.

@@ -221,6 +221,9 @@ func (s *session) receive() exchange.Verdict {
 		}
 		return exchange.Refuse("contract.unknown_path", "path", "no API of the config is served under this path")
 	}
+	if len(s.g.apis) > 1 && s.g.rival(host, escaped, at) {
+		return exchange.Refuse("gateway.ambiguous_path", "path", "servers that ignore case, path parameters or spaces take it for a path of another API")
+	}
 	s.api = at.api
 	x.API, x.Spec = at.api.cfg.Name, at.api.spec
 	req.Relative = escaped[len(at.base):]

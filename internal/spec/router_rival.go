@@ -148,3 +148,34 @@ func (t *table) resembles(path string) bool {
 	}
 	return false
 }
+
+// LooselyUnder reports whether a loose server would find a path under a base path,
+// under which it does not lie to the letter. Both are percent-encoded.
+func LooselyUnder(path, base string) bool {
+	if strings.HasPrefix(path, base) && (len(path) == len(base) || path[len(base)] == '/') {
+		return false
+	}
+	for base != "" {
+		if path == "" {
+			return false
+		}
+		var want, got string
+		want, base = firstSegment(base)
+		got, path = firstSegment(path)
+		text, ok := unescapePath(want)
+		seg, ok2 := unescapePath(got)
+		if whole, _ := readings(seg, false); !ok || !ok2 || fold(text) != whole {
+			return false
+		}
+	}
+	return true
+}
+
+// firstSegment cuts "/a/b" into "a" and "/b".
+func firstSegment(path string) (seg, rest string) {
+	path = path[1:]
+	if i := strings.IndexByte(path, '/'); i >= 0 {
+		return path[:i], path[i:]
+	}
+	return path, ""
+}

@@ -33,3 +33,17 @@ func TestRival(t *testing.T) {
 		}
 	}
 }
+
+func TestLooselyUnder(t *testing.T) {
+	for path, want := range map[string]bool{
+		"/Admin/x": true, "/ADMIN": true, "/admin;a/x": true, "/admin%20/x": true,
+		"/admin/x": false, "/administrator/x": false, "/a": false, "/x/admin": false, "/": false,
+	} {
+		if got := LooselyUnder(path, "/admin"); got != want {
+			t.Errorf("LooselyUnder(%s) = %v", path, got)
+		}
+	}
+	if !LooselyUnder("/V1/Admin/x", "/v1/admin") || LooselyUnder("/v1/users/x", "/v1/admin") {
+		t.Error("base paths of two segments")
+	}
+}

@@ -1,6 +1,8 @@
 package schema
 
 import (
+	"slices"
+
 	"github.com/crenel-project/crenel/internal/value"
 	"github.com/crenel-project/crenel/internal/value/rewrite"
 )
@@ -33,7 +35,7 @@ func (f filter) Member(s rewrite.State, name string) (rewrite.State, rewrite.Act
 	}
 	sub, declared := sh.Member(name)
 	switch {
-	case !declared && !sh.open, sub.writeOnly:
+	case !declared && (!sh.open || !sh.takes(value.Object)), sub.writeOnly:
 		return rewrite.State{}, rewrite.Drop
 	case sub == sub.shapes.unknown:
 		return rewrite.State{}, rewrite.Pass
@@ -49,9 +51,34 @@ func (f filter) Item(s rewrite.State, i int) (rewrite.State, rewrite.Action) {
 	}
 	sub := sh.Item(i)
 	if sub == sub.shapes.unknown {
+		if !sh.takes(value.Array) || !sh.open && sh.untyped() {
+			return rewrite.State{}, rewrite.Drop // an array where an object is declared
+		}
 		return rewrite.State{}, rewrite.Pass
 	}
 	return rewrite.State{Ref: sub}, rewrite.Keep
+}
+
+// takes reports whether some value of the kind may fit by its type.
+func (sh *Shape) takes(k value.Kind) bool {
+	for _, s := range sh.terms {
+		if s.kinds&kindOf(k) == 0 {
+			return false
+		}
+	}
+	for i := range sh.groups {
+		g := &sh.groups[i]
+		if !g.optional && len(g.shapes) > 0 && !slices.ContainsFunc(g.shapes, func(b *Shape) bool { return b.takes(k) }) {
+			return false
+		}
+	}
+	return true
+}
+
+// untyped reports whether no type is said: where properties are declared, an
+// object is meant.
+func (sh *Shape) untyped() bool {
+	return len(sh.groups) == 0 && !slices.ContainsFunc(sh.terms, func(s *Schema) bool { return s.kinds&anyKind != anyKind })
 }
 
 // Scalar implements rewrite.Filter.
