@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -273,20 +274,20 @@ func TestCacheEnds(t *testing.T) {
 
 // A clock that is set back, or forward, is believed: tokens are good when it says so.
 func TestClockJumps(t *testing.T) {
-	now := noon
+	var offset atomic.Int64 // the key refresher reads the clock as well
 	iss := newIssuer(rsaKey())
-	g, err := authn.New(authn.Options{API: petAPI(), Config: jwtConfig(nil), Client: client(iss), Now: func() time.Time { return now }})
+	g, err := authn.New(authn.Options{API: petAPI(), Config: jwtConfig(nil), Client: client(iss), Now: func() time.Time { return noon.Add(time.Duration(offset.Load())) }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer g.Close()
 	tok := rsaKey().token("RS256", rsaKey().header("RS256"), claims(noon, nil))
 	want(t, ruled(t, g, tok), exchange.Allow, "")
-	now = noon.Add(-time.Hour)
+	offset.Store(int64(-time.Hour))
 	want(t, ruled(t, g, tok), exchange.Deny, "authn.not_yet_valid")
-	now = noon.Add(10 * time.Minute)
+	offset.Store(int64(10 * time.Minute))
 	want(t, ruled(t, g, tok), exchange.Deny, "authn.expired")
-	now = noon.Add(time.Minute)
+	offset.Store(int64(time.Minute))
 	want(t, ruled(t, g, tok), exchange.Allow, "")
 }
 
