@@ -39,7 +39,13 @@ func (b *builder) schemaOf20(n node) value.Value {
 		out.Kids = append(out.Kids, b.absolute(n.doc, k))
 	}
 	if t := out.Get("type"); t.Str() == "file" {
+		// As OpenAPI 3 says it, so that nobody takes the file for text.
 		t.Text = "string"
+		if f := out.Get("format"); f != nil {
+			f.Text = "binary"
+		} else {
+			out.Kids = append(out.Kids, value.Value{Name: "format", Kind: value.String, Text: "binary"})
+		}
 	}
 	return out
 }

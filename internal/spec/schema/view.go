@@ -319,7 +319,12 @@ func (s *Schema) Enum() []*value.Value {
 }
 
 // Format is the value of format, asserted or not.
-func (s *Schema) Format() string { return s.annotation("format").Str() }
+func (s *Schema) Format() string {
+	if f := s.annotation("format").Str(); f != "" || s.annotation("type").Str() != "file" {
+		return f
+	}
+	return "binary" // OpenAPI 2.0's word for a file, in a document of 3.x
+}
 
 // Pattern is the pattern that strings must match, "" for none; see Patterns.
 func (s *Schema) Pattern() string {
