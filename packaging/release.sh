@@ -6,6 +6,9 @@ cd "$(dirname "$0")/.."
 version=${1:?usage: packaging/release.sh VERSION}
 command -v dpkg-deb >/dev/null || { echo "release: dpkg-deb is missing: it is in Debian's package dpkg" >&2; exit 1; }
 rm -rf dist && mkdir -p dist
+# The same commit gives the same files, whenever it is built.
+SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2>/dev/null || date +%s)
+export SOURCE_DATE_EPOCH
 
 ldflags="-s -w -X github.com/crenel-project/crenel/internal/cli.version=$version"
 for target in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64; do
