@@ -97,7 +97,7 @@ func measure(ctx context.Context, o *options) (err error) {
 		}
 	}()
 	start := func(env []string, name string, args ...string) error {
-		c := exec.CommandContext(ctx, name, args...)
+		c := exec.CommandContext(ctx, name, args...) //nolint:gosec // what this program names
 		c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
 		c.WaitDelay = 10 * time.Second
 		c.Env = append(os.Environ(), env...)
@@ -153,11 +153,11 @@ func findWrk(ctx context.Context) (string, error) {
 }
 
 func freeAddr() string {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed at once
 	if err != nil {
 		panic(err) // a machine without loopback
 	}
-	defer ln.Close()
+	defer func() { _ = ln.Close() }()
 	return ln.Addr().String()
 }
 
@@ -204,5 +204,5 @@ func machine() string {
 
 func write(dir, name, text string) (string, error) {
 	file := filepath.Join(dir, name)
-	return file, os.WriteFile(file, []byte(text), 0o600)
+	return file, os.WriteFile(file, []byte(text), 0o600) //nolint:gosec // in a folder of its own
 }

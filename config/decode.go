@@ -69,7 +69,7 @@ func (d *decoder) parse(data []byte, c *Config) {
 	file, err := parseYAML(bytes.TrimPrefix(data, []byte("\ufeff")))
 	if err != nil {
 		m := d.mistake("", "the file is not YAML: "+err.Error(), "")
-		if ye, ok := err.(yaml.Error); ok {
+		if ye := yaml.Error(nil); errors.As(err, &ye) {
 			// Only the message: the error's own text would print lines of the file.
 			m.What = "the file is not YAML: " + ye.GetMessage()
 			if tk := ye.GetToken(); tk != nil && tk.Position != nil {
@@ -135,7 +135,7 @@ func tooDeep(data []byte) int {
 func parseYAML(data []byte) (f *ast.File, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			f, err = nil, fmt.Errorf("the parser gave up")
+			f, err = nil, errors.New("the parser gave up")
 		}
 	}()
 	return parser.ParseBytes(data, 0, parser.AllowDuplicateMapKey())
@@ -204,7 +204,7 @@ func (d *decoder) value(n ast.Node, v reflect.Value, path string, f fieldInfo, d
 	case v.Type() == typeSecret || v.Type() == typePrefix:
 		d.scalar(n, v, path, f)
 	case v.Kind() == reflect.Struct:
-		d.object(n, v, path, f, depth)
+		d.object(n, v, path, depth)
 	case v.Kind() == reflect.Slice:
 		d.list(n, v, path, f, depth)
 	case v.Kind() == reflect.Map:
@@ -267,7 +267,7 @@ func keyText(k ast.MapKeyNode) (string, bool) {
 	return "", false
 }
 
-func (d *decoder) object(n ast.Node, v reflect.Value, path string, f fieldInfo, depth int) {
+func (d *decoder) object(n ast.Node, v reflect.Value, path string, depth int) {
 	fields := fieldsOf(v.Type())
 	d.entries(n, path, func(key, at string, value ast.Node) {
 		i, ok := fields.byKey[key]

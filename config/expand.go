@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -148,7 +149,7 @@ func under(dir, name string) string {
 
 // reason is an error of the file system without the path, which the message names already.
 func reason(err error) string {
-	if pe, ok := err.(*os.PathError); ok {
+	if pe := (*os.PathError)(nil); errors.As(err, &pe) {
 		return pe.Path + ": " + pe.Err.Error()
 	}
 	return err.Error()

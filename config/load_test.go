@@ -288,7 +288,7 @@ func FuzzParse(f *testing.F) {
 		}
 		// A path of the config may hold what a variable expanded to only where it
 		// names a file; a secret never stands in a message.
-		for _, m := range err.(Errors) {
+		for _, m := range err.(Errors) { //nolint:errorlint // as Load promises
 			if strings.Contains(m.What+m.Fix, canary) && !strings.Contains(m.What, "cannot be read") && !strings.Contains(m.What, "is not a file") {
 				t.Errorf("a variable's value is printed: %s", m)
 			}

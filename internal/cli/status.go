@@ -86,7 +86,7 @@ func follow(c *cobra.Command, gateway *control.Client) error {
 		return err
 	})
 	if c.Context().Err() != nil {
-		return nil // interrupted, as it was asked to be
+		return nil //nolint:nilerr // interrupted, as it was asked to be
 	}
 	return err
 }

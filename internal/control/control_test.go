@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -37,7 +36,7 @@ func (g *gateway) Reload(_ context.Context, actor string) error {
 
 func start(t *testing.T, path string, h Handler) *Server {
 	t.Helper()
-	s, err := Listen(path, h, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	s, err := Listen(path, h, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +108,7 @@ func TestOtherUsersAreRefused(t *testing.T) {
 func TestOneGatewayADataDirectory(t *testing.T) {
 	path := socket(t)
 	first := start(t, path, &gateway{})
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	log := slog.New(slog.DiscardHandler)
 	if _, err := Listen(path, &gateway{}, log); !errors.Is(err, ErrRunning) {
 		t.Errorf("a second gateway: %v", err)
 	}
@@ -135,7 +134,7 @@ func TestOneGatewayADataDirectory(t *testing.T) {
 }
 
 func TestListenRefuses(t *testing.T) {
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	log := slog.New(slog.DiscardHandler)
 	file := socket(t)
 	if err := os.WriteFile(file, []byte("precious"), 0o600); err != nil {
 		t.Fatal(err)
@@ -210,7 +209,7 @@ func TestSlowReader(t *testing.T) {
 
 func TestCloseEndsFeeds(t *testing.T) {
 	path := socket(t)
-	s, err := Listen(path, &gateway{}, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	s, err := Listen(path, &gateway{}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

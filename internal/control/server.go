@@ -127,7 +127,7 @@ func clearStale(path string) error {
 	if info.Mode().Type() != os.ModeSocket {
 		return fmt.Errorf("%s is there and is not a socket", path)
 	}
-	c, err := net.DialTimeout("unix", path, time.Second)
+	c, err := net.DialTimeout("unix", path, time.Second) //nolint:noctx // a second at most
 	if err == nil {
 		_ = c.Close()
 		return ErrRunning

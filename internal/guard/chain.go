@@ -124,8 +124,8 @@ func greater(a, b exchange.Need) exchange.Need {
 }
 
 // Needs says how much of the body the phase's steps need for the exchange's
-// operation, as far as it is known: any for all steps, must for the enforced ones.
-func (c *Chain) Needs(x *exchange.Exchange, phase exchange.Phase) (any, must exchange.Need) {
+// operation, as far as it is known: all for every step, must for the enforced ones.
+func (c *Chain) Needs(x *exchange.Exchange, phase exchange.Phase) (all, must exchange.Need) {
 	p := c.plan(x.Operation)
 	return p.needs[phase], p.must[phase]
 }

@@ -44,7 +44,7 @@ func (g *day) customerDay(a harbour.Account, n int) {
 	for v := range visits {
 		span := 16 * time.Hour / time.Duration(visits)
 		p.at = 6*time.Hour + time.Duration(v)*span + g.between(0, span-50*time.Minute)
-		p.visit(v, n)
+		p.visit(v)
 	}
 }
 
@@ -93,7 +93,7 @@ func (p *person) batch(ids []string) {
 }
 
 // visit is one session: what people look at each time, and one or two errands.
-func (p *person) visit(v, n int) {
+func (p *person) visit(v int) {
 	if p.kind == "mobile" && v > 0 && p.g.chance(30) {
 		// The app tries the token of hours ago first; with jwt-no-expiry open, it still works.
 		p.call("GET", "/v2/me", 401, 200)

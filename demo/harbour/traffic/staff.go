@@ -174,7 +174,7 @@ func (g *day) visitors() {
 			p.call("POST", "/v2/register", 422).anonymous().json(object{"email": p.email, "password": "short", "name": pick(g, people)})
 		}
 		p.call("POST", "/v2/register", 202).anonymous().json(object{"email": p.email, "password": g.password[p.name], "name": pick(g, people), "company": pick(g, []string{"", "Select & Union Ltd.", "O'Brien's Drop Shop"})})
-		p.visit(0, n)
+		p.visit(0)
 	}
 }
 

@@ -161,7 +161,7 @@ func or[T comparable](v, def T) T {
 // free reports why a TCP address cannot be listened on. Caddy sets SO_REUSEPORT,
 // by which a second process would silently take half of the connections.
 func free(address string) error {
-	ln, err := net.Listen("tcp", address)
+	ln, err := net.Listen("tcp", address) //nolint:noctx // it is closed at once
 	if err != nil {
 		return fmt.Errorf("listening on %s: %w", address, err)
 	}

@@ -116,7 +116,7 @@ func secure(t testing.TB, upstreams ...string) *config.Config {
 func start(t testing.TB, cfg *config.Config, gw caddy.Gateway) *caddy.Plane {
 	t.Helper()
 	before := goleak.IgnoreCurrent()
-	p := caddy.New(caddy.Options{Log: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	p := caddy.New(caddy.Options{Log: slog.New(slog.DiscardHandler)})
 	t.Cleanup(func() {
 		if err := p.Stop(context.Background()); err != nil {
 			t.Errorf("stopping: %v", err)

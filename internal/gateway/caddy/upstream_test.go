@@ -20,8 +20,6 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
-	"golang.org/x/net/http2"
-	"golang.org/x/net/http2/h2c"
 
 	"github.com/crenel-project/crenel/config"
 	"github.com/crenel-project/crenel/internal/gateway/caddy"
@@ -340,7 +338,10 @@ func TestUpstreamTLS(t *testing.T) {
 }
 
 func TestH2C(t *testing.T) {
-	up := httptest.NewServer(h2c.NewHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Proto) }), &http2.Server{}))
+	up := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Proto) }))
+	up.Config.Protocols = new(http.Protocols)
+	up.Config.Protocols.SetUnencryptedHTTP2(true)
+	up.Start()
 	defer up.Close()
 	cfg := plain(t, "h2c"+strings.TrimPrefix(up.URL, "http"))
 	start(t, cfg, &passing{})

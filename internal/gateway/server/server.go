@@ -260,15 +260,15 @@ func (s *Server) swap(ctx context.Context) error {
 }
 
 // restartOnly names the settings that differ and are read only at start.
-func restartOnly(old, new *config.Config) []string {
+func restartOnly(was, is *config.Config) []string {
 	var out []string
 	for name, pair := range map[string][2]any{
-		"data_dir": {old.DataDir, new.DataDir},
-		"trail":    {old.Trail, new.Trail},
-		"admin":    {old.Admin, new.Admin},
-		"tracing":  {old.Tracing, new.Tracing},
-		"alarms":   {old.Alarms, new.Alarms},
-		"log":      {old.Log, new.Log},
+		"data_dir": {was.DataDir, is.DataDir},
+		"trail":    {was.Trail, is.Trail},
+		"admin":    {was.Admin, is.Admin},
+		"tracing":  {was.Tracing, is.Tracing},
+		"alarms":   {was.Alarms, is.Alarms},
+		"log":      {was.Log, is.Log},
 	} {
 		if !reflect.DeepEqual(pair[0], pair[1]) {
 			out = append(out, name)

@@ -60,7 +60,7 @@ func (in *Inspector) Feed(p []byte) (ok int, fault string) {
 				n = in.left
 			}
 			in.left -= n
-			i += int(n) //nolint:gosec // n is at most len(p)
+			i += int(n) // n is at most len(p)
 			if in.left == 0 {
 				if in.state == body {
 					in.next()
@@ -297,7 +297,7 @@ func (in *Inspector) chunk(l []byte) string {
 		if d < 0 {
 			break
 		}
-		size = size<<4 | uint64(d) //nolint:gosec // d is 0 to 15
+		size = size<<4 | uint64(d) // d is 0 to 15
 		digits++
 	}
 	if digits == 0 || digits > 15 {

@@ -98,16 +98,6 @@ func (c *cache) put(k *digest, v *verified) {
 	s.front(n)
 }
 
-func (c *cache) len() int {
-	n := 0
-	for i := range c.shards {
-		c.shards[i].mu.Lock()
-		n += len(c.shards[i].m)
-		c.shards[i].mu.Unlock()
-	}
-	return n
-}
-
 func (n *cacheNode) unlink() { n.prev.next, n.next.prev = n.next, n.prev }
 
 func (s *cacheShard) front(n *cacheNode) {

@@ -296,24 +296,24 @@ func TestKeyStoreOutlivesReload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		iss := newIssuer(rsaKey())
 		store := authn.NewKeyStore(client(iss), slog.New(slog.DiscardHandler), time.Now)
-		make := func() *authn.Guard {
+		build := func() *authn.Guard {
 			g, err := authn.New(authn.Options{API: petAPI(), Config: jwtConfig(nil), Keys: store})
 			if err != nil {
 				t.Fatal(err)
 			}
 			return g
 		}
-		first := make()
+		first := build()
 		want(t, ruled(t, first, fresh(rsaKey(), "RS256")), exchange.Allow, "")
 		iss.set(func(i *issuer) { i.broken = func(string) (*http.Response, error) { return nil, errors.New("down") } })
-		second := make() // reload while the issuer is down
+		second := build() // reload while the issuer is down
 		first.Close()
 		want(t, ruled(t, second, fresh(rsaKey(), "RS256")), exchange.Allow, "")
 		if n := iss.fetches.Load(); n != 1 {
 			t.Errorf("%d fetches, want 1", n)
 		}
 		second.Close()
-		third := make() // nobody held the keys meanwhile
+		third := build() // nobody held the keys meanwhile
 		want(t, ruled(t, third, fresh(rsaKey(), "RS256")), exchange.Unable, "authn.unavailable")
 		third.Close()
 		third.Close() // twice is harmless

@@ -43,7 +43,7 @@ type source struct {
 	failure error         // of the last fetch; nil when it went well
 	stopped bool
 
-	ctx  context.Context
+	ctx  context.Context //nolint:containedctx // the life of the background fetch, which stop ends
 	stop context.CancelFunc
 	wg   sync.WaitGroup
 }
@@ -87,7 +87,7 @@ func (s *source) start() {
 				wait = retry
 				retry = min(2*retry, retryMost)
 			}
-			wait = time.Duration(float64(wait) * (0.8 + 0.4*rand.Float64()))
+			wait = time.Duration(float64(wait) * (0.8 + 0.4*rand.Float64())) //nolint:gosec // only so that gateways do not ask together
 			timer := time.NewTimer(wait)
 			select {
 			case <-timer.C:

@@ -2,6 +2,7 @@ package authz
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -19,7 +20,7 @@ func readAnswerRules(v ast.Value) ([]exchange.AnswerRule, error) {
 	one := func(t *ast.Term) error {
 		obj, ok := t.Value.(ast.Object)
 		if !ok {
-			return fmt.Errorf("holds something that is not an object {at, in}")
+			return errors.New("holds something that is not an object {at, in}")
 		}
 		var r exchange.AnswerRule
 		err := obj.Iter(func(k, t *ast.Term) error {
@@ -29,7 +30,7 @@ func readAnswerRules(v ast.Value) ([]exchange.AnswerRule, error) {
 			case "at":
 				s, ok := t.Value.(ast.String)
 				if !ok || !strings.HasPrefix(string(s), "/") {
-					return fmt.Errorf("at is not a JSON pointer that begins with a slash")
+					return errors.New("at is not a JSON pointer that begins with a slash")
 				}
 				r.At = string(s)
 			case "in":
@@ -45,7 +46,7 @@ func readAnswerRules(v ast.Value) ([]exchange.AnswerRule, error) {
 			return err
 		}
 		if r.At == "" {
-			return fmt.Errorf("a rule does not say at")
+			return errors.New("a rule does not say at")
 		}
 		out = append(out, r)
 		return nil
@@ -56,7 +57,7 @@ func readAnswerRules(v ast.Value) ([]exchange.AnswerRule, error) {
 	case ast.Set:
 		return out, v.Iter(one)
 	}
-	return nil, fmt.Errorf("is not a list of {at, in}")
+	return nil, errors.New("is not a list of {at, in}")
 }
 
 // checkAnswer holds a successful answer against the policy's rules for it.

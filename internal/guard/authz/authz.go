@@ -171,7 +171,7 @@ func (g *Guard) decide(ctx context.Context, x *exchange.Exchange, tracer topdown
 	now := g.now()
 	result, err := g.policy.evaluate(ctx, g.build(x, g.policy.uses, now, g.body), now, g.timeout, tracer)
 	switch {
-	case err == errUndefined:
+	case errors.Is(err, errUndefined):
 		return exchange.Refuse("authz.undefined", "", g.policy.rule+" is undefined for this call")
 	case err != nil && topdown.IsCancel(err):
 		return exchange.Undecided("authz.timeout", fmt.Sprintf("%s took longer than %s", g.policy.rule, g.timeout))

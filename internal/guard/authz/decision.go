@@ -1,6 +1,7 @@
 package authz
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -49,13 +50,13 @@ func readDecision(v ast.Value) (*decision, error) {
 		case "allow":
 			b, ok := t.Value.(ast.Boolean)
 			if !ok {
-				return fmt.Errorf("allow is not a boolean")
+				return errors.New("allow is not a boolean")
 			}
 			d.allow, stated = bool(b), true
 		case "reason":
 			s, ok := t.Value.(ast.String)
 			if !ok {
-				return fmt.Errorf("reason is not a string")
+				return errors.New("reason is not a string")
 			}
 			d.reason = string(s[:min(len(s), maxReason)])
 		case "detail":
@@ -65,7 +66,7 @@ func readDecision(v ast.Value) (*decision, error) {
 			}
 			m, ok := j.(map[string]any)
 			if !ok {
-				return fmt.Errorf("detail is not an object")
+				return errors.New("detail is not an object")
 			}
 			d.detail = m
 		case "obligations":
@@ -79,7 +80,7 @@ func readDecision(v ast.Value) (*decision, error) {
 		return nil, err
 	}
 	if !stated {
-		return nil, fmt.Errorf("the decision does not say allow")
+		return nil, errors.New("the decision does not say allow")
 	}
 	return d, nil
 }
@@ -87,7 +88,7 @@ func readDecision(v ast.Value) (*decision, error) {
 func (d *decision) readObligations(v ast.Value) error {
 	obj, ok := v.(ast.Object)
 	if !ok {
-		return fmt.Errorf("obligations is not an object")
+		return errors.New("obligations is not an object")
 	}
 	return obj.Iter(func(k, t *ast.Term) error {
 		key, _ := k.Value.(ast.String)
@@ -106,7 +107,7 @@ func (d *decision) readObligations(v ast.Value) error {
 		case "step_up":
 			d.stepUp, err = readStepUp(t.Value)
 		default:
-			err = fmt.Errorf("is not known; known are strip, mask, headers, query, answer and step_up")
+			err = errors.New("is not known; known are strip, mask, headers, query, answer and step_up")
 		}
 		if err != nil {
 			return fmt.Errorf("obligation %s: %w", k, err)
@@ -121,7 +122,7 @@ func list(v ast.Value) ([]string, error) {
 	one := func(t *ast.Term) error {
 		s, ok := t.Value.(ast.String)
 		if !ok {
-			return fmt.Errorf("is not a list of strings")
+			return errors.New("is not a list of strings")
 		}
 		out = append(out, string(s))
 		return nil
@@ -132,7 +133,7 @@ func list(v ast.Value) ([]string, error) {
 	case ast.Set:
 		return out, v.Iter(one)
 	}
-	return nil, fmt.Errorf("is not a list of strings")
+	return nil, errors.New("is not a list of strings")
 }
 
 func pointers(v ast.Value) ([]string, error) {
@@ -152,13 +153,13 @@ func pointers(v ast.Value) ([]string, error) {
 func fields(v ast.Value, valid func(name, value string) error) (map[string]string, error) {
 	obj, ok := v.(ast.Object)
 	if !ok {
-		return nil, fmt.Errorf("is not an object")
+		return nil, errors.New("is not an object")
 	}
 	out := make(map[string]string, obj.Len())
 	err := obj.Iter(func(k, t *ast.Term) error {
 		key, ok := k.Value.(ast.String)
 		if !ok {
-			return fmt.Errorf("has a name that is not a string")
+			return errors.New("has a name that is not a string")
 		}
 		var text string
 		switch t := t.Value.(type) {
@@ -202,7 +203,7 @@ func validHeader(name, value string) error {
 
 func validQuery(name, _ string) error {
 	if name == "" {
-		return fmt.Errorf("has an empty name")
+		return errors.New("has an empty name")
 	}
 	return nil
 }
@@ -220,7 +221,7 @@ func readStepUp(v ast.Value) (*stepUp, error) {
 	}
 	obj, ok := v.(ast.Object)
 	if !ok {
-		return nil, fmt.Errorf("is not an object")
+		return nil, errors.New("is not an object")
 	}
 	s := &stepUp{}
 	err := obj.Iter(func(k, t *ast.Term) error {
@@ -243,7 +244,7 @@ func readStepUp(v ast.Value) (*stepUp, error) {
 		case "max_age":
 			n, ok := t.Value.(ast.Number)
 			if i, isInt := n.Int(); !ok || !isInt || i < 0 {
-				return fmt.Errorf("max_age is not a whole number of seconds")
+				return errors.New("max_age is not a whole number of seconds")
 			}
 			s.maxAge = string(n)
 		default:

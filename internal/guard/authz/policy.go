@@ -242,7 +242,7 @@ var errUndefined = errors.New("the policy made no decision")
 func (p *policy) evaluate(ctx context.Context, input ast.Value, now time.Time, limit time.Duration, tracer topdown.QueryTracer) (ast.Value, error) {
 	if tracer == nil {
 		v, err := p.run(ctx, &p.evaluator, input, now, limit, nil)
-		if err == nil || err == errUndefined || topdown.IsCancel(err) {
+		if err == nil || errors.Is(err, errUndefined) || topdown.IsCancel(err) {
 			return v, err
 		}
 	}

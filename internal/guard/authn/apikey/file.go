@@ -67,8 +67,8 @@ func (f *File) Save() (err error) {
 	}
 	defer func() {
 		if err != nil {
-			tmp.Close()
-			os.Remove(tmp.Name())
+			_ = tmp.Close() // what is not whole is removed
+			_ = os.Remove(tmp.Name())
 		}
 	}()
 	if _, err = tmp.Write(b); err == nil {
