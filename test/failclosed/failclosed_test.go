@@ -435,7 +435,7 @@ func flood(s *stand) {
 		}()
 	}
 	for s.trail.Admit() {
-		s.trail.Release()
+		s.trail.Complete(&exchange.Completion{Type: "completion", ID: "flood"})
 	}
 	s.t.Cleanup(func() { close(stop); wg.Wait() })
 }
