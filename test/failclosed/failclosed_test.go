@@ -166,7 +166,11 @@ func policy(rego string) map[string]string {
 
 const policies = "    authz: {policies: [p.rego]}\n"
 
-// jam lets no file grow until the returned function is called: what a full disk does.
+// fullAt is the size that every event file begins with, and beyond which no file
+// may grow on a full disk. It is not 0: the test program has a small log of its own.
+const fullAt = 1 << 20
+
+// jam lets no event file grow until the returned function is called: what a full disk does.
 func jam(s *stand) (release func()) {
 	signal.Ignore(syscall.SIGXFSZ)
 	var old syscall.Rlimit
@@ -174,7 +178,7 @@ func jam(s *stand) (release func()) {
 		s.t.Fatal(err)
 	}
 	full := old
-	full.Cur = 0
+	full.Cur = fullAt
 	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &full); err != nil {
 		s.t.Fatal(err)
 	}

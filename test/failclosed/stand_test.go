@@ -1,6 +1,7 @@
 package failclosed
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"flag"
@@ -126,7 +127,10 @@ func (r *row) run(t *testing.T) {
 		o = *r.trail
 	}
 	o.File = filepath.Join(s.dir, "events.jsonl")
-	var err error
+	err := os.WriteFile(o.File, append(bytes.Repeat([]byte{' '}, fullAt-1), '\n'), 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if s.trail, err = trail.Open(o); err != nil {
 		t.Fatal(err)
 	}
