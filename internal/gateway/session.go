@@ -1,7 +1,7 @@
 package gateway
 
 import (
-	"bytes"
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -265,20 +265,22 @@ func (s *session) awaitBody() exchange.Verdict {
 	r := s.r
 	rc := http.NewResponseController(s.w)
 	timed := rc.SetReadDeadline(time.Now().Add(s.g.cfg.Server.Timeouts.ReadBody)) == nil
-	first := make([]byte, 1)
-	n, _, err := readUpTo(r.Body, first)
-	if err != nil {
+	// What comes with the first byte stays with it, so that the upstream gets it as
+	// it came.
+	begin := bufio.NewReader(r.Body)
+	_, err := begin.Peek(1)
+	if err != nil && err != io.EOF { //nolint:errorlint // bufio passes on what the body said
 		return bodyVerdict(faultOf(err))
 	}
 	if timed {
 		_ = rc.SetReadDeadline(time.Time{})
 	}
-	if n == 0 {
+	if err != nil {
 		r.Body, r.ContentLength, r.TransferEncoding = http.NoBody, 0, nil
 		s.x.Request.Length = 0
 		return exchange.Verdict{}
 	}
-	r.Body = &begun{io.MultiReader(bytes.NewReader(first), r.Body), r.Body}
+	r.Body = &begun{begin, r.Body}
 	if op := s.x.Operation; op != nil && op.Body == nil {
 		s.x.Unvalidated = true
 		return s.ruled(contract.Name, exchange.Refuse("contract.unexpected_body", "body", "the operation takes no body"))
@@ -295,7 +297,7 @@ func bodyVerdict(err error) exchange.Verdict {
 	return exchange.Refuse("body.incomplete", "body", "the body could not be read")
 }
 
-// begun is a body whose first byte has been read.
+// begun is a body whose first bytes have been read.
 type begun struct {
 	io.Reader
 	io.Closer
