@@ -11,6 +11,8 @@ import (
 	"github.com/spf13/pflag"
 )
 
+//go:generate go test . -run ^TestDocs$ -update
+
 func newDocs(root *cobra.Command) *cobra.Command {
 	var out string
 	c := &cobra.Command{

@@ -7,3 +7,5 @@
 // code, and whether the upstream was called. No row may end with an answer of the
 // upstream that was not checked, or with a call of it that was not ruled on.
 package failclosed
+
+//go:generate go test . -update
