@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
@@ -105,7 +106,7 @@ func sendsPassword(op *spec.Operation) bool {
 			return true
 		}
 	}
-	if op.Method != "POST" {
+	if op.Method != http.MethodPost {
 		return false
 	}
 	if loginPath.MatchString(op.Path) {

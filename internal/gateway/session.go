@@ -269,7 +269,7 @@ func (s *session) awaitBody() exchange.Verdict {
 	// it came.
 	begin := bufio.NewReader(r.Body)
 	_, err := begin.Peek(1)
-	if err != nil && err != io.EOF { //nolint:errorlint // bufio passes on what the body said
+	if err != nil && err != io.EOF {
 		return bodyVerdict(faultOf(err))
 	}
 	if timed {
