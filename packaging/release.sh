@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds what a release consists of into dist/: static, stripped binaries, a
-# .deb for each Linux architecture, an SBOM (CycloneDX), and checksums.
+# .deb for each Linux architecture, an SBOM (CycloneDX) of each binary, and checksums.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 version=${1:?usage: packaging/release.sh VERSION}
@@ -18,6 +18,9 @@ for target in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64; do
   CGO_ENABLED=0 GOOS=$os GOARCH=$arch go build -trimpath -buildvcs=false -ldflags "$ldflags" -o "$out" ./cmd/crenel
 done
 
+# The binary that runs here says how shells complete its commands.
+host=dist/crenel_${version}_$(go env GOHOSTOS)_$(go env GOHOSTARCH)
+
 # Debian wants a version that starts with a digit.
 deb_version=${version#v}
 case $deb_version in [0-9]*) ;; *) deb_version=0~$deb_version ;; esac
@@ -25,9 +28,12 @@ for arch in amd64 arm64; do
   root=$(mktemp -d)
   chmod 755 "$root"
   install -Dm755 "dist/crenel_${version}_linux_$arch" "$root/usr/bin/crenel"
-  install -Dm644 packaging/crenel.service "$root/lib/systemd/system/crenel.service"
+  install -Dm644 packaging/crenel.service "$root/usr/lib/systemd/system/crenel.service"
   install -Dm644 LICENSE "$root/usr/share/doc/crenel/copyright"
-  install -dm755 "$root/etc/crenel"
+  install -dm755 "$root/etc/crenel" "$root/usr/share/bash-completion/completions" "$root/usr/share/zsh/vendor-completions" "$root/usr/share/fish/vendor_completions.d"
+  "$host" completion bash >"$root/usr/share/bash-completion/completions/crenel"
+  "$host" completion zsh >"$root/usr/share/zsh/vendor-completions/_crenel"
+  "$host" completion fish >"$root/usr/share/fish/vendor_completions.d/crenel.fish"
   install -Dm755 packaging/postinst "$root/DEBIAN/postinst"
   install -Dm755 packaging/prerm "$root/DEBIAN/prerm"
   cat >"$root/DEBIAN/control" <<CONTROL
@@ -47,7 +53,9 @@ CONTROL
   rm -rf "$root"
 done
 
-go run ./packaging/sbom "dist/crenel_${version}_linux_amd64" "$version" >"dist/crenel_${version}.cdx.json"
+for binary in dist/crenel_*_linux_* dist/crenel_*_darwin_*; do
+  go run ./packaging/sbom "$binary" "$version" >"$binary.cdx.json"
+done
 
 cp packaging/crenel.service dist/
 (cd dist && sha256sum -- * >SHA256SUMS)
