@@ -17,6 +17,11 @@ import (
 // object is a JSON object of a Caddy config.
 type object map[string]any
 
+// handOver is how long the servers of a replaced frame go on as before, without
+// new connections: for requests that were on their way to them. After it,
+// net/http drops what it reads.
+const handOver = 100 * time.Millisecond
+
 // document is the whole Caddy config: the frame that all APIs share, and in it
 // the id of the generation that handles requests. odd are the header names with
 // underscores or dots that the APIs declare.
@@ -24,7 +29,7 @@ func document(cfg *config.Config, log *slog.Logger, plane, generation string, od
 	srv := &cfg.Server
 	grace := nanoseconds(or(srv.Timeouts.Shutdown, 30*time.Second))
 	server := object{
-		"listen":              listen(cfg),
+		"listen":              sockets(cfg),
 		"routes":              []object{{"handle": []object{{"handler": "crenel", "generation": generation}}}},
 		"errors":              object{"routes": []object{{"handle": []object{{"handler": "crenel_refusal"}}}}},
 		"automatic_https":     object{"disable": true}, // certificates are named by us; nothing listens on :80
@@ -46,7 +51,7 @@ func document(cfg *config.Config, log *slog.Logger, plane, generation string, od
 	if len(dots) > 0 {
 		server["expected_dot_headers"] = dots
 	}
-	apps := object{"http": object{"grace_period": grace, "servers": object{"crenel": server}}}
+	apps := object{"http": object{"grace_period": grace, "shutdown_delay": nanoseconds(handOver), "servers": object{"crenel": server}}}
 	if !serving(cfg) {
 		apps["tls"] = object{"disable_storage_clean": true, "disable_storage_check": true} // it keeps nothing
 	} else {
@@ -111,6 +116,15 @@ func listen(cfg *config.Config) []string {
 	return cfg.Server.Listen
 }
 
+// sockets are the listen addresses as Caddy is told them.
+func sockets(cfg *config.Config) []string {
+	var out []string
+	for _, a := range listen(cfg) {
+		out = append(out, keptNetwork+"/"+a)
+	}
+	return out
+}
+
 // protocols are those of the config. Without TLS only HTTP/1.1 is left: Caddy
 // would take unencrypted HTTP/2 where "h2" is listed.
 func protocols(cfg *config.Config) []string {
@@ -158,8 +172,8 @@ func or[T comparable](v, def T) T {
 	return v
 }
 
-// free reports why a TCP address cannot be listened on. Caddy sets SO_REUSEPORT,
-// by which a second process would silently take half of the connections.
+// free reports why a TCP address cannot be listened on, before anything of a
+// new config has been started.
 func free(address string) error {
 	ln, err := net.Listen("tcp", address) //nolint:noctx // it is closed at once
 	if err != nil {

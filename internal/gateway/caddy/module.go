@@ -60,13 +60,15 @@ func (h *handler) Provision(ctx caddycore.Context) error {
 		return err
 	}
 	h.current.Store(b.gen)
-	b.plane.provisioned = h
+	b.plane.newest.Store(h)
 	return nil
 }
 
-// Cleanup retires the generation when Caddy drops the config.
+// Cleanup ends the generation of a config that Caddy drops because it could not
+// be started. One that ran goes on until the Plane has made another current: the
+// old servers may still be handed a connection.
 func (h *handler) Cleanup() error {
-	if g := h.current.Load(); g != nil {
+	if g := h.current.Load(); g != nil && !g.adopted.Load() {
 		g.retire(h.plane.linger)
 	}
 	return nil
@@ -94,23 +96,33 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.
 		writeProblem(w, http.StatusBadRequest, "gateway.bad_request")
 		return nil
 	}
+	g := h.enter()
+	if g == nil { // stopped for good
+		w.Header().Set("Connection", "close")
+		writeProblem(w, http.StatusServiceUnavailable, "gateway.overloaded")
+		return nil
+	}
+	defer g.leave()
+	if newest := h.plane.newest.Load(); newest != h && newest != nil && r.ProtoMajor < 3 && r.Header["Upgrade"] == nil {
+		w.Header().Set("Connection", "close") // this connection's server is about to end
+	}
+	g.handler.ServeHTTP(w, r)
+	return nil
+}
+
+// enter counts an exchange into the current generation: the handler's own, or,
+// where that has ended since its config was replaced, the plane's. Nil: there is none.
+func (h *handler) enter() *generation {
 	for {
-		g := h.current.Load()
-		if g == nil {
-			writeProblem(w, http.StatusServiceUnavailable, "gateway.overloaded")
+		own, plane := h.current.Load(), h.plane.current.Load()
+		for _, g := range []*generation{own, plane} {
+			if g != nil && g.enter() {
+				return g
+			}
+		}
+		if own == h.current.Load() && plane == h.plane.current.Load() {
 			return nil
 		}
-		if !g.enter() {
-			if g == h.current.Load() { // stopped for good
-				w.Header().Set("Connection", "close")
-				writeProblem(w, http.StatusServiceUnavailable, "gateway.overloaded")
-				return nil
-			}
-			continue // swapped between the two lines above
-		}
-		defer g.leave()
-		g.handler.ServeHTTP(w, r)
-		return nil
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	caddycore "github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddytls"
 
 	// The Caddy modules that the configs made here name.
@@ -61,11 +62,12 @@ type Plane struct {
 	cfg         *config.Config
 	frame       [sha256.Size]byte
 	active      *handler
-	provisioned *handler // by the Caddy config that is being loaded
 	generations []*generation
 	last        uint64
 
-	current atomic.Pointer[generation] // for readers outside mu
+	// For readers outside mu.
+	current atomic.Pointer[generation]
+	newest  atomic.Pointer[handler] // active, or that of the Caddy config that is being loaded
 }
 
 var (
@@ -108,6 +110,7 @@ func (p *Plane) Load(cfg *config.Config, gw Gateway) error {
 	quiet.Do(func() { caddycore.BufferedLog() })
 	p.last++
 	gen := &generation{id: p.last, gw: gw, log: p.log}
+	before := p.active
 	err := p.load(cfg, gen)
 	if err != nil {
 		if p.active == nil {
@@ -117,7 +120,11 @@ func (p *Plane) Load(cfg *config.Config, gw Gateway) error {
 	}
 	gen.adopted.Store(true)
 	p.cfg = cfg
-	p.current.Store(gen)
+	old := p.current.Swap(gen)
+	if old != nil && p.active != before {
+		// Its handler was replaced with its listeners, not by swap.
+		old.retire(p.linger)
+	}
 	p.generations = slices.DeleteFunc(p.generations, func(g *generation) bool {
 		select {
 		case <-g.drained:
@@ -164,15 +171,15 @@ func (p *Plane) load(cfg *config.Config, gen *generation) error {
 	}
 	pending.Store(id, &birth{gen: gen, cfg: cfg, plane: p})
 	defer pending.Delete(id)
-	p.provisioned = nil
 	err = caddycore.Load(doc, true)
 	// Caddy sets and resets it with every config.
 	stdlog.SetFlags(0)
 	stdlog.SetOutput(stdLog{p.log})
 	if err != nil {
+		p.newest.Store(p.active)
 		return err
 	}
-	p.active, p.frame = p.provisioned, key
+	p.active, p.frame = p.newest.Load(), key
 	if serving(cfg) {
 		p.awaitCertificates(cfg)
 	}
@@ -289,7 +296,13 @@ func (p *Plane) Stop(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, or(p.cfg.Server.Timeouts.Shutdown, 30*time.Second))
 	defer cancel()
+	if app, err := p.active.ctx.AppIfConfigured("http"); err == nil {
+		app.(*caddyhttp.App).ShutdownDelay = 0 // there is nothing to hand over to
+	}
 	err := caddycore.Stop()
+	if g := p.current.Swap(nil); g != nil {
+		g.retire(p.linger)
+	}
 	for _, g := range p.generations {
 		g.end()
 	}
@@ -313,7 +326,7 @@ func (p *Plane) Stop(ctx context.Context) error {
 		}
 	}
 	p.active, p.cfg, p.generations = nil, nil, nil
-	p.current.Store(nil)
+	p.newest.Store(nil)
 	p.forget()
 	return err
 }
