@@ -54,6 +54,8 @@ type Exchange struct {
 	Start time.Time // when the head had been read
 	API   string    // name of the API in the config
 	Spec  *spec.API // its model; nil when the API has no document
+	// Endpoint is set instead of an operation where the gateway itself answers: "signals", "login".
+	Endpoint string
 
 	Client netip.Addr // true client address, behind trusted proxies only
 	Peer   netip.Addr // address of the connection

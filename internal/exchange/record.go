@@ -10,6 +10,7 @@ type Decision struct {
 	Time      time.Time         `json:"time"`
 	API       string            `json:"api,omitempty"`
 	Operation string            `json:"operation,omitempty"` // operation id
+	Endpoint  string            `json:"endpoint,omitempty"`  // one of the gateway's own: "signals", "login"
 	Method    string            `json:"method"`
 	Host      string            `json:"host,omitempty"`
 	Path      string            `json:"path"` // base path and template when the operation is known, else the normalised path

@@ -27,6 +27,8 @@ type api struct {
 	spec             *spec.API
 	bases            []string // under which it is served, escaped: "" or "/v1"
 	chain            *guard.Chain
+	doorstep         *guard.Chain // what requests to its own endpoints go through
+	endpoints        []Endpoint
 	preflight        *guard.Chain // what a CORS preflight goes through, beside the cors section
 	settings         guard.Settings
 	rules            *contract.Guard
@@ -115,6 +117,7 @@ func (a *api) steps(deps Deps) ([]guard.Step, error) {
 		return nil, errors.Join(errs...)
 	}
 	a.rules = rules
+	a.doorstep = guard.NewChain(a.spec, []guard.Step{limits.AddressStep()}, a.settings, deps.Log)
 	a.preflight = guard.NewChain(a.spec, []guard.Step{limits.AddressStep(), rules.PathStep(), attacks.Step()}, a.settings, deps.Log)
 	return slices.Concat([]guard.Step{
 		limits.AddressStep(),

@@ -12,7 +12,7 @@ func newDecision(x *exchange.Exchange, v exchange.Verdict, now time.Time) *excha
 	d := &exchange.Decision{
 		Type: "decision", ID: x.ID, Time: x.Start, API: x.API,
 		Method: x.Request.Method, Host: x.Request.Host, Path: x.Request.Path,
-		Action: "allow", Risk: x.Risk, Micros: now.Sub(x.Start).Microseconds(),
+		Action: "allow", Risk: x.Risk, Endpoint: x.Endpoint, Micros: now.Sub(x.Start).Microseconds(),
 		Rulings: recordRulings(x.Rulings),
 	}
 	if x.Client.IsValid() {

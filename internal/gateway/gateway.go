@@ -18,6 +18,7 @@ import (
 	"github.com/crenel-project/crenel/internal/guard/authn"
 	"github.com/crenel-project/crenel/internal/guard/limit"
 	"github.com/crenel-project/crenel/internal/spec"
+	"github.com/crenel-project/crenel/internal/state"
 )
 
 // Trail is where the records of exchanges go.
@@ -53,21 +54,27 @@ type Deps struct {
 	Keys     *authn.KeyStore // issuers' keys; nil: each generation fetches its own
 	Observer Observer        // may be nil
 	Tracer   Tracer          // may be nil
+	// State is what gateways share; nil: memory of this generation's own.
+	State state.Store
+	// Endpoints of the whole gateway, beside those of its APIs.
+	Endpoints []Endpoint
 }
 
 // Gateway is one generation: a validated config, compiled. A reload makes a new
 // one, swaps it in and closes the old one when its last exchange has ended.
 type Gateway struct {
-	cfg      *config.Config
-	deps     Deps
-	log      *slog.Logger
-	apis     []*api
-	hosts    map[string][]place // by exact host; longest base path first
-	suffixes []suffix           // "*.example.com"
-	anyHost  []place
-	trusted  []netip.Prefix
-	inflight atomic.Int64
-	memory   memory
+	cfg       *config.Config
+	deps      Deps
+	log       *slog.Logger
+	apis      []*api
+	hosts     map[string][]place // by exact host; longest base path first
+	suffixes  []suffix           // "*.example.com"
+	anyHost   []place
+	trusted   []netip.Prefix
+	inflight  atomic.Int64
+	memory    memory
+	endpoints endpoints
+	ownState  state.Store // nil when the state outlives the generation
 }
 
 type suffix struct {
@@ -90,7 +97,12 @@ func New(ctx context.Context, cfg *config.Config, deps Deps) (*Gateway, error) {
 	if deps.Buckets == nil {
 		deps.Buckets = limit.NewMemory(0, deps.Now())
 	}
-	g := &Gateway{cfg: cfg, deps: deps, log: deps.Log, hosts: map[string][]place{}, trusted: cfg.Server.TrustedProxies}
+	var own state.Store
+	if deps.State == nil {
+		own = state.NewMemory(deps.Now)
+		deps.State = own
+	}
+	g := &Gateway{cfg: cfg, deps: deps, log: deps.Log, hosts: map[string][]place{}, trusted: cfg.Server.TrustedProxies, ownState: own}
 	g.memory.left.Store(int64(cfg.Server.Limits.Memory))
 	var errs []error
 	for i := range cfg.APIs {
@@ -104,6 +116,12 @@ func New(ctx context.Context, cfg *config.Config, deps Deps) (*Gateway, error) {
 			errs = append(errs, fmt.Errorf("api %s: api %s answers to the same host and base path", a.cfg.Name, other))
 		}
 		g.place(a)
+		if err := g.endpoints.add(a.endpoints); err != nil {
+			errs = append(errs, fmt.Errorf("api %s: %w", a.cfg.Name, err))
+		}
+	}
+	if err := g.endpoints.add(deps.Endpoints); err != nil {
+		errs = append(errs, err)
 	}
 	// Of two wildcards the one that says more comes first.
 	slices.SortStableFunc(g.suffixes, func(a, b suffix) int { return len(b.dot) - len(a.dot) })
@@ -234,6 +252,9 @@ func (g *Gateway) Close() error {
 	var errs []error
 	for _, a := range g.apis {
 		errs = append(errs, a.close())
+	}
+	if g.ownState != nil {
+		errs = append(errs, g.ownState.Close())
 	}
 	return errors.Join(errs...)
 }

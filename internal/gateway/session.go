@@ -26,7 +26,8 @@ type session struct {
 	g   *Gateway
 	w   http.ResponseWriter
 	r   *http.Request
-	api *api // nil until found
+	api *api      // nil until found
+	own *Endpoint // where the gateway itself answers
 	up  Upstreams
 	x   exchange.Exchange
 	// rulings is the first room for x.Rulings, so that it needs no allocation.
@@ -78,6 +79,10 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, up Upstreams) {
 	}
 	if v := s.receive(); v.Action != exchange.Allow {
 		s.deny(v)
+		return
+	}
+	if s.own != nil {
+		s.serveOwn()
 		return
 	}
 	if s.preflight() {
@@ -213,6 +218,9 @@ func (s *session) receive() exchange.Verdict {
 		// would stand one that nobody has seen. Encoded it is what it is to us, data.
 		req.Query = strings.ReplaceAll(req.Query, ";", "%3B")
 		r.URL.RawQuery = req.Query
+	}
+	if s.own = s.g.endpoints.find(host, escaped); s.own != nil {
+		return exchange.Verdict{}
 	}
 	at, hostKnown := s.g.find(host, escaped)
 	if at.api == nil {

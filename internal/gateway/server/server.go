@@ -24,6 +24,7 @@ import (
 	"github.com/crenel-project/crenel/internal/gateway/wire"
 	"github.com/crenel-project/crenel/internal/guard/authn"
 	"github.com/crenel-project/crenel/internal/guard/limit"
+	"github.com/crenel-project/crenel/internal/state"
 	"github.com/crenel-project/crenel/internal/trail"
 )
 
@@ -48,6 +49,7 @@ type Server struct {
 	records *trail.Log
 	buckets *limit.Memory
 	keys    *authn.KeyStore
+	state   state.Store
 	metrics *admin.Metrics
 	alarms  *admin.Alarms
 	tracer  *admin.Tracer
@@ -125,6 +127,7 @@ func (s *Server) open(ctx context.Context) error {
 	}
 	s.buckets = limit.NewMemory(0, time.Now())
 	s.keys = authn.NewKeyStore(nil, s.log, time.Now)
+	s.state = state.NewMemory(nil)
 	s.plane = caddy.New(caddy.Options{Log: s.log, OnRefused: func(r wire.Refusal) {
 		s.metrics.Refused(r.Status)
 		s.log.Warn("request refused before it was one", "client", r.Remote.String(), "status", r.Status, "reason", r.Reason)
@@ -172,7 +175,7 @@ func (s *Server) gauges() {
 // compile makes a generation of a config.
 func (s *Server) compile(ctx context.Context, cfg *config.Config) (*gateway.Gateway, error) {
 	d := gateway.Deps{
-		Log: s.log, Trail: s.records, Buckets: s.buckets, Keys: s.keys, Observer: s,
+		Log: s.log, Trail: s.records, Buckets: s.buckets, Keys: s.keys, State: s.state, Observer: s,
 		Client: &http.Client{Timeout: 10 * time.Second},
 	}
 	if s.tracer != nil {
@@ -327,6 +330,9 @@ func (s *Server) stop(ctx context.Context) error {
 	errs = append(errs, s.tracer.Close(ctx))
 	if s.records != nil {
 		errs = append(errs, s.records.Close())
+	}
+	if s.state != nil {
+		errs = append(errs, s.state.Close())
 	}
 	if s.alarms != nil {
 		s.alarms.Close()

@@ -1,0 +1,46 @@
+package state
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Store is shared state. It is safe for concurrent use.
+type Store interface {
+	// First marks key for ttl and reports whether nobody had marked it yet, on any
+	// gateway: of two that ask at once, one is first. For replay caches.
+	First(ctx context.Context, key string, ttl time.Duration) (bool, error)
+	// Put makes key of a set hold value, on every gateway, until expires; the zero
+	// time is never. When it returns, this process's views have it.
+	Put(ctx context.Context, set, key string, value []byte, expires time.Time) error
+	// Drop removes key from a set on every gateway.
+	Drop(ctx context.Context, set, key string) error
+	// View returns the local copy of a set, filled before it returns. Views of one
+	// set share the copy. It lives until the Store is closed.
+	View(ctx context.Context, set string) (View, error)
+	// Ready says why the store cannot be asked, or that it can.
+	Ready() error
+	// Close ends all views.
+	Close() error
+}
+
+// View is a local copy of a set. It is safe for concurrent use.
+type View interface {
+	// Get returns what key holds. The value is shared and read only.
+	Get(key string) (value []byte, ok bool)
+	// Len is how many entries there are. A view of none costs its reader nothing.
+	Len() int
+	// Stale is for how long the copy has been out of touch with the others; 0 when it is not.
+	Stale() time.Duration
+	// Watch has f called with each entry that is put (value non-nil) or dropped
+	// (nil), in order, from one goroutine, until stop is called. f must not block.
+	Watch(f func(key string, value []byte)) (stop func())
+}
+
+// ErrFull is returned when a bound on the number of entries is reached: what
+// cannot be remembered must not be let pass.
+var ErrFull = errors.New("state: no more room")
+
+// ErrClosed is returned by a Store that was closed.
+var ErrClosed = errors.New("state: closed")
