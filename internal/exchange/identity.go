@@ -22,6 +22,7 @@ type Identity struct {
 	Schemes    []string
 	Session    string    // session or token id ("sid", "jti"), "" when unknown
 	Expires    time.Time // zero when it does not
+	Issued     time.Time // when it was given, or when its holder signed in, the earlier; zero when unknown
 	Credential string    // keyed digest of the credential, for logs and limits; never the credential
 	// Also are the further credentials that were verified on the same request, for
 	// operations that demand several at once. Theirs are empty. Shared and read only.
@@ -29,6 +30,9 @@ type Identity struct {
 	// Memo keeps what a later guard computed from this identity for as long as the
 	// credential is cached. Nil when the identity is not shared between requests.
 	Memo *Memo
+	// Revocable are the keys of the shared set "revoked" under which this credential
+	// may be taken back (package revocation). Shared and read only.
+	Revocable []string
 }
 
 // Memo is one value computed from an Identity, kept with it. Safe for

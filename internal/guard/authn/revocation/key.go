@@ -1,0 +1,32 @@
+package revocation
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+)
+
+// Set is the name of the set in the shared state.
+const Set = "revoked"
+
+// ForToken is the key that revokes one credential: a token or an API key as it
+// was sent, or a client certificate in DER. Its digest is SHA-256 as base64url,
+// which for a certificate is RFC 8705's x5t#S256.
+func ForToken(credential string) string {
+	sum := sha256.Sum256([]byte(credential))
+	return ForDigest(sum[:])
+}
+
+// ForDigest is ForToken where only the SHA-256 digest is at hand.
+func ForDigest(sum []byte) string {
+	return "token:" + base64.RawURLEncoding.EncodeToString(sum)
+}
+
+// ForID is the key that revokes the token that an issuer gave the id (jti).
+func ForID(issuer, id string) string { return "jti:" + issuer + "|" + id }
+
+// ForSession is the key that revokes every token of an issuer's session (sid).
+func ForSession(issuer, session string) string { return "session:" + issuer + "|" + session }
+
+// ForSubject is the key that revokes everything an issuer gave a subject. Where
+// there is no issuer (API keys, an API's own sessions) it is "".
+func ForSubject(issuer, subject string) string { return "subject:" + issuer + "|" + subject }
