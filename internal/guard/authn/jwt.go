@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/crenel-project/crenel/config"
+	"github.com/crenel-project/crenel/internal/guard/authn/jose"
 )
 
 // jwtMethod verifies the tokens of one issuer.
@@ -18,7 +19,7 @@ type jwtMethod struct {
 	issuer     string // "" takes any: only where key or secret is the API's own
 	audience   []string
 	types      []string // allowed typ, lower case, without "application/"; nil: the usual ones
-	algorithms map[string]*algorithm
+	algorithms map[string]*jose.Algorithm
 	keys       *source
 	skew       time.Duration
 	requireExp bool
@@ -47,11 +48,11 @@ func newJWT(c *config.JWTMethod, skew time.Duration, store *KeyStore) (*jwtMetho
 	case secret:
 		b := []byte(c.Secret.Reveal())
 		for _, a := range list {
-			if a.family == familyHMAC && len(b) < a.hash.Size() {
-				errs = append(errs, fmt.Errorf("the secret is shorter than the %d bytes that %s needs (RFC 7518 section 3.2)", a.hash.Size(), a.name))
+			if a.Family == jose.HMAC && len(b) < a.Hash.Size() {
+				errs = append(errs, fmt.Errorf("the secret is shorter than the %d bytes that %s needs (RFC 7518 section 3.2)", a.Hash.Size(), a.Name))
 			}
 		}
-		m.keys = newStatic("secret", &keySet{keys: []key{{family: familyHMAC, public: b}}})
+		m.keys = newStatic("secret", &keySet{keys: []jose.Key{{Family: jose.HMAC, Public: b}}})
 	case c.JWKS != "" && !strings.Contains(c.JWKS, "://"):
 		b, err := os.ReadFile(c.JWKS)
 		if err != nil {
@@ -114,13 +115,13 @@ func (m *jwtMethod) verify(ctx context.Context, t *token, now time.Time) (*verif
 	if !m.allows(t.typ) {
 		return nil, fail("authn.token_type", "a token of type "+sent(t.typ)+" is not for access")
 	}
-	var few [maxTries]*key
+	var few [maxTries]*jose.Key
 	keys, generation, f := m.keys.lookup(ctx, now, t.kid, a, few[:0])
 	if f != nil {
 		return nil, f
 	}
 	input := []byte(t.input)
-	if !slices.ContainsFunc(keys, func(k *key) bool { return a.verify(k, input, t.signature) }) {
+	if !slices.ContainsFunc(keys, func(k *jose.Key) bool { return a.Verify(k, input, t.signature) }) {
 		return nil, fail("authn.signature", "the signature does not verify")
 	}
 	if f := audience(t.claims, m.audience); f != nil {

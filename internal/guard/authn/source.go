@@ -10,6 +10,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/crenel-project/crenel/internal/guard/authn/jose"
 )
 
 // How keys are kept fresh.
@@ -132,7 +134,7 @@ func (s *source) generation(now time.Time) (uint64, bool) {
 
 // lookup finds the keys that may verify a token. An unknown kid has the keys
 // fetched anew, but seldom, however many ask.
-func (s *source) lookup(ctx context.Context, now time.Time, kid string, a *algorithm, into []*key) ([]*key, uint64, *failure) {
+func (s *source) lookup(ctx context.Context, now time.Time, kid string, a *jose.Algorithm, into []*jose.Key) ([]*jose.Key, uint64, *failure) {
 	set := s.current(now)
 	if set == nil {
 		s.refresh(ctx, noKeysGap)
@@ -150,7 +152,7 @@ func (s *source) lookup(ctx context.Context, now time.Time, kid string, a *algor
 	case len(found) > 0:
 		return found, set.generation, nil
 	case known:
-		return nil, 0, fail("authn.algorithm", "the key is not for "+a.name)
+		return nil, 0, fail("authn.algorithm", "the key is not for "+a.Name)
 	}
 	return nil, 0, fail("authn.unknown_key", s.name+" has no key "+sent(kid))
 }

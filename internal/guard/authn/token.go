@@ -1,10 +1,9 @@
 package authn
 
 import (
-	"encoding/base64"
-	"errors"
 	"strings"
 
+	"github.com/crenel-project/crenel/internal/guard/authn/jose"
 	"github.com/crenel-project/crenel/internal/value"
 )
 
@@ -53,7 +52,7 @@ func parseToken(s string) (*token, *failure) {
 	if t.claims, err = object(p); err != nil {
 		return nil, fail("authn.malformed", "token claims: "+err.Error())
 	}
-	if t.signature, err = decode(sig); err != nil {
+	if t.signature, err = jose.Decode(sig); err != nil {
 		return nil, fail("authn.malformed", "token signature: "+err.Error())
 	}
 	return t, nil
@@ -95,44 +94,6 @@ func (t *token) readHeader(header *value.Value) *failure {
 	return nil
 }
 
-var (
-	errBase64  = errors.New("not base64url without padding")
-	errObject  = errors.New("not a JSON object")
-	strictText = base64.RawURLEncoding.Strict()
-)
-
-// decode is base64url as RFC 7515 section 2 has it. The check by hand is needed:
-// the library skips line breaks.
-func decode(s string) ([]byte, error) {
-	for i := 0; i < len(s); i++ {
-		c := s[i]
-		if !(c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '_') {
-			return nil, errBase64
-		}
-	}
-	b, err := strictText.DecodeString(s)
-	if err != nil {
-		return nil, errBase64
-	}
-	return b, nil
-}
-
 func object(s string) (*value.Value, error) {
-	b, err := decode(s)
-	if err != nil {
-		return nil, err
-	}
-	v, err := value.JSON(b, value.Limits{Depth: maxNested, Nodes: maxNodes, Keys: maxClaims, Items: maxNodes, String: maxToken})
-	if err != nil {
-		var e *value.Error
-		if errors.As(err, &e) {
-			// The detail could quote the token.
-			return nil, errors.New("not strict JSON: " + string(e.Fault))
-		}
-		return nil, errObject
-	}
-	if v.Kind != value.Object {
-		return nil, errObject
-	}
-	return v, nil
+	return jose.Object(s, value.Limits{Depth: maxNested, Nodes: maxNodes, Keys: maxClaims, Items: maxNodes, String: maxToken})
 }
