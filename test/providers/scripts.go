@@ -1,0 +1,6 @@
+package providers
+
+import "embed"
+
+//go:embed *.mjs
+var scripts embed.FS
