@@ -115,6 +115,7 @@ func init() {
 		Code{"authz.undefined", 403, "Forbidden", "The policy made no decision."},
 		Code{"authz.error", 503, "Authorization unavailable", "The policy failed to evaluate."},
 		Code{"authz.timeout", 503, "Authorization unavailable", "The policy took too long."},
+		Code{"authz.unavailable", 503, "Authorization unavailable", "There is no policy that may decide: it has not been had yet, or what it is made of is older than the config allows."},
 		Code{"authz.not_owner", 403, "Forbidden", "The answer holds an object that the policy does not let this caller see (API1:2023, CWE-639)."},
 		Code{"authz.step_up", 401, "Stronger authentication required", "The policy demands a fresher or stronger authentication (RFC 9470)."},
 

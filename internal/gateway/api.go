@@ -112,6 +112,7 @@ func (a *api) steps(deps Deps) ([]guard.Step, error) {
 	note(err)
 	if may != nil {
 		a.closers = append(a.closers, func() error { may.Close(); return nil })
+		a.checks = append(a.checks, namedCheck{"authz", may.Ready})
 	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)

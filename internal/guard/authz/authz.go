@@ -22,6 +22,9 @@ import (
 // Name is the guard's name in configs, codes and records.
 const Name = "authz"
 
+// filesSource is the source of what the config names files and folders.
+const filesSource = "files"
+
 const defaultTimeout = 50 * time.Millisecond
 
 // quiet are metrics that cost nothing.
@@ -36,16 +39,22 @@ type Options struct {
 	// whose security the document is silent need a caller too.
 	Authenticates bool
 	Realm         string // named in challenges; default: the document's title
-	Log           *slog.Logger
-	Now           func() time.Time // default time.Now
+	// Feeds give parts of the policy that change while the guard lives: bundles,
+	// tables of relations. The guard starts and closes them.
+	Feeds []Feed
+	// Gates are asked before each activation but the first.
+	Gates []Gate
+	Log   *slog.Logger
+	Now   func() time.Time // default time.Now
 }
 
 // Guard is the compiled authz guard of one API. It is safe for concurrent use.
 type Guard struct {
 	demands    *access.Table
 	realm      string
-	policy     *policy // nil when there is none but the built-in one
-	body       bool    // the policy looks at bodies, and may
+	engine     *Engine // nil when there is no policy but the built-in one
+	feeds      []Feed
+	body       bool // the policy may look at bodies, and does as far as is known now
 	timeout    time.Duration
 	operations []*ast.Term // by Operation.Index
 	log        *slog.Logger
@@ -81,8 +90,8 @@ func New(o Options) (*Guard, error) {
 	if g.demands, err = access.New(o.API, o.Overrides, o.Authenticates); err != nil {
 		errs = append(errs, err)
 	}
-	if len(o.Config.Policies) > 0 {
-		if err := g.loadPolicy(&o); err != nil {
+	if len(o.Config.Policies) > 0 || len(o.Feeds) > 0 {
+		if err := g.startPolicy(&o); err != nil {
 			errs = append(errs, err)
 		}
 	} else if len(o.Config.Data) > 0 {
@@ -95,20 +104,44 @@ func New(o Options) (*Guard, error) {
 	return g, nil
 }
 
-func (g *Guard) loadPolicy(o *Options) error {
+// startPolicy makes the engine, gives it what is in files and starts what feeds it.
+func (g *Guard) startPolicy(o *Options) error {
 	ctx := context.Background()
-	src, err := load(o.Config.Policies, o.Config.Data)
-	if err != nil {
+	var list []Source
+	files := len(o.Config.Policies)+len(o.Config.Data) > 0
+	if files {
+		list = append(list, Source{Name: filesSource})
+	}
+	for _, f := range o.Feeds {
+		list = append(list, f.Sources()...)
+	}
+	var err error
+	if g.engine, err = NewEngine(o.Config.Query, list, g.log, g.now); err != nil {
 		return err
 	}
-	if g.policy, err = src.compile(ctx, o.Config.Query); err != nil {
-		return err
+	if files {
+		part, err := LoadFiles(o.Config.Policies, o.Config.Data)
+		if err != nil {
+			return err
+		}
+		if err := g.engine.Update(ctx, map[string]*Part{filesSource: part}); err != nil {
+			return err
+		}
 	}
-	if err := src.passTests(ctx); err != nil {
-		return err
+	for _, f := range o.Feeds {
+		if err := f.Start(ctx, g.engine); err != nil {
+			return err
+		}
+		g.feeds = append(g.feeds, f)
 	}
-	g.body = (o.Config.Body == nil || *o.Config.Body) && g.policy.uses.part("body")
-	if o.API != nil && g.policy.uses.part("operation") {
+	for _, gate := range o.Gates {
+		g.engine.Gate(gate)
+	}
+	g.body = o.Config.Body == nil || *o.Config.Body
+	if p := g.engine.current.Load(); p != nil && len(o.Feeds) == 0 {
+		g.body = g.body && p.uses.part("body")
+	}
+	if o.API != nil {
 		g.operations = make([]*ast.Term, len(o.API.Operations))
 		for i, op := range o.API.Operations {
 			g.operations[i] = newOperationTerm(op)
@@ -117,8 +150,26 @@ func (g *Guard) loadPolicy(o *Options) error {
 	return nil
 }
 
-// Close lets go of the policy's data.
-func (g *Guard) Close() { g.policy.close() }
+// Engine is where the guard's policy is activated; nil when the built-in one is all.
+func (g *Guard) Engine() *Engine { return g.engine }
+
+// Ready says what is wrong with what the policy is made of.
+func (g *Guard) Ready() error {
+	if g.engine == nil {
+		return nil
+	}
+	return g.engine.Ready()
+}
+
+// Close ends what feeds the policy.
+func (g *Guard) Close() {
+	for _, f := range g.feeds {
+		if err := f.Close(); err != nil {
+			g.log.Warn("closing a source of the policy", "error", err)
+		}
+	}
+	g.feeds = nil
+}
 
 // Steps are the guard's places in the chain: one for operations whose body the
 // policy looks at, one for all others.
@@ -127,12 +178,12 @@ func (g *Guard) Steps() []guard.Step {
 		{
 			Guard: Name, Phase: exchange.RequestBody, Needs: exchange.None, Rule: g.rule,
 			Applies: func(op *spec.Operation) bool {
-				return !g.wantsBody(op) && (g.policy != nil || !g.demands.For(op).Public)
+				return !g.wantsBody(op) && (g.engine != nil || !g.demands.For(op).Public)
 			},
 		},
 		{Guard: Name, Phase: exchange.RequestBody, Needs: exchange.Buffered, Rule: g.rule, Applies: g.wantsBody},
 		// It needs no body of its own: an exchange with answer rules has it held.
-		{Guard: Name, Phase: exchange.ResponseBody, Needs: exchange.None, Rule: checkAnswer, Applies: func(*spec.Operation) bool { return g.policy != nil }},
+		{Guard: Name, Phase: exchange.ResponseBody, Needs: exchange.None, Rule: checkAnswer, Applies: func(*spec.Operation) bool { return g.engine != nil }},
 	}
 }
 
@@ -160,32 +211,72 @@ func hasTree(mediaType string) bool {
 
 // rule decides on one call.
 func (g *Guard) rule(ctx context.Context, x *exchange.Exchange) exchange.Verdict {
-	if v := builtin(g.demands.For(x.Operation), &x.Identity, g.realm); v.Action != exchange.Allow || g.policy == nil {
+	if v := builtin(g.demands.For(x.Operation), &x.Identity, g.realm); v.Action != exchange.Allow || g.engine == nil {
 		return v
 	}
 	return g.decide(ctx, x, nil)
 }
 
+// Decided is one decision of a policy as it was made.
+type Decided struct {
+	Exchange *exchange.Exchange // must not be kept
+	Policy   *Policy
+	Input    ast.Value // those parts that the policy's rules can come to
+	Time     time.Time // what the policy took for the present
+	Result   ast.Value // nil when Err is not
+	Err      error
+	Verdict  exchange.Verdict
+	Took     time.Duration
+	guard    *Guard
+}
+
+// Whole is the input with all its parts, for other policies than the one that decided.
+func (d *Decided) Whole() ast.Value {
+	return d.guard.build(d.Exchange, usage{all: true}, d.Time, d.guard.body)
+}
+
 // decide asks the user's policy.
 func (g *Guard) decide(ctx context.Context, x *exchange.Exchange, tracer topdown.QueryTracer) exchange.Verdict {
 	now := g.now()
-	result, err := g.policy.evaluate(ctx, g.build(x, g.policy.uses, now, g.body), now, g.timeout, tracer)
+	p, err := g.engine.Current(now)
+	if err != nil {
+		return exchange.Undecided("authz.unavailable", err.Error())
+	}
+	observers := g.engine.observers.Load()
+	var begin time.Time
+	if observers != nil {
+		begin = time.Now()
+	}
+	e := Evaluation{Input: g.build(x, p.uses, now, g.body), Now: now, Limit: g.timeout, Tracer: tracer}
+	result, err := p.Evaluate(ctx, &e)
+	v := g.read(x, p, result, err)
+	if observers != nil && tracer == nil {
+		d := &Decided{Exchange: x, Policy: p, Input: e.Input, Time: now, Result: result, Err: err, Verdict: v, Took: time.Since(begin), guard: g}
+		for _, f := range *observers {
+			f(d)
+		}
+	}
+	return v
+}
+
+// read turns what a policy said into a verdict.
+func (g *Guard) read(x *exchange.Exchange, p *Policy, result ast.Value, err error) exchange.Verdict {
 	switch {
 	case errors.Is(err, errUndefined):
-		return exchange.Refuse("authz.undefined", "", g.policy.rule+" is undefined for this call")
-	case err != nil && topdown.IsCancel(err):
-		return exchange.Undecided("authz.timeout", fmt.Sprintf("%s took longer than %s", g.policy.rule, g.timeout))
+		return exchange.Refuse("authz.undefined", "", p.rule+" is undefined for this call")
+	case TimedOut(err):
+		return exchange.Undecided("authz.timeout", fmt.Sprintf("%s took longer than %s", p.rule, g.timeout))
 	case err != nil:
-		return exchange.Undecided("authz.error", "evaluating "+g.policy.rule+": "+err.Error())
+		return exchange.Undecided("authz.error", "evaluating "+p.rule+": "+err.Error())
 	}
 	d, err := readDecision(result)
 	if err != nil {
-		return exchange.Undecided("authz.error", g.policy.rule+": "+err.Error())
+		return exchange.Undecided("authz.error", p.rule+": "+err.Error())
 	}
-	return g.verdict(x, d)
+	return g.verdict(x, p, d)
 }
 
-func (g *Guard) verdict(x *exchange.Exchange, d *decision) exchange.Verdict {
+func (g *Guard) verdict(x *exchange.Exchange, p *Policy, d *decision) exchange.Verdict {
 	if d.stepUp != nil {
 		v := exchange.Refuse("authz.step_up", "", orElse(d.reason, "the policy demands a fresher or stronger authentication"))
 		v.Header = map[string]string{"WWW-Authenticate": d.stepUp.challenge(g.realm)}
@@ -193,7 +284,7 @@ func (g *Guard) verdict(x *exchange.Exchange, d *decision) exchange.Verdict {
 		return v
 	}
 	if !d.allow {
-		v := exchange.Refuse("authz.denied", "", orElse(d.reason, g.policy.rule+" does not allow it"))
+		v := exchange.Refuse("authz.denied", "", orElse(d.reason, p.rule+" does not allow it"))
 		v.Detail = d.detail
 		return v
 	}

@@ -47,10 +47,14 @@ func (g *Guard) Explain(ctx context.Context, x *exchange.Exchange, trace string)
 	}
 	e := &Explanation{Input: input, BuiltIn: builtin(g.demands.For(x.Operation), &x.Identity, g.realm)}
 	e.Verdict = e.BuiltIn
-	if g.policy == nil {
+	if g.engine == nil {
 		return e, nil
 	}
-	e.Rule = g.policy.rule
+	p, err := g.engine.Current(g.now())
+	if err != nil {
+		return nil, err
+	}
+	e.Rule = p.rule
 	if e.BuiltIn.Action != exchange.Allow {
 		return e, nil
 	}

@@ -4,16 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
-	"github.com/open-policy-agent/opa/v1/loader"
 	"github.com/open-policy-agent/opa/v1/storage"
-	"github.com/open-policy-agent/opa/v1/storage/inmem"
 	"github.com/open-policy-agent/opa/v1/topdown"
+	"github.com/open-policy-agent/opa/v1/topdown/builtins"
 
 	"github.com/crenel-project/crenel/policies"
 )
@@ -38,72 +36,6 @@ func capabilities() *ast.Capabilities {
 	return c
 }
 
-// sources are policies and data as loaded, not compiled.
-type sources struct {
-	modules map[string]*ast.Module // the user's, without tests
-	tests   map[string]*ast.Module
-	library map[string]*ast.Module
-	data    map[string]any
-}
-
-// load reads policies (Rego files and directories) and data (JSON and YAML files
-// and directories, a directory's name becoming a key, as OPA does it).
-func load(policyPaths, dataPaths []string) (*sources, error) {
-	s := &sources{modules: map[string]*ast.Module{}, tests: map[string]*ast.Module{}, library: map[string]*ast.Module{}}
-	rego, err := loader.NewFileLoader().WithRegoVersion(ast.RegoV1).WithCapabilities(capabilities()).Filtered(policyPaths,
-		func(_ string, info fs.FileInfo, _ int) bool {
-			return !info.IsDir() && !strings.HasSuffix(info.Name(), ".rego")
-		})
-	if err != nil {
-		return nil, fmt.Errorf("loading policies: %w", err)
-	}
-	for name, f := range rego.Modules {
-		if strings.HasPrefix(f.Parsed.Package.Path.String()+".", policies.LibPackage+".") {
-			return nil, fmt.Errorf("loading policies: %s: package %s is Crenel's own; use another name", name, f.Parsed.Package.Path)
-		}
-		if strings.HasSuffix(name, testFileSuffix) {
-			s.tests[name] = f.Parsed
-		} else {
-			s.modules[name] = f.Parsed
-		}
-	}
-	if len(s.modules) == 0 {
-		return nil, fmt.Errorf("loading policies: no Rego file in %s", strings.Join(policyPaths, ", "))
-	}
-	s.data = map[string]any{}
-	if len(dataPaths) > 0 {
-		data, err := loader.NewFileLoader().Filtered(dataPaths,
-			func(_ string, info fs.FileInfo, _ int) bool {
-				n := info.Name()
-				return !info.IsDir() && !strings.HasSuffix(n, ".json") && !strings.HasSuffix(n, ".yaml") && !strings.HasSuffix(n, ".yml")
-			})
-		if err != nil {
-			return nil, fmt.Errorf("loading data: %w", err)
-		}
-		s.data = data.Documents
-	}
-	lib, err := policies.Lib()
-	if err != nil {
-		return nil, fmt.Errorf("loading the library: %w", err)
-	}
-	for name, text := range lib {
-		if strings.HasSuffix(name, testFileSuffix) {
-			continue
-		}
-		m, err := ast.ParseModuleWithOpts(name, text, ast.ParserOptions{RegoVersion: ast.RegoV1})
-		if err != nil {
-			return nil, fmt.Errorf("loading the library: %w", err)
-		}
-		s.library[name] = m
-	}
-	return s, nil
-}
-
-// store puts the data into memory, as values that an evaluation reads as they are.
-func (s *sources) store() storage.Store {
-	return inmem.NewFromObjectWithOpts(s.data, inmem.OptReturnASTValuesOnRead(true), inmem.OptRoundTripOnWrite(true))
-}
-
 // with joins sets of modules.
 func with(sets ...map[string]*ast.Module) map[string]*ast.Module {
 	out := map[string]*ast.Module{}
@@ -115,61 +47,92 @@ func with(sets ...map[string]*ast.Module) map[string]*ast.Module {
 	return out
 }
 
-func newCompiler(ctx context.Context, store storage.Store, txn storage.Transaction) *ast.Compiler {
+func newCompiler(ctx context.Context, data *documents) *ast.Compiler {
 	return ast.NewCompiler().WithCapabilities(capabilities()).WithDefaultRegoVersion(ast.RegoV1).
-		WithPathConflictsCheck(storage.NonEmpty(ctx, store, txn))
+		WithPathConflictsCheck(storage.NonEmpty(ctx, data, moment{}))
 }
 
-// policy is a user's policy, compiled. It is immutable and safe for concurrent use.
-type policy struct {
+// code is a user's policy, compiled. It is immutable and safe for concurrent use.
+type code struct {
 	evaluator           // specialised where that can be done
-	asWritten evaluator // for traces that a person reads
+	asWritten evaluator // for traces that a person reads, and other questions than the decision
 	// notSpecialized says why the policy is evaluated as written, nil when it is not.
 	notSpecialized error
-
-	store storage.Store
-	txn   storage.Transaction // one for all evaluations: nothing is ever written
-	uses  usage
-	rule  string // that decides
+	uses           usage
+	rule           string // that decides
+	shape          string // of the data beside the packages, which the specialised code leans on
 }
 
+// Policy is a policy that can decide: compiled rules and the data they read, of
+// one moment. It is immutable and safe for concurrent use. What is collected
+// when nobody evaluates it any more needs no closing.
+type Policy struct {
+	*code
+	data      *documents
+	revisions map[string]string
+	serial    uint64 // counts activations; 0: never activated
+}
+
+// Rule is the rule that decides: "data.crenel.authz.decision".
+func (p *Policy) Rule() string { return p.rule }
+
+// Revisions are the versions of what it was made of, by source. Read only.
+func (p *Policy) Revisions() map[string]string { return p.revisions }
+
+// Serial counts the activations of its engine; 0 for a candidate.
+func (p *Policy) Serial() uint64 { return p.serial }
+
 // compile makes the policy ready. The error lists every mistake with its place.
-func (s *sources) compile(ctx context.Context, query string) (*policy, error) {
-	p := &policy{store: s.store()}
-	txn, err := p.store.NewTransaction(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("opening data: %w", err)
+func (s *sources) compile(ctx context.Context, query string) (*Policy, error) {
+	if len(s.modules) == 0 {
+		return nil, errors.New("there is no policy: none of its sources has a Rego file")
 	}
-	p.txn = txn
 	modules := s.modules
 	if usesLibrary(s.modules) {
 		modules = with(s.modules, s.library)
 	}
-	compiler := newCompiler(ctx, p.store, txn)
+	compiler := newCompiler(ctx, s.data)
 	if compiler.Compile(modules); compiler.Failed() {
 		return nil, fmt.Errorf("compiling policies: %w", compiler.Errors)
 	}
-	if p.rule, err = decisionRule(compiler, query); err != nil {
+	c := &code{}
+	var err error
+	if c.rule, err = decisionRule(compiler, query); err != nil {
 		return nil, err
 	}
-	ref, err := ast.ParseRef(p.rule)
+	ref, err := ast.ParseRef(c.rule)
 	if err != nil {
-		return nil, fmt.Errorf("query %s: %w", p.rule, err)
+		return nil, fmt.Errorf("query %s: %w", c.rule, err)
 	}
-	p.uses = inputUsage(compiler, ref)
-	if p.asWritten, err = newEvaluator(compiler, ref); err != nil {
-		return nil, fmt.Errorf("query %s: %w", p.rule, err)
+	c.uses = inputUsage(compiler, ref)
+	if c.asWritten, err = newEvaluator(compiler, ref); err != nil {
+		return nil, fmt.Errorf("query %s: %w", c.rule, err)
 	}
-	p.evaluator = p.asWritten
-	c, special, err := specialize(ctx, compiler, modules, s.data, p.store, txn, ref)
+	c.evaluator = c.asWritten
+	beside := unknowns(modules, s.data)
+	c.shape = shape(beside)
+	special, ref, err := specialize(ctx, compiler, modules, s.data, beside, ref)
 	if err == nil {
 		var e evaluator
-		if e, err = newEvaluator(c, special); err == nil {
-			p.evaluator = e
+		if e, err = newEvaluator(special, ref); err == nil {
+			c.evaluator = e
 		}
 	}
-	p.notSpecialized = err
-	return p, nil
+	c.notSpecialized = err
+	return &Policy{code: c, data: s.data, revisions: s.revisions}, nil
+}
+
+// withData is the same code over other data, or false when the data lie
+// otherwise beside the packages and the code must be compiled anew.
+func (p *Policy) withData(s *sources) (*Policy, bool) {
+	modules := s.modules
+	if usesLibrary(s.modules) {
+		modules = with(s.modules, s.library)
+	}
+	if shape(unknowns(modules, s.data)) != p.shape {
+		return nil, false
+	}
+	return &Policy{code: p.code, data: s.data, revisions: s.revisions}, true
 }
 
 // evaluator is a compiled query.
@@ -227,38 +190,52 @@ func usesLibrary(modules map[string]*ast.Module) bool {
 	return found
 }
 
-// close lets go of the data.
-func (p *policy) close() {
-	if p != nil {
-		p.store.Abort(context.Background(), p.txn)
-	}
-}
-
 var errUndefined = errors.New("the policy made no decision")
 
-// evaluate returns what the decision rule says. With a tracer the policy is
+// Evaluation is one question to a policy.
+type Evaluation struct {
+	Input ast.Value
+	Now   time.Time     // what the policy takes for the present
+	Limit time.Duration // how long it may take
+	// Tracer, when set, is told of every step; then the policy is evaluated as written.
+	Tracer topdown.QueryTracer
+	// Observed, when set, is filled with the results of built-in functions that give
+	// another result another time, or is where they are taken from.
+	Observed builtins.NDBCache
+}
+
+// Undefined reports whether an evaluation came to no decision at all.
+func Undefined(err error) bool { return errors.Is(err, errUndefined) }
+
+// TimedOut reports whether an evaluation was ended for the time it took.
+func TimedOut(err error) bool { return err != nil && topdown.IsCancel(err) }
+
+// Evaluate returns what the decision rule says. With a tracer the policy is
 // evaluated as it was written; so it is when the specialised one fails, because
 // an error should name the rules that a person wrote.
-func (p *policy) evaluate(ctx context.Context, input ast.Value, now time.Time, limit time.Duration, tracer topdown.QueryTracer) (ast.Value, error) {
-	if tracer == nil {
-		v, err := p.run(ctx, &p.evaluator, input, now, limit, nil)
+func (p *Policy) Evaluate(ctx context.Context, e *Evaluation) (ast.Value, error) {
+	if e.Tracer == nil {
+		v, err := p.run(ctx, &p.evaluator, e)
 		if err == nil || errors.Is(err, errUndefined) || topdown.IsCancel(err) {
 			return v, err
 		}
 	}
-	return p.run(ctx, &p.asWritten, input, now, limit, tracer)
+	return p.run(ctx, &p.asWritten, e)
 }
 
-func (p *policy) run(ctx context.Context, e *evaluator, input ast.Value, now time.Time, limit time.Duration, tracer topdown.QueryTracer) (ast.Value, error) {
+func (p *Policy) run(ctx context.Context, v *evaluator, e *Evaluation) (ast.Value, error) {
 	w := workspaces.Get().(*workspace)
 	defer w.release()
 	w.rules.Push()
-	w.stop = deadline{at: time.Now().Add(limit)}
-	q := topdown.NewQuery(e.query).WithQueryCompiler(e.queries).WithCompiler(e.compiler).WithStore(p.store).WithTransaction(p.txn).
-		WithInput(ast.NewTerm(input)).WithTime(now).WithCancel(&w.stop).WithMetrics(quiet).WithStrictBuiltinErrors(true).
+	w.stop = deadline{at: time.Now().Add(e.Limit)}
+	q := topdown.NewQuery(v.query).WithQueryCompiler(v.queries).WithCompiler(v.compiler).WithStore(p.data).WithTransaction(moment{}).
+		WithInput(ast.NewTerm(e.Input)).WithTime(e.Now).WithCancel(&w.stop).WithMetrics(quiet).WithStrictBuiltinErrors(true).
 		WithVirtualCache(&w.rules).WithBaseCache(&w.data)
-	if tracer != nil {
-		q = q.WithQueryTracer(tracer)
+	if e.Tracer != nil {
+		q = q.WithQueryTracer(e.Tracer)
+	}
+	if e.Observed != nil {
+		q = q.WithNDBuiltinCache(e.Observed)
 	}
 	var out ast.Value
 	err := q.Iter(ctx, func(r topdown.QueryResult) error {

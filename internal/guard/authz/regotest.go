@@ -34,7 +34,11 @@ type TestResult struct {
 
 // Test runs the Rego tests found beside policies, as OPA runs them.
 func Test(ctx context.Context, policyPaths, dataPaths []string) ([]TestResult, error) {
-	src, err := load(policyPaths, dataPaths)
+	part, err := LoadFiles(policyPaths, dataPaths)
+	if err != nil {
+		return nil, err
+	}
+	src, err := join(map[string]*Part{filesSource: part})
 	if err != nil {
 		return nil, err
 	}
@@ -44,21 +48,15 @@ func Test(ctx context.Context, policyPaths, dataPaths []string) ([]TestResult, e
 func (s *sources) runTests(ctx context.Context) ([]TestResult, error) {
 	ctx, cancel := context.WithTimeout(ctx, testsTimeout)
 	defer cancel()
-	store := s.store()
-	txn, err := store.NewTransaction(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("opening data: %w", err)
-	}
-	defer store.Abort(ctx, txn)
 	ch, err := tester.NewRunner().
-		SetCompiler(newCompiler(ctx, store, txn).WithEnablePrintStatements(true)).
+		SetCompiler(newCompiler(ctx, s.data).WithEnablePrintStatements(true)).
 		SetDefaultRegoVersion(ast.RegoV1).
 		SetModules(with(s.modules, s.tests, s.library)).
-		SetStore(store).
+		SetStore(s.data).
 		SetTimeout(testTimeout).
 		RaiseBuiltinErrors(true).
 		CapturePrintOutput(true).
-		RunTests(ctx, txn)
+		RunTests(ctx, moment{})
 	if err != nil {
 		return nil, fmt.Errorf("compiling tests: %w", err)
 	}
@@ -111,7 +109,11 @@ func TestShipped(ctx context.Context) ([]TestResult, error) {
 	if err != nil {
 		return nil, fmt.Errorf("loading the library: %w", err)
 	}
-	s := &sources{modules: map[string]*ast.Module{}, data: map[string]any{}}
+	data, err := newDocuments(nil, nil)
+	if err != nil {
+		return nil, err
+	}
+	s := &sources{modules: map[string]*ast.Module{}, data: data}
 	for name, text := range lib {
 		if s.modules[name], err = ast.ParseModuleWithOpts(name, text, ast.ParserOptions{RegoVersion: ast.RegoV1}); err != nil {
 			return nil, fmt.Errorf("loading the library: %w", err)

@@ -4,11 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/rego"
-	"github.com/open-policy-agent/opa/v1/storage"
 )
 
 // Specialising a policy is OPA's own partial evaluation, as opa build
@@ -28,13 +29,13 @@ var errNotSpecialized = errors.New("not specialised")
 
 // specialize returns a compiler and the reference of the rule that decides in
 // it, for a policy compiled as c.
-func specialize(ctx context.Context, c *ast.Compiler, modules map[string]*ast.Module, data map[string]any, store storage.Store, txn storage.Transaction, decision ast.Ref) (*ast.Compiler, ast.Ref, error) {
+func specialize(ctx context.Context, c *ast.Compiler, modules map[string]*ast.Module, data *documents, beside []*ast.Term, decision ast.Ref) (*ast.Compiler, ast.Ref, error) {
 	ctx, cancel := context.WithTimeout(ctx, specializeTimeout)
 	defer cancel()
 	partial, err := rego.New(
-		rego.Compiler(c), rego.Store(store), rego.Transaction(txn), rego.SetRegoVersion(ast.RegoV1),
+		rego.Compiler(c), rego.Store(data), rego.Transaction(moment{}), rego.SetRegoVersion(ast.RegoV1),
 		rego.ParsedQuery(ast.NewBody(ast.Equality.Expr(ast.NewTerm(resultVar), ast.NewTerm(decision)))),
-		rego.ParsedUnknowns(unknowns(modules, data)),
+		rego.ParsedUnknowns(beside),
 	).Partial(ctx)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%w: %w", errNotSpecialized, err)
@@ -51,7 +52,7 @@ func specialize(ctx context.Context, c *ast.Compiler, modules map[string]*ast.Mo
 		all[fmt.Sprintf("specialized_%d.rego", i)] = m
 	}
 	if ref := onlyRef(partial.Queries); ref != nil {
-		out, err := recompile(ctx, all, store, txn)
+		out, err := recompile(ctx, all, data)
 		return out, ref, err
 	}
 	head, err := ast.ParseModuleWithOpts("specialized.rego", "package "+specialPackage, ast.ParserOptions{RegoVersion: ast.RegoV1})
@@ -64,12 +65,12 @@ func specialize(ctx context.Context, c *ast.Compiler, modules map[string]*ast.Mo
 		})
 	}
 	all["specialized.rego"] = head
-	out, err := recompile(ctx, all, store, txn)
+	out, err := recompile(ctx, all, data)
 	return out, ast.MustParseRef("data." + specialPackage + "." + specialRule), err
 }
 
-func recompile(ctx context.Context, modules map[string]*ast.Module, store storage.Store, txn storage.Transaction) (*ast.Compiler, error) {
-	c := newCompiler(ctx, store, txn)
+func recompile(ctx context.Context, modules map[string]*ast.Module, data *documents) (*ast.Compiler, error) {
+	c := newCompiler(ctx, data)
 	if c.Compile(modules); c.Failed() {
 		return nil, fmt.Errorf("%w: %w", errNotSpecialized, c.Errors)
 	}
@@ -99,24 +100,45 @@ func onlyRef(queries []ast.Body) ast.Ref {
 
 // unknowns are what a decision is made on: the input, and all data. Data that
 // lie beside packages are named below where the two part.
-func unknowns(modules map[string]*ast.Module, data map[string]any) []*ast.Term {
+func unknowns(modules map[string]*ast.Module, data *documents) []*ast.Term {
 	out := []*ast.Term{ast.NewTerm(ast.InputRootRef)}
-	var descend func(path ast.Ref, at map[string]any)
-	descend = func(path ast.Ref, at map[string]any) {
-		for key, v := range at {
-			p := path.Append(ast.StringTerm(key))
-			shared := false
-			for _, m := range modules {
-				shared = shared || m.Package.Path.HasPrefix(p)
+	shared := func(p ast.Ref) bool {
+		for _, m := range modules {
+			if m.Package.Path.HasPrefix(p) {
+				return true
 			}
-			below, ok := v.(map[string]any)
-			if shared && ok {
+		}
+		return false
+	}
+	var descend func(path ast.Ref, at ast.Object)
+	descend = func(path ast.Ref, at ast.Object) {
+		at.Foreach(func(key, v *ast.Term) {
+			p := path.Append(key)
+			below, ok := v.Value.(ast.Object)
+			if ok && shared(p) {
 				descend(p, below)
 			} else {
 				out = append(out, ast.NewTerm(p))
 			}
-		}
+		})
 	}
-	descend(ast.DefaultRootRef, data)
+	descend(ast.DefaultRootRef, data.tree)
+	for i := range data.tables {
+		path := ast.DefaultRootRef
+		for _, step := range data.tables[i].path {
+			path = path.Append(ast.StringTerm(step))
+		}
+		out = append(out, ast.NewTerm(path))
+	}
 	return out
+}
+
+// shape is a text that is the same for the same unknowns.
+func shape(unknowns []*ast.Term) string {
+	list := make([]string, len(unknowns))
+	for i, t := range unknowns {
+		list[i] = t.String()
+	}
+	slices.Sort(list)
+	return strings.Join(list, "\n")
 }
