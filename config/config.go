@@ -424,7 +424,7 @@ type KeyMethod struct {
 }
 
 // OwnMethod is a credential that the API issues and checks itself: it must be
-// present and is passed on, unverified.
+// present and is passed on, unverified unless the API is asked whose it is.
 type OwnMethod struct {
 	// Header that carries the credential.
 	Header string `yaml:"header" kind:"header"`
@@ -434,6 +434,9 @@ type OwnMethod struct {
 	Cookie string `yaml:"cookie" kind:"cookie"`
 	// Query parameter that carries the credential.
 	Query string `yaml:"query"`
+	// WhoAmI asks the API who the caller is, so that limits, policies and records
+	// know. Without it the caller is only known by the credential's digest.
+	WhoAmI *WhoAmI `yaml:"who_am_i"`
 }
 
 // Authz decides with Open Policy Agent.

@@ -52,6 +52,7 @@ func (v *validator) method(m *AuthnMethod, path string) {
 		if o.Prefix != "" && o.Header == "" {
 			v.add(path+".own.prefix", "a prefix belongs to a header", "set header, or remove prefix")
 		}
+		v.whoAmI(o.WhoAmI, path+".own.who_am_i")
 	}
 }
 

@@ -145,13 +145,13 @@ func (p *plan) propose(o *initOptions, doc *spec.API) {
 		case takesTokens(s):
 			tokens = append(tokens, s)
 		default:
-			p.scheme(s)
+			p.scheme(doc, s)
 		}
 	}
 	if len(tokens) == 0 && len(p.methods) == 0 && o.verifies() {
 		p.verified(o, nil, "") // the document is silent: what the flags say still holds
 	}
-	p.tokens(o, tokens)
+	p.tokens(o, doc, tokens)
 	if len(p.methods) == 0 && len(p.todos) == 0 {
 		p.todos = append(p.todos, "the document demands no credentials: if the API does, add a method under guards.authn.methods")
 	}
@@ -167,7 +167,7 @@ func takesTokens(s *spec.SecurityScheme) bool {
 
 // tokens makes one method of all schemes whose tokens stand in Authorization: a
 // method that only asks for presence beside one that verifies would undo it.
-func (p *plan) tokens(o *initOptions, schemes []*spec.SecurityScheme) {
+func (p *plan) tokens(o *initOptions, doc *spec.API, schemes []*spec.SecurityScheme) {
 	if len(schemes) == 0 {
 		return
 	}
@@ -181,7 +181,7 @@ func (p *plan) tokens(o *initOptions, schemes []*spec.SecurityScheme) {
 		p.verified(o, schemes, issuer)
 		return
 	}
-	p.own(schemes, []string{"header: Authorization", "prefix: Bearer"}, betterJWT(schemes), "a bearer token must be there, and the API checks it")
+	p.own(doc, schemes, []string{"header: Authorization", "prefix: Bearer"}, betterJWT(schemes), "a bearer token must be there, and the API checks it")
 	p.todos = append(p.todos, fmt.Sprintf("%s: if the tokens are JWTs, fill in the commented jwt method, so that the gateway verifies them", naming(schemes)))
 }
 
@@ -197,15 +197,15 @@ func naming(schemes []*spec.SecurityScheme) string {
 	return "schemes " + strings.Join(names, ", ")
 }
 
-func (p *plan) scheme(s *spec.SecurityScheme) {
+func (p *plan) scheme(doc *spec.API, s *spec.SecurityScheme) {
 	only := []*spec.SecurityScheme{s}
 	switch {
 	case s.Type == "http":
 		prefix := strings.ToUpper(s.Scheme[:min(1, len(s.Scheme))]) + s.Scheme[min(1, len(s.Scheme)):]
-		p.own(only, []string{"header: Authorization", "prefix: " + quote(prefix)}, nil, prefix+" credentials must be there, and the API checks them")
+		p.own(doc, only, []string{"header: Authorization", "prefix: " + quote(prefix)}, nil, prefix+" credentials must be there, and the API checks them")
 	case s.Type == "apiKey" && (s.In == "header" || s.In == "query" || s.In == "cookie") && s.Key != "":
 		better := []string{"api_key:", "  file: keys.yaml   # crenel keys create makes keys and the file", "  " + s.In + ": " + quote(s.Key)}
-		p.own(only, []string{s.In + ": " + quote(s.Key)}, better, s.In+" "+s.Key+" must be there, and the API checks it")
+		p.own(doc, only, []string{s.In + ": " + quote(s.Key)}, better, s.In+" "+s.Key+" must be there, and the API checks it")
 	case s.Type == "mutualTLS":
 		p.todos = append(p.todos, "scheme "+s.Name+" is a client certificate: set server.tls.client_ca")
 	default:
@@ -282,7 +282,7 @@ func (p *plan) verified(o *initOptions, schemes []*spec.SecurityScheme, issuer s
 	p.methods = append(p.methods, m)
 }
 
-func (p *plan) own(schemes []*spec.SecurityScheme, where, better []string, summary string) {
+func (p *plan) own(doc *spec.API, schemes []*spec.SecurityScheme, where, better []string, summary string) {
 	m := proposal{
 		about:   []string{"The API checks these credentials itself: here they must be there, and are passed on."},
 		active:  []string{schemesLine(schemes), "own:"},
@@ -290,6 +290,10 @@ func (p *plan) own(schemes []*spec.SecurityScheme, where, better []string, summa
 	}
 	for _, w := range where {
 		m.active = append(m.active, "  "+w)
+	}
+	if ask := whoAmI(doc, schemes); ask != "" {
+		m.active = append(m.active, "  # So that limits, policies and records know the caller, ask the API:", "  # "+ask)
+		p.todos = append(p.todos, naming(schemes)+": the API can tell who its callers are: try the commented who_am_i")
 	}
 	if better != nil {
 		m.better = append([]string{schemesLine(schemes)}, better...)

@@ -100,6 +100,7 @@ func newKeysCreate() *cobra.Command {
 	var at keyFile
 	var want apikey.Key
 	var expires string
+	var rates []string
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "create --subject NAME",
@@ -108,6 +109,7 @@ func newKeysCreate() *cobra.Command {
 		Example: examples(
 			"crenel keys create --subject billing --scope invoices:read --expires 90d",
 			"crenel keys create --subject ci --role deployer --file keys.yaml --json",
+			"crenel keys create --subject partner --rate 100/m --rate 5000/d",
 		),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if strings.TrimSpace(want.Subject) == "" {
@@ -120,6 +122,12 @@ func newKeysCreate() *cobra.Command {
 					return usagef("--expires %q is not a duration: write such as 90d or 12h", expires)
 				}
 				want.Expires = now.Add(d).UTC().Truncate(time.Second)
+			}
+			for _, r := range rates {
+				if _, _, err := (config.Rate{Rate: r}).Parse(); err != nil {
+					return usagef("--rate %q is not a rate: write N/s, N/m, N/h or N/d, such as 100/m", r)
+				}
+				want.Rates = append(want.Rates, apikey.Rate{Rate: r})
 			}
 			f, err := at.load(true)
 			if err != nil {
@@ -142,6 +150,7 @@ func newKeysCreate() *cobra.Command {
 	c.Flags().StringSliceVar(&want.Scopes, "scope", nil, "a `scope` that the key grants; may be given again")
 	c.Flags().StringSliceVar(&want.Roles, "role", nil, "a `role` that the key gives; may be given again")
 	c.Flags().StringVar(&want.Tenant, "tenant", "", "the `tenant` that the key belongs to")
+	c.Flags().StringSliceVar(&rates, "rate", nil, "how `often` the key may be used, such as 100/m, beside the API's own limits; may be given again")
 	c.Flags().StringVar(&expires, "expires", "", "how `long` it holds, such as 90d; without, until it is revoked")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
@@ -156,12 +165,16 @@ type listed struct {
 	Scopes  []string   `json:"scopes,omitempty"`
 	Roles   []string   `json:"roles,omitempty"`
 	Tenant  string     `json:"tenant,omitempty"`
+	Rates   []string   `json:"rates,omitempty"`
 	Created *time.Time `json:"created,omitempty"`
 	Expires *time.Time `json:"expires,omitempty"`
 }
 
 func list(k apikey.Key, now time.Time) listed {
 	l := listed{ID: k.ID, Subject: k.Subject, State: "valid", Name: k.Name, Scopes: k.Scopes, Roles: k.Roles, Tenant: k.Tenant}
+	for _, r := range k.Rates {
+		l.Rates = append(l.Rates, r.Rate)
+	}
 	if !k.Created.IsZero() {
 		l.Created = &k.Created
 	}
@@ -199,14 +212,14 @@ func newKeysList() *cobra.Command {
 				return printJSON(c, all)
 			}
 			table := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
-			_, _ = fmt.Fprintln(table, "ID\tSUBJECT\tSTATE\tEXPIRES\tROLES\tSCOPES\tNAME")
+			_, _ = fmt.Fprintln(table, "ID\tSUBJECT\tSTATE\tEXPIRES\tROLES\tSCOPES\tRATES\tNAME")
 			for _, l := range all {
 				expires := "never"
 				if l.Expires != nil {
 					expires = l.Expires.Format(time.DateOnly)
 				}
-				_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", plain(l.ID), plain(l.Subject), l.State, expires,
-					plain(strings.Join(l.Roles, " ")), plain(strings.Join(l.Scopes, " ")), plain(l.Name))
+				_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", plain(l.ID), plain(l.Subject), l.State, expires,
+					plain(strings.Join(l.Roles, " ")), plain(strings.Join(l.Scopes, " ")), plain(strings.Join(l.Rates, " ")), plain(l.Name))
 			}
 			return table.Flush()
 		},

@@ -24,6 +24,8 @@ type Identity struct {
 	Expires    time.Time // zero when it does not
 	Issued     time.Time // when it was given, or when its holder signed in, the earlier; zero when unknown
 	Credential string    // keyed digest of the credential, for logs and limits; never the credential
+	// Rates are limits of this credential's own, beside those of the API. Shared and read only.
+	Rates []Rate
 	// Also are the further credentials that were verified on the same request, for
 	// operations that demand several at once. Theirs are empty. Shared and read only.
 	Also []Identity
@@ -33,6 +35,12 @@ type Identity struct {
 	// Revocable are the keys of the shared set "revoked" under which this credential
 	// may be taken back (package revocation). Shared and read only.
 	Revocable []string
+}
+
+// Rate is a limit that comes with a credential.
+type Rate struct {
+	Rate  string // N/s, N/m, N/h or N/d
+	Burst int    // 0: the rate's number
 }
 
 // Memo is one value computed from an Identity, kept with it. Safe for

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"github.com/crenel-project/crenel/config"
 	"github.com/crenel-project/crenel/internal/exchange"
@@ -37,6 +39,8 @@ type api struct {
 	answerValues     value.Limits
 	responseLimit    int64
 	stripCredentials bool
+	upstreams        atomic.Pointer[Upstreams] // for questions of the gateway's own
+	now              func() time.Time
 	closers          []func() error
 	checks           []namedCheck
 }
@@ -48,7 +52,7 @@ type namedCheck struct {
 
 // newAPI loads an API's document and builds its guards.
 func newAPI(ctx context.Context, cfg *config.Config, ac *config.API, deps Deps) (a *api, err error) {
-	a = &api{cfg: ac}
+	a = &api{cfg: ac, now: deps.Now}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.close())
@@ -95,7 +99,7 @@ func (a *api) steps(deps Deps) ([]guard.Step, error) {
 	note(err)
 	rules, err := contract.New(contract.Options{API: a.spec, Config: g.Contract, Overrides: a.cfg.Operations, Log: deps.Log})
 	note(err)
-	who, err := authn.New(authn.Options{API: a.spec, Config: g.Authn, Overrides: a.cfg.Operations, Log: deps.Log, Now: deps.Now, Client: deps.Client, Keys: deps.Keys})
+	who, err := authn.New(authn.Options{API: a.spec, Config: g.Authn, Overrides: a.cfg.Operations, Log: deps.Log, Now: deps.Now, Client: deps.Client, Keys: deps.Keys, Ask: a.ask})
 	note(err)
 	if who != nil {
 		a.closers = append(a.closers, func() error { who.Close(); return nil })
@@ -129,7 +133,7 @@ func (a *api) steps(deps Deps) ([]guard.Step, error) {
 		rules.BodyStep(),
 		attacks.Step(),
 		files.Step(),
-	}, may.Steps(), rules.AnswerHeadSteps(), []guard.Step{
+	}, may.Steps(), who.AnswerSteps(), rules.AnswerHeadSteps(), []guard.Step{
 		rules.AnswerBodyStep(),
 	}), nil
 }

@@ -49,6 +49,9 @@ type session struct {
 
 // Handler returns the whole chain as ordinary HTTP middleware.
 func (g *Gateway) Handler(up Upstreams) http.Handler {
+	for _, a := range g.apis {
+		a.upstreams.Store(&up)
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.serve(w, r, up) })
 }
 
@@ -399,19 +402,9 @@ func (s *session) forward() {
 
 var errBrokeOff = errors.New("the upstream's answer broke off")
 
-// callUpstream runs the upstream. A handler that ends an answer by aborting it
-// (httputil.ReverseProxy does) comes back as an error.
-func (s *session) callUpstream(a *answer) (err error) {
-	defer func() {
-		switch p := recover(); p {
-		case nil:
-		case http.ErrAbortHandler:
-			err = errBrokeOff
-		default:
-			panic(p)
-		}
-	}()
-	return s.up(s.api.cfg.Name)(a, s.r)
+// callUpstream runs the upstream.
+func (s *session) callUpstream(a *answer) error {
+	return callOnce(s.up(s.api.cfg.Name), a, s.r)
 }
 
 // failed answers an upstream call that went wrong, or cuts the answer short.

@@ -78,6 +78,9 @@ const callVar = "crenel.call"
 // call sends r upstream and the answer to w (gateway.Upstream).
 func (u *upstream) call(w http.ResponseWriter, r *http.Request) (err error) {
 	c := &call{ResponseWriter: w}
+	if r.Context().Value(caddyhttp.VarsCtxKey) == nil { // the gateway's own question, not a client's call
+		r = caddyhttp.PrepareRequest(r, caddycore.NewReplacer(), w, &caddyhttp.Server{})
+	}
 	ctx := r.Context()
 	// Variables are set here only: once the round trip has begun a dialling
 	// goroutine may be reading them.

@@ -22,6 +22,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/crenel-project/crenel/config"
+	"github.com/crenel-project/crenel/internal/gateway"
 	"github.com/crenel-project/crenel/internal/gateway/caddy"
 )
 
@@ -544,4 +545,30 @@ func writeFile(t testing.TB, dir, name string, content []byte) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// A question of the gateway's own takes the same way to the upstream as calls do.
+func TestQuestionsOfTheGatewaysOwn(t *testing.T) {
+	up := echo(t)
+	g := &asking{passing: passing{mark: "1"}}
+	start(t, plain(t, up.URL), g)
+	r := httptest.NewRequest(http.MethodGet, "http://shop.example/me", nil)
+	r.RemoteAddr, r.RequestURI = "", "/me"
+	w := httptest.NewRecorder()
+	if err := g.up("shop")(w, r.WithContext(gateway.WithCall(t.Context(), &gateway.Call{ID: "q-1", Scheme: "https", Host: r.Host}))); err != nil {
+		t.Fatal(err)
+	}
+	if w.Code != http.StatusOK || w.Body.Len() == 0 {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+type asking struct {
+	passing
+	up gateway.Upstreams
+}
+
+func (g *asking) Handler(up gateway.Upstreams) http.Handler {
+	g.up = up
+	return g.passing.Handler(up)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/crenel-project/crenel/internal/exchange"
 	"github.com/crenel-project/crenel/internal/guard"
 	"github.com/crenel-project/crenel/internal/guard/access"
+	"github.com/crenel-project/crenel/internal/guard/authn/whoami"
 	"github.com/crenel-project/crenel/internal/spec"
 )
 
@@ -34,6 +35,9 @@ type Options struct {
 	Client    *http.Client     // to fetch keys with, when Keys is nil
 	// Keys is shared by all APIs and outlives a reload. Nil: one of its own.
 	Keys *KeyStore
+	// Ask asks the API itself, by a request whose path is below the API's base path.
+	// Needed where a method has who_am_i.
+	Ask whoami.Ask
 	// CacheSize is how many verified tokens are kept. Default 10,000.
 	CacheSize int
 }
@@ -52,6 +56,7 @@ type Guard struct {
 	keys    *KeyStore
 	held    []sourceName // acquired of keys
 	sources []*source
+	askers  []*whoami.Asker
 }
 
 // method is one compiled way to prove who is calling, at one place.
@@ -61,7 +66,8 @@ type method struct {
 	place   *place
 	jwt     *jwtMethod
 	keys    *keyRing
-	number  int // in the config, from 1
+	asker   *whoami.Asker // of an own method, nil when the API is not asked
+	number  int           // in the config, from 1
 }
 
 // plan is what the guard does for one operation.
@@ -129,12 +135,18 @@ func (g *Guard) Step() guard.Step {
 	return guard.Step{Guard: Name, Phase: exchange.RequestHead, Needs: exchange.None, Rule: g.rule}
 }
 
-// Ready says which issuers' keys cannot be had, nil when all can.
+// Ready says which issuers' keys cannot be had and which API does not say who its
+// callers are, nil when all is well.
 func (g *Guard) Ready() error {
 	var errs []error
 	for _, s := range g.sources {
 		if err := s.state(); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", s.name, err))
+		}
+	}
+	for _, a := range g.askers {
+		if err := a.State(); err != nil {
+			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)

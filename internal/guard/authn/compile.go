@@ -10,6 +10,7 @@ import (
 	"github.com/crenel-project/crenel/config"
 	"github.com/crenel-project/crenel/internal/exchange"
 	"github.com/crenel-project/crenel/internal/guard/authn/apikey"
+	"github.com/crenel-project/crenel/internal/guard/authn/whoami"
 	"github.com/crenel-project/crenel/internal/spec"
 )
 
@@ -89,6 +90,16 @@ func (g *Guard) compileOne(o *Options, c *config.AuthnMethod) ([]*method, error)
 	case c.Own != nil:
 		for _, p := range ownPlaces(c.Own) {
 			ms = append(ms, &method{kind: "own", place: p})
+		}
+		if w := c.Own.WhoAmI; w != nil && len(ms) > 0 {
+			if o.Ask == nil {
+				return nil, errors.New("own: who_am_i: there is no API that could be asked")
+			}
+			asker := whoami.New(*w, o.Ask, g.now, o.Log)
+			g.askers = append(g.askers, asker)
+			for _, m := range ms {
+				m.asker = asker
+			}
 		}
 		if len(ms) == 0 {
 			return nil, errors.New("own: one of header, cookie and query is needed")
@@ -316,10 +327,18 @@ func (g *Guard) newKeyRing(path string) (*keyRing, error) {
 	for i, k := range f.Keys {
 		r.identities[i] = exchange.Identity{
 			Subject: k.Subject, Method: "api_key", Verified: true, ClientID: k.ID, Scopes: k.Scopes, Roles: k.Roles,
-			Tenant: k.Tenant, Expires: k.Expires, Credential: g.digest.sum(-1, k.ID).String(), Memo: new(exchange.Memo),
+			Tenant: k.Tenant, Rates: keyRates(k.Rates), Expires: k.Expires, Credential: g.digest.sum(-1, k.ID).String(), Memo: new(exchange.Memo),
 		}
 	}
 	return r, nil
+}
+
+func keyRates(rates []apikey.Rate) []exchange.Rate {
+	var out []exchange.Rate
+	for _, r := range rates {
+		out = append(out, exchange.Rate(r))
+	}
+	return out
 }
 
 // verifyKey finds the holder of a key.

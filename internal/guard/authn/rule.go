@@ -3,7 +3,6 @@ package authn
 import (
 	"context"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/crenel-project/crenel/internal/exchange"
@@ -42,7 +41,7 @@ func (g *Guard) rule(ctx context.Context, x *exchange.Exchange) exchange.Verdict
 			f := fail("authn.ambiguous", "more than one credential at "+at.at)
 			return f.verdict(at.at, p.challenge(f))
 		}
-		found = append(found, g.check(ctx, at, credential, now))
+		found = append(found, g.check(ctx, x, at, credential, now))
 	}
 	if g.mtls != nil && x.PeerCert != nil {
 		id, f := certificate(x.PeerCert, g.mtls.schemes)
@@ -69,7 +68,7 @@ func (g *Guard) rule(ctx context.Context, x *exchange.Exchange) exchange.Verdict
 }
 
 // check verifies the credential that stood at a place.
-func (g *Guard) check(ctx context.Context, at *place, credential string, now time.Time) candidate {
+func (g *Guard) check(ctx context.Context, x *exchange.Exchange, at *place, credential string, now time.Time) candidate {
 	c := candidate{place: at}
 	switch {
 	case at.own != nil:
@@ -90,12 +89,7 @@ func (g *Guard) check(ctx context.Context, at *place, credential string, now tim
 	}
 	switch c.method.kind {
 	case "own":
-		if strings.ContainsFunc(credential, func(r rune) bool { return r < 0x20 || r == 0x7f }) {
-			c.failure = fail("authn.malformed", "the credential holds control characters")
-			return c
-		}
-		sum := g.digest.sum(at.index, credential)
-		c.identity = &exchange.Identity{Method: "own", Schemes: c.schemes, Credential: sum.String()}
+		c.identity, c.failure = g.ownCredential(ctx, x, c.method, credential)
 	case "api_key":
 		id, f := c.method.keys.verifyKey(credential, now)
 		c.identity, c.failure = id, f

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/crenel-project/crenel/config"
@@ -35,6 +36,15 @@ type Guard struct {
 	unknown *plan   // identity step while the operation is not known
 	known   []*plan // by Operation.Index
 	ops     []uint64
+	name    string
+	own     sync.Map // ownRates → *plan: with the rates that came with a credential
+}
+
+// ownRates is a plan and the rates of one credential beside it. A credential's
+// list is made once, when the keys are loaded: its first element stands for it.
+type ownRates struct {
+	plan  *plan
+	rates *exchange.Rate
 }
 
 // plan is the rates of one step for one operation, in the order of their tables.
@@ -54,7 +64,7 @@ func New(o Options) (*Guard, error) {
 	if o.Store == nil {
 		return nil, errors.New("limit: no store")
 	}
-	g := &Guard{store: o.Store, now: o.Now}
+	g := &Guard{store: o.Store, now: o.Now, name: o.Name}
 	if g.now == nil {
 		g.now = time.Now
 	}
@@ -158,15 +168,53 @@ func (g *Guard) AddressStep() guard.Step {
 func (g *Guard) IdentityStep() guard.Step {
 	return guard.Step{
 		Guard: "limit", Phase: exchange.RequestHead,
-		Applies: func(op *spec.Operation) bool { return len(g.plan(op).rates) > 0 },
 		Rule: func(_ context.Context, x *exchange.Exchange) exchange.Verdict {
-			v := g.rule(x, g.plan(x.Operation))
+			p := g.plan(x.Operation)
+			for i := -1; i < len(x.Identity.Also); i++ {
+				id := &x.Identity
+				if i >= 0 {
+					id = &x.Identity.Also[i]
+				}
+				if len(id.Rates) == 0 {
+					continue
+				}
+				var err error
+				if p, err = g.withOwn(p, id.Rates); err != nil {
+					return exchange.Undecided("gateway.internal", err.Error())
+				}
+			}
+			if len(p.rates) == 0 {
+				return exchange.Verdict{}
+			}
+			v := g.rule(x, p)
 			if v.Action != exchange.Allow {
 				g.restore(x)
 			}
 			return v
 		},
 	}
+}
+
+// withOwn is a plan with a credential's own rates.
+func (g *Guard) withOwn(p *plan, rates []exchange.Rate) (*plan, error) {
+	at := ownRates{p, &rates[0]}
+	if known, ok := g.own.Load(at); ok {
+		return known.(*plan), nil
+	}
+	list := slices.Clone(p.rates)
+	for _, r := range rates {
+		c, err := newKeyRate(g.store, g.name, r, at.rates)
+		if err != nil {
+			return nil, fmt.Errorf("a credential's own rate: %w", err)
+		}
+		list = append(list, c)
+	}
+	made, err := newPlan(list)
+	if err != nil {
+		return nil, fmt.Errorf("a credential's own rates: %w", err)
+	}
+	known, _ := g.own.LoadOrStore(at, made)
+	return known.(*plan), nil
 }
 
 func (g *Guard) plan(op *spec.Operation) *plan {
@@ -180,7 +228,7 @@ func (g *Guard) rule(x *exchange.Exchange, p *plan) exchange.Verdict {
 	var charges [maxCharges]charge
 	var out [maxCharges]outcome
 	for i, r := range p.rates {
-		charges[i] = charge{t: r.table, key: g.key(x, r.by), cost: 1}
+		charges[i] = charge{t: r.table, key: g.key(x, r), cost: 1}
 	}
 	n := len(p.rates)
 	ok := g.store.take(g.store.since(g.now()), charges[:n], out[:n])
@@ -238,7 +286,7 @@ func (g *Guard) restore(x *exchange.Exchange) {
 		if r.Verdict.Action == exchange.Allow {
 			now := g.store.since(g.now())
 			for _, a := range g.address.rates {
-				g.store.giveBack(now, charge{t: a.table, key: g.key(x, byAddress), cost: 1})
+				g.store.giveBack(now, charge{t: a.table, key: g.key(x, a), cost: 1})
 			}
 		}
 		return
@@ -246,9 +294,9 @@ func (g *Guard) restore(x *exchange.Exchange) {
 }
 
 // key is the bucket of the exchange's caller: never 0, which marks an empty slot.
-func (g *Guard) key(x *exchange.Exchange, who by) uint64 {
+func (g *Guard) key(x *exchange.Exchange, r *rate) uint64 {
 	var k uint64
-	switch who {
+	switch r.by {
 	case byAddress:
 		k = g.addressKey(x.Client)
 	case byIdentity:
@@ -260,8 +308,25 @@ func (g *Guard) key(x *exchange.Exchange, who by) uint64 {
 		}
 	case byAPI:
 		k = 1
+	case byKey:
+		k = g.keyKey(x, r.brought)
 	}
 	return max(k, 1)
+}
+
+// keyKey names the credential that brought a rate.
+func (g *Guard) keyKey(x *exchange.Exchange, brought *exchange.Rate) uint64 {
+	id := &x.Identity
+	for i := range id.Also {
+		if rates := id.Also[i].Rates; len(rates) > 0 && &rates[0] == brought {
+			id = &id.Also[i]
+			break
+		}
+	}
+	var h maphash.Hash
+	h.SetSeed(g.store.seed)
+	writeParts(&h, "key", id.ClientID)
+	return h.Sum64()
 }
 
 // callerKey names an identity by what proves it: the subject where the proof was

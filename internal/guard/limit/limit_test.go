@@ -310,3 +310,39 @@ func BenchmarkRefused(b *testing.B) {
 		first.Rule(b.Context(), x)
 	}
 }
+
+// A key's own rates hold beside the API's, and for this key alone.
+func TestRatesOfAKey(t *testing.T) {
+	w := start(t, config.Limit{Rates: []config.Rate{{By: "identity", Rate: "100/h"}}})
+	key := func(id string, rates ...exchange.Rate) exchange.Identity {
+		return exchange.Identity{Method: "api_key", Verified: true, Subject: "partner", ClientID: id, Rates: rates}
+	}
+	slow := []exchange.Rate{{Rate: "3/h"}, {Rate: "50/d", Burst: 4}}
+	first := caller{addr: "192.0.2.1", id: key("k1", slow...)}
+	if n := w.admitted(10, first); n != 3 {
+		t.Errorf("%d of 10 calls pass at 3/h", n)
+	}
+	if v, _ := w.call(first); !strings.Contains(v.Header["RateLimit-Policy"], `"key";q=3`) || v.Header["Retry-After"] == "" {
+		t.Errorf("the refusal says %v", v.Header)
+	}
+	if n := w.admitted(10, caller{addr: "192.0.2.1", id: key("k2", slow...)}); n != 3 {
+		t.Errorf("%d calls pass with the same holder's other key", n)
+	}
+	// Beside another credential it holds as well.
+	both := exchange.Identity{Method: "jwt", Verified: true, Subject: "alice", Also: []exchange.Identity{key("k3", slow...)}}
+	if n := w.admitted(10, caller{addr: "192.0.2.1", id: both}); n != 3 {
+		t.Errorf("%d calls pass with a token beside the key", n)
+	}
+	if n := w.admitted(10, caller{addr: "192.0.2.1", id: key("k4")}); n != 10 {
+		t.Errorf("%d calls pass with a key without rates", n)
+	}
+}
+
+// A rate that cannot be read lets nobody pass.
+func TestBrokenRateOfAKey(t *testing.T) {
+	w := start(t, config.Limit{Rates: []config.Rate{{By: "identity", Rate: "100/h"}}})
+	v, _ := w.call(caller{addr: "192.0.2.1", id: exchange.Identity{Method: "api_key", Verified: true, Subject: "p", Rates: []exchange.Rate{{Rate: "often"}}}})
+	if v.Action == exchange.Allow {
+		t.Error("a call passes")
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/crenel-project/crenel/config"
+	"github.com/crenel-project/crenel/internal/exchange"
 )
 
 // by says whose bucket a rate is.
@@ -17,6 +18,7 @@ const (
 	byIdentity     // the identity, or the address of an anonymous caller
 	byOperation    // the same, for each operation apart
 	byAPI          // everybody's
+	byKey          // the credential that brought the rate with it
 )
 
 var byNames = map[string]by{"address": byAddress, "identity": byIdentity, "operation": byOperation, "api": byAPI}
@@ -27,6 +29,8 @@ type rate struct {
 	table  *table
 	name   string // in the RateLimit fields, quoted
 	policy string // its item of RateLimit-Policy
+	// brought is the first of the rates that a credential brought, of which this is one.
+	brought *exchange.Rate
 }
 
 // longest a bucket may take to fill: what is slower is no rate but a mistake,
@@ -76,6 +80,19 @@ func newRate(m *Memory, api, scope string, r config.Rate) (*rate, error) {
 		table: m.table(tableName{api, scope, r.By, emission, burst}),
 		// draft-ietf-httpapi-ratelimit-headers: q is the quota, w its window in seconds.
 		policy: fmt.Sprintf("%q;q=%d;w=%d", name, burst, ceilSeconds(emission*burst)),
+	}, nil
+}
+
+// newKeyRate compiles a rate that came with a credential.
+func newKeyRate(m *Memory, api string, r exchange.Rate, brought *exchange.Rate) (*rate, error) {
+	emission, burst, err := parse(config.Rate{Rate: r.Rate, Burst: r.Burst})
+	if err != nil {
+		return nil, err
+	}
+	return &rate{
+		by: byKey, name: `"key"`, brought: brought,
+		table:  m.table(tableName{api, "key", "key", emission, burst}),
+		policy: fmt.Sprintf(`"key";q=%d;w=%d`, burst, ceilSeconds(emission*burst)),
 	}, nil
 }
 

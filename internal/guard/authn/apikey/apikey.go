@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/crenel-project/crenel/config"
 )
 
 // Key is one entry of a key file.
@@ -23,10 +25,36 @@ type Key struct {
 	Scopes  []string `yaml:"scopes,omitempty"`
 	Roles   []string `yaml:"roles,omitempty"`
 	Tenant  string   `yaml:"tenant,omitempty"`
+	// Rates are limits of this key's own: N/s, N/m, N/h or N/d.
+	Rates []Rate `yaml:"rates,omitempty"`
 	// Created, Expires and Revoked are times; zero is unknown, never and not.
 	Created time.Time `yaml:"created,omitempty"`
 	Expires time.Time `yaml:"expires,omitempty"`
 	Revoked time.Time `yaml:"revoked,omitempty"`
+}
+
+// Rate is a limit of one key.
+type Rate struct {
+	Rate  string `yaml:"rate"`
+	Burst int    `yaml:"burst,omitempty"` // 0: the rate's number
+}
+
+// maxRates a key may have.
+const maxRates = 4
+
+func (k *Key) checkRates() error {
+	if len(k.Rates) > maxRates {
+		return fmt.Errorf("key %q has %d rates, at most %d are possible", k.ID, len(k.Rates), maxRates)
+	}
+	for _, r := range k.Rates {
+		if _, _, err := (config.Rate{Rate: r.Rate}).Parse(); err != nil {
+			return fmt.Errorf("key %q: rate %q is none: write N/s, N/m, N/h or N/d, such as 100/m", k.ID, r.Rate)
+		}
+		if r.Burst < 0 || r.Burst > 10_000_000 {
+			return fmt.Errorf("key %q: burst %d must be from 1 to 10000000", k.ID, r.Burst)
+		}
+	}
+	return nil
 }
 
 const (
@@ -126,6 +154,9 @@ func NewVerifier(keys []Key) (*Verifier, error) {
 				errs = append(errs, fmt.Errorf("key %q has the hash of another", k.ID))
 			}
 			hashes[e.sum] = true
+			if err := k.checkRates(); err != nil {
+				errs = append(errs, err)
+			}
 			v.own[k.ID] = e
 			v.foreign[e.sum] = e
 		}
