@@ -25,6 +25,8 @@ import (
 	"github.com/crenel-project/crenel/config"
 	"github.com/crenel-project/crenel/internal/control"
 	"github.com/crenel-project/crenel/internal/exchange"
+	"github.com/crenel-project/crenel/internal/guard/authn/revocation"
+	"github.com/crenel-project/crenel/internal/state"
 	"github.com/crenel-project/crenel/internal/trail"
 )
 
@@ -53,6 +55,7 @@ func TestScripts(t *testing.T) {
 			"events":  writeEvents,
 			"serving": serving,
 			"call":    call,
+			"revoked": revoked,
 		},
 	})
 }
@@ -128,6 +131,7 @@ type fake struct {
 	mu      sync.Mutex
 	reloads int
 	err     error
+	state   state.Store
 }
 
 func (f *fake) Status() any {
@@ -146,9 +150,43 @@ func (f *fake) Reload(context.Context, string) error {
 	return nil
 }
 
+// Verbs revokes in the fakes' state, or fails as reloads do.
+func (f *fake) Verbs() map[string]control.Verb {
+	return map[string]control.Verb{revocation.VerbRevoke: func(_ context.Context, _ string, args json.RawMessage) (any, error) {
+		var o revocation.Order
+		if err := json.Unmarshal(args, &o); err != nil {
+			return nil, err
+		}
+		if f.err != nil {
+			return nil, f.err
+		}
+		return nil, o.Do(context.Background(), f.state)
+	}}
+}
+
+// revoked holds an entry to what it should be: revoked KEY "BEFORE? UNTIL? REASON".
+func revoked(ts *testscript.TestScript, neg bool, args []string) {
+	view, err := shared.View(context.Background(), revocation.Set)
+	ts.Check(err)
+	value, ok := view.Get(args[0])
+	if ok == neg {
+		ts.Fatalf("%s: revoked %v", args[0], ok)
+	}
+	if !neg {
+		var e revocation.Entry
+		ts.Check(json.Unmarshal(value, &e))
+		if got := fmt.Sprintf("%v %v %s", e.Before != 0, e.Until != 0, e.Reason); got != args[1] {
+			ts.Fatalf("%s is %q, want %q", args[0], got, args[1])
+		}
+	}
+}
+
+// shared is the state of all fakes.
+var shared = state.NewMemory(nil)
+
 // serveControl opens a control socket: control DIR [error of reloads].
 func serveControl(ts *testscript.TestScript, _ bool, args []string) {
-	f := &fake{}
+	f := &fake{state: shared}
 	if len(args) > 1 {
 		f.err = errors.New(args[1])
 	}

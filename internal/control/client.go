@@ -2,6 +2,7 @@ package control
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -34,19 +35,36 @@ func NewClient(path string) *Client {
 
 // Status returns what the gateway says of itself, as JSON.
 func (c *Client) Status(ctx context.Context) (json.RawMessage, error) {
-	return c.call(ctx, http.MethodGet, "status")
+	return c.call(ctx, http.MethodGet, "status", nil)
 }
 
 // Reload makes the gateway load its config anew. The error says why it kept the old one.
 func (c *Client) Reload(ctx context.Context) error {
-	_, err := c.call(ctx, http.MethodPost, "reload")
+	_, err := c.call(ctx, http.MethodPost, "reload", nil)
 	return err
+}
+
+// Do asks for a Verb. args are encoded as JSON; what the gateway answers is
+// decoded into out, which may be nil.
+func (c *Client) Do(ctx context.Context, verb string, args, out any) error {
+	body, err := json.Marshal(args)
+	if err != nil {
+		return fmt.Errorf("encoding the request: %w", err)
+	}
+	answer, err := c.call(ctx, http.MethodPost, verb, body)
+	if err != nil || out == nil {
+		return err
+	}
+	if err := json.Unmarshal(answer, out); err != nil {
+		return fmt.Errorf("reading the gateway's answer: %w", err)
+	}
+	return nil
 }
 
 // Events calls each for every event until ctx ends, the gateway stops (nil), or
 // each returns an error.
 func (c *Client) Events(ctx context.Context, each func(json.RawMessage) error) error {
-	resp, err := c.send(ctx, http.MethodGet, "events")
+	resp, err := c.send(ctx, http.MethodGet, "events", nil)
 	if err != nil {
 		return err
 	}
@@ -71,8 +89,8 @@ func (c *Client) Events(ctx context.Context, each func(json.RawMessage) error) e
 	}
 }
 
-func (c *Client) send(ctx context.Context, method, verb string) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, method, "http://gateway/v1/"+verb, nil)
+func (c *Client) send(ctx context.Context, method, verb string, body []byte) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://gateway/v1/"+verb, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
@@ -86,8 +104,8 @@ func (c *Client) send(ctx context.Context, method, verb string) (*http.Response,
 	return resp, nil
 }
 
-func (c *Client) call(ctx context.Context, method, verb string) (json.RawMessage, error) {
-	resp, err := c.send(ctx, method, verb)
+func (c *Client) call(ctx context.Context, method, verb string, args []byte) (json.RawMessage, error) {
+	resp, err := c.send(ctx, method, verb, args)
 	if err != nil {
 		return nil, err
 	}

@@ -234,3 +234,34 @@ func waitFor(t *testing.T, what func() bool) {
 		}
 	}
 }
+
+func (g *gateway) Verbs() map[string]Verb {
+	return map[string]Verb{"revoke": func(_ context.Context, actor string, args json.RawMessage) (any, error) {
+		if string(args) == `"bad"` {
+			return nil, errors.New("that cannot be")
+		}
+		return map[string]any{"actor": actor, "args": args}, nil
+	}}
+}
+
+func TestVerbs(t *testing.T) {
+	path := socket(t)
+	start(t, path, &gateway{})
+	c, ctx := NewClient(path), context.Background()
+	var out struct {
+		Actor string `json:"actor"`
+		Args  []int  `json:"args"`
+	}
+	if err := c.Do(ctx, "revoke", []int{1, 2}, &out); err != nil || len(out.Args) != 2 || !strings.Contains(out.Actor, fmt.Sprintf("uid %d", os.Getuid())) {
+		t.Errorf("%+v, %v", out, err)
+	}
+	if err := c.Do(ctx, "revoke", "bad", nil); err == nil || err.Error() != "that cannot be" {
+		t.Errorf("refused: %v", err)
+	}
+	if err := c.Do(ctx, "revoke", strings.Repeat("x", maxArgs), nil); err == nil {
+		t.Error("more was read than is allowed")
+	}
+	if err := c.Do(ctx, "unknown", 1, nil); err == nil || !strings.Contains(err.Error(), "404") {
+		t.Errorf("an unknown verb: %v", err)
+	}
+}

@@ -1,7 +1,7 @@
 // Package control is how a running gateway is told what to do, and asked what
 // it does: HTTP over a unix socket in its data directory.
 //
-// In: status, reload, and a feed of events. Out: JSON. Who asks is known by the
+// In: status, reload, the verbs that a Handler adds, and a feed of events. Out: JSON. Who asks is known by the
 // connection itself (the peer's user id, from the kernel): that is the actor
 // whom the audit trail names. Only the gateway's own user and root are heard.
 //

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -22,6 +23,18 @@ type Handler interface {
 	// error is told to whoever asked. actor is who that was, for the audit trail.
 	Reload(ctx context.Context, actor string) error
 }
+
+// Verb is one more thing that a gateway can be told. args are what the client
+// sent, JSON; what it returns is encoded as JSON. actor is who asks, for the audit trail.
+type Verb func(ctx context.Context, actor string, args json.RawMessage) (any, error)
+
+// Verbs is a Handler that knows more verbs than the two, by name.
+type Verbs interface {
+	Verbs() map[string]Verb
+}
+
+// maxArgs bounds what a client sends to a Verb.
+const maxArgs = 1 << 20
 
 // Server listens on the control socket.
 type Server struct {
@@ -57,6 +70,11 @@ func Listen(path string, h Handler, log *slog.Logger) (*Server, error) {
 		log.Info("reloaded", "actor", actor)
 		answer(w, http.StatusOK, struct{}{})
 	})
+	if more, ok := h.(Verbs); ok {
+		for name, verb := range more.Verbs() {
+			mux.HandleFunc("POST /v1/"+name, s.verb(name, verb))
+		}
+	}
 	mux.HandleFunc("GET /v1/events", s.events)
 	s.http = &http.Server{
 		Handler:           authorised(mux),
@@ -80,6 +98,26 @@ func Listen(path string, h Handler, log *slog.Logger) (*Server, error) {
 		}
 	}()
 	return s, nil
+}
+
+// verb serves a Verb. What was asked for is not logged here: it may be private.
+func (s *Server) verb(name string, do Verb) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		actor := r.Context().Value(peerKey{}).(peer).actor()
+		args, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxArgs))
+		if err != nil {
+			answer(w, http.StatusBadRequest, failure{"reading the request: " + err.Error()})
+			return
+		}
+		out, err := do(r.Context(), actor, args)
+		if err != nil {
+			s.log.Warn("control refused", "verb", name, "actor", actor, "error", err.Error())
+			answer(w, http.StatusUnprocessableEntity, failure{err.Error()})
+			return
+		}
+		s.log.Info("control", "verb", name, "actor", actor)
+		answer(w, http.StatusOK, out)
+	}
 }
 
 // listen binds the socket where nobody else can reach it, narrows its mode, and

@@ -107,8 +107,9 @@ func init() {
 		Code{"authn.not_yet_valid", 401, "Authentication failed", "The token is not valid yet."},
 		Code{"authn.token_type", 401, "Authentication failed", "The token is of the wrong kind (RFC 8725 section 3.11)."},
 		Code{"authn.too_large", 401, "Authentication failed", "The credentials are larger than the limit."},
+		Code{"authn.revoked", 401, "Authentication failed", "The credential, its session or all that its holder was given was revoked."},
 		Code{"authn.ambiguous", 400, "Bad request", "More than one credential of one kind was sent."},
-		Code{"authn.unavailable", 503, "Authentication unavailable", "The issuer's keys cannot be had, so nobody can be let in."},
+		Code{"authn.unavailable", 503, "Authentication unavailable", "The issuer's keys cannot be had, or what was revoked cannot be known, so nobody can be let in."},
 
 		Code{"authz.scope", 403, "Insufficient scope", "The token lacks a scope that the operation demands."},
 		Code{"authz.denied", 403, "Forbidden", "The policy does not allow this call."},

@@ -57,3 +57,7 @@ func recordRulings(rulings []exchange.Ruling) []exchange.RecordedRuling {
 	}
 	return out
 }
+
+// NewID is the id of a record that is no exchange's, such as of what an operator
+// did: unique, and sorted by time as those of exchanges are.
+func NewID(now time.Time) string { return newID(now) }

@@ -1,6 +1,7 @@
 package authn
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,8 +12,10 @@ import (
 	"github.com/crenel-project/crenel/internal/exchange"
 	"github.com/crenel-project/crenel/internal/guard"
 	"github.com/crenel-project/crenel/internal/guard/access"
+	"github.com/crenel-project/crenel/internal/guard/authn/revocation"
 	"github.com/crenel-project/crenel/internal/guard/authn/whoami"
 	"github.com/crenel-project/crenel/internal/spec"
+	"github.com/crenel-project/crenel/internal/state"
 )
 
 // Name is the guard's name in configs, codes and records.
@@ -38,6 +41,11 @@ type Options struct {
 	// Ask asks the API itself, by a request whose path is below the API's base path.
 	// Needed where a method has who_am_i.
 	Ask whoami.Ask
+	// State is what gateways share: what was revoked. Nil: nothing ever is.
+	State state.Store
+	// StateMaxAge is for how long the state may be out of touch before credentials
+	// are refused. Default 30 seconds.
+	StateMaxAge time.Duration
 	// CacheSize is how many verified tokens are kept. Default 10,000.
 	CacheSize int
 }
@@ -57,6 +65,7 @@ type Guard struct {
 	held    []sourceName // acquired of keys
 	sources []*source
 	askers  []*whoami.Asker
+	revoked *revocation.Checker // nil when nothing is ever revoked
 }
 
 // method is one compiled way to prove who is calling, at one place.
@@ -127,6 +136,9 @@ func New(o Options) (*Guard, error) {
 		return nil, fmt.Errorf("authn: %w", err)
 	}
 	g.plan(&o, table, methods)
+	if o.State != nil {
+		g.revoked = revocation.Open(context.Background(), o.State, o.StateMaxAge, o.Log)
+	}
 	return g, nil
 }
 
@@ -136,7 +148,7 @@ func (g *Guard) Step() guard.Step {
 }
 
 // Ready says which issuers' keys cannot be had and which API does not say who its
-// callers are, nil when all is well.
+// callers are, and that what was revoked cannot be known; nil when all is well.
 func (g *Guard) Ready() error {
 	var errs []error
 	for _, s := range g.sources {
@@ -149,6 +161,11 @@ func (g *Guard) Ready() error {
 			errs = append(errs, err)
 		}
 	}
+	if g.revoked != nil {
+		if err := g.revoked.Ready(); err != nil {
+			errs = append(errs, err)
+		}
+	}
 	return errors.Join(errs...)
 }
 
@@ -158,6 +175,9 @@ func (g *Guard) Close() {
 		g.keys.release(n)
 	}
 	g.held = nil
+	if g.revoked != nil {
+		g.revoked.Close()
+	}
 }
 
 // plan compiles what is demanded of each operation's callers.

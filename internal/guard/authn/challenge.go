@@ -56,6 +56,7 @@ var descriptions = map[string]string{
 	"authn.audience":      "The access token is for another audience",
 	"authn.issuer":        "The access token is from an issuer that is not trusted",
 	"authn.too_large":     "The access token is too large",
+	"authn.revoked":       "The access token was revoked",
 	"authn.ambiguous":     "More than one access token was sent",
 }
 
@@ -128,5 +129,6 @@ func certificate(c *x509.Certificate, schemes []string) (*exchange.Identity, *fa
 	if id.Subject == "" || !plain(id.Subject) {
 		return nil, fail("authn.invalid", "the client certificate names no subject")
 	}
+	id.Issued, id.Revocable = c.NotBefore, revocableCertificate(id, c)
 	return id, nil
 }

@@ -196,6 +196,9 @@ func (m mapping) identity(claims *value.Value) (*exchange.Identity, *failure) {
 	if id.Scopes, f = m.readScopes(claims); f != nil {
 		return nil, f
 	}
+	if id.Issued, f = issuedAt(claims); f != nil {
+		return nil, f
+	}
 	id.Claims, _ = decoded(claims).(map[string]any)
 	return id, nil
 }

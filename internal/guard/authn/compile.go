@@ -329,6 +329,7 @@ func (g *Guard) newKeyRing(path string) (*keyRing, error) {
 			Subject: k.Subject, Method: "api_key", Verified: true, ClientID: k.ID, Scopes: k.Scopes, Roles: k.Roles,
 			Tenant: k.Tenant, Rates: keyRates(k.Rates), Expires: k.Expires, Credential: g.digest.sum(-1, k.ID).String(), Memo: new(exchange.Memo),
 		}
+		r.identities[i].Issued, r.identities[i].Revocable = k.Created, revocableKey(&r.identities[i], k.Hash)
 	}
 	return r, nil
 }

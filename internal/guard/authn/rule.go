@@ -7,6 +7,7 @@ import (
 
 	"github.com/crenel-project/crenel/internal/exchange"
 	"github.com/crenel-project/crenel/internal/guard/authn/apikey"
+	"github.com/crenel-project/crenel/internal/guard/authn/revocation"
 )
 
 // candidate is one credential of the request: who it proves, or why it does not.
@@ -46,6 +47,9 @@ func (g *Guard) rule(ctx context.Context, x *exchange.Exchange) exchange.Verdict
 	if g.mtls != nil && x.PeerCert != nil {
 		id, f := certificate(x.PeerCert, g.mtls.schemes)
 		found = append(found, candidate{method: g.mtls, identity: id, schemes: g.mtls.schemes, failure: f})
+	}
+	for i := range found {
+		g.takeBack(&found[i])
 	}
 	x.Request.Credentials = credentials(x, found)
 	if f, at := p.ambiguous(x, found); f != nil {
@@ -124,6 +128,7 @@ func (g *Guard) verify(ctx context.Context, at *place, text string, now time.Tim
 			if why == nil {
 				v.identity.Schemes = m.schemes
 				v.identity.Credential = sum.String()
+				v.identity.Revocable = revocableClaims(v.identity, t.claims, revocation.ForToken(text))
 				g.cache.put(&sum, v)
 				return v, m, nil
 			}

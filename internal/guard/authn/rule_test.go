@@ -246,7 +246,10 @@ func TestIdentityFromClaims(t *testing.T) {
 				t.Errorf("claims %v, credential %q, expires %s", got.Claims, got.Credential, got.Expires)
 			}
 			c.want.Issuer, c.want.Method, c.want.Verified, c.want.Schemes = issuerURL, "jwt", true, []string{"oauth"}
-			got.Claims, got.Credential, got.Memo, got.Expires = nil, "", nil, time.Time{}
+			if !got.Issued.Equal(noon) || len(got.Revocable) < 3 {
+				t.Errorf("issued %s, revocable by %q", got.Issued, got.Revocable)
+			}
+			got.Claims, got.Credential, got.Memo, got.Expires, got.Issued, got.Revocable = nil, "", nil, time.Time{}, time.Time{}, nil
 			if d := cmp.Diff(c.want, got); d != "" {
 				t.Errorf("identity (-want +got):\n%s", d)
 			}
