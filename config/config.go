@@ -18,6 +18,8 @@ type Config struct {
 	Admin Admin `yaml:"admin"`
 	// Trail is the record of every exchange.
 	Trail Trail `yaml:"trail"`
+	// State is what gateways share: revocations, replay marks, posture of devices.
+	State State `yaml:"state"`
 	// Log is the operator's log on standard error.
 	Log Log `yaml:"log"`
 	// Tracing sends OpenTelemetry traces.

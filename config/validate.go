@@ -48,6 +48,7 @@ func (v *validator) value(path, value, what, fix string) {
 func (v *validator) config() {
 	v.server()
 	v.admin()
+	v.state()
 	if len(v.c.APIs) == 0 {
 		v.add("apis", "there is no API", "add at least one: apis: [{name: …, spec: …, upstream: {urls: […]}}]")
 	}

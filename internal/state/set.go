@@ -1,6 +1,7 @@
 package state
 
 import (
+	"bytes"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -24,33 +25,100 @@ type entry struct {
 
 func (e *entry) over(now time.Time) bool { return !e.expires.IsZero() && !e.expires.After(now) }
 
+// same reports whether two entries say the same.
+func (e *entry) same(o *entry) bool {
+	return bytes.Equal(e.value, o.value) && e.expires.Equal(o.expires)
+}
+
 var _ View = (*set)(nil)
 
 func newSet(now func() time.Time) *set {
 	return &set{now: now, entries: map[string]entry{}}
 }
 
+// put makes key hold value. Watches are told unless it did so already.
 func (s *set) put(key string, value []byte, expires time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, known := s.entries[key]; !known && len(s.entries) >= maxEntries {
+	return s.hold(key, value, expires)
+}
+
+// hold is put; s.mu is held.
+func (s *set) hold(key string, value []byte, expires time.Time) error {
+	old, known := s.entries[key]
+	if !known && len(s.entries) >= maxEntries {
 		return ErrFull
 	}
 	if value == nil {
 		value = []byte{}
 	}
-	s.entries[key] = entry{value, expires}
-	s.changed(key, value)
+	e := entry{value, expires}
+	s.entries[key] = e
+	if !known || !old.same(&e) {
+		s.changed(key, value)
+	}
 	return nil
+}
+
+// holds reports whether key holds was, nil being nothing.
+func (s *set) holds(key string, was []byte) bool {
+	now, ok := s.Get(key)
+	return ok == (was != nil) && bytes.Equal(now, was)
 }
 
 func (s *set) drop(key string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.remove(key)
+}
+
+// remove is drop; s.mu is held.
+func (s *set) remove(key string) {
 	if _, ok := s.entries[key]; ok {
 		delete(s.entries, key)
 		s.changed(key, nil)
 	}
+}
+
+// replace makes the set hold exactly what is given, and tells of what that changes.
+func (s *set) replace(entries map[string]entry) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old := s.entries
+	s.entries = entries
+	for key, e := range entries {
+		if was, ok := old[key]; !ok || !was.same(&e) {
+			s.changed(key, e.value)
+		}
+	}
+	for key := range old {
+		if _, ok := entries[key]; !ok {
+			s.changed(key, nil)
+		}
+	}
+	s.count.Store(int64(len(entries)))
+}
+
+// entry returns what key holds, over or not.
+func (s *set) entry(key string) (entry, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	e, ok := s.entries[key]
+	return e, ok
+}
+
+// live returns the entries that have not ended.
+func (s *set) live() map[string]entry {
+	now := s.now()
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	out := make(map[string]entry, len(s.entries))
+	for key, e := range s.entries {
+		if !e.over(now) {
+			out[key] = e
+		}
+	}
+	return out
 }
 
 // changed tells the watches; s.mu is held, so that they hear it in order.
@@ -114,59 +182,4 @@ func (s *set) close() {
 	for _, w := range watches {
 		w.close()
 	}
-}
-
-// watch tells one watcher of changes from a goroutine of its own.
-type watch struct {
-	mu     sync.Mutex
-	queue  []change
-	wake   chan struct{}
-	closed chan struct{}
-	once   sync.Once
-	done   sync.WaitGroup
-}
-
-type change struct {
-	key   string
-	value []byte
-}
-
-func newWatch(f func(string, []byte)) *watch {
-	w := &watch{wake: make(chan struct{}, 1), closed: make(chan struct{})}
-	w.done.Go(func() { w.run(f) })
-	return w
-}
-
-func (w *watch) add(key string, value []byte) {
-	w.mu.Lock()
-	w.queue = append(w.queue, change{key, value})
-	w.mu.Unlock()
-	select {
-	case w.wake <- struct{}{}:
-	default:
-	}
-}
-
-func (w *watch) run(f func(string, []byte)) {
-	for {
-		select {
-		case <-w.closed:
-			return
-		case <-w.wake:
-		}
-		w.mu.Lock()
-		queue := w.queue
-		w.queue = nil
-		w.mu.Unlock()
-		for _, c := range queue {
-			f(c.key, c.value)
-		}
-	}
-}
-
-// close ends the watch and waits for a call that is under way. It must not be
-// called from within the watcher.
-func (w *watch) close() {
-	w.once.Do(func() { close(w.closed) })
-	w.done.Wait()
 }

@@ -14,10 +14,14 @@ type Store interface {
 	// Put makes key of a set hold value, on every gateway, until expires; the zero
 	// time is never. When it returns, this process's views have it.
 	Put(ctx context.Context, set, key string, value []byte, expires time.Time) error
+	// PutIf is Put, provided that key still holds was (nil: nothing); it reports
+	// whether it did. Of two gateways that change one entry neither undoes the other.
+	PutIf(ctx context.Context, set, key string, was, value []byte, expires time.Time) (bool, error)
 	// Drop removes key from a set on every gateway.
 	Drop(ctx context.Context, set, key string) error
-	// View returns the local copy of a set, filled before it returns. Views of one
-	// set share the copy. It lives until the Store is closed.
+	// View returns the local copy of a set, filled before it returns; an error when
+	// it could not be. Views of one set share the copy. It lives until the Store is
+	// closed.
 	View(ctx context.Context, set string) (View, error)
 	// Ready says why the store cannot be asked, or that it can.
 	Ready() error
@@ -31,7 +35,9 @@ type View interface {
 	Get(key string) (value []byte, ok bool)
 	// Len is how many entries there are. A view of none costs its reader nothing.
 	Len() int
-	// Stale is for how long the copy has been out of touch with the others; 0 when it is not.
+	// Stale is for how long the copy has been out of touch with the others; 0 when it
+	// is not. What it holds may be believed for as long as the config's state.max_age;
+	// what leans on it must then deny.
 	Stale() time.Duration
 	// Watch has f called with each entry that is put (value non-nil) or dropped
 	// (nil), in order, from one goroutine, until stop is called. f must not block.

@@ -35,6 +35,9 @@ func (s *Server) failing() map[string]string {
 			out[c.Name] = c.Error
 		}
 	}
+	if err := s.state.Ready(); err != nil {
+		out["state"] = err.Error()
+	}
 	for _, u := range s.plane.Upstreams() {
 		if !u.Healthy {
 			out[u.API+": upstream "+u.Address] = "takes no requests"

@@ -127,7 +127,9 @@ func (s *Server) open(ctx context.Context) error {
 	}
 	s.buckets = limit.NewMemory(0, time.Now())
 	s.keys = authn.NewKeyStore(nil, s.log, time.Now)
-	s.state = state.NewMemory(nil)
+	if s.state, err = openState(cfg, s.log); err != nil {
+		return err
+	}
 	s.plane = caddy.New(caddy.Options{Log: s.log, OnRefused: func(r wire.Refusal) {
 		s.metrics.Refused(r.Status)
 		s.log.Warn("request refused before it was one", "client", r.Remote.String(), "status", r.Status, "reason", r.Reason)
@@ -272,6 +274,7 @@ func restartOnly(was, is *config.Config) []string {
 		"tracing":  {was.Tracing, is.Tracing},
 		"alarms":   {was.Alarms, is.Alarms},
 		"log":      {was.Log, is.Log},
+		"state":    {was.State, is.State},
 	} {
 		if !reflect.DeepEqual(pair[0], pair[1]) {
 			out = append(out, name)

@@ -107,7 +107,11 @@ func (s *Server) ready() []gateway.Check {
 	if s.draining.Load() {
 		drain.Error = "the gateway is stopping: it ends what runs and takes nothing new"
 	}
-	return append(checks, t, drain)
+	shared := gateway.Check{Name: "state"}
+	if err := s.state.Ready(); err != nil {
+		shared.Error = err.Error()
+	}
+	return append(checks, t, shared, drain)
 }
 
 // upstreams is a collector of the upstreams' health.

@@ -69,20 +69,33 @@ func Put(ctx context.Context, store state.Store, key string, e Entry, expires ti
 	if err != nil {
 		return fmt.Errorf("revoking: reading the set: %w", err)
 	}
-	if old, ok := view.Get(key); ok {
-		e = e.join(parse(old))
+	for {
+		old, there := view.Get(key)
+		joined := e
+		if there {
+			joined = e.join(parse(old))
+		}
+		if expires = (time.Time{}); joined.Until != 0 {
+			expires = time.Unix(joined.Until, 0)
+		}
+		value, err := json.Marshal(joined)
+		if err != nil {
+			return fmt.Errorf("revoking: %w", err)
+		}
+		done, err := store.PutIf(ctx, Set, key, old, value, expires)
+		if err != nil {
+			return fmt.Errorf("revoking: %w", err)
+		}
+		if done {
+			return nil
+		}
+		// Another gateway was faster; its entry is about to be seen here.
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("revoking: another gateway changes the same entry: %w", ctx.Err())
+		case <-time.After(5 * time.Millisecond):
+		}
 	}
-	if expires = (time.Time{}); e.Until != 0 {
-		expires = time.Unix(e.Until, 0)
-	}
-	value, err := json.Marshal(e)
-	if err != nil {
-		return fmt.Errorf("revoking: %w", err)
-	}
-	if err := store.Put(ctx, Set, key, value, expires); err != nil {
-		return fmt.Errorf("revoking: %w", err)
-	}
-	return nil
 }
 
 // join is an entry that refuses what either does.
