@@ -175,11 +175,11 @@ func (r *Redis) Ready() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.failure != nil {
-		return fmt.Errorf("Redis at %s, since %s: %w", r.address, r.since.UTC().Format(time.RFC3339), r.failure) //nolint:staticcheck // a name
+		return fmt.Errorf("Redis at %s, since %s: %w", r.address, r.since.UTC().Format(time.RFC3339), r.failure)
 	}
 	for name, m := range r.mirrors {
 		if err := m.failed(); err != nil {
-			return fmt.Errorf("Redis at %s: set %s: %w", r.address, name, err) //nolint:staticcheck // a name
+			return fmt.Errorf("Redis at %s: set %s: %w", r.address, name, err)
 		}
 	}
 	return nil

@@ -318,7 +318,7 @@ func (m *mirror) sync(ctx context.Context) error {
 		// a replica that lagged took over. What is revoked stays revoked.
 		m.r.log.Warn("shared state has lost changes: what this gateway knows is written back", "set", m.name, "address", m.r.address, "entries", m.set.Len())
 		if epoch == known {
-			if epoch, _, _, err = m.place(ctx, known); err != nil {
+			if _, _, _, err := m.place(ctx, known); err != nil {
 				return err
 			}
 		}

@@ -24,13 +24,12 @@ import (
 
 // server is a redis-server of this test's own.
 type server struct {
-	t      testing.TB
-	path   string
-	dir    string
-	port   string
-	args   []string
-	cmd    *exec.Cmd
-	client state.Store
+	t    testing.TB
+	path string
+	dir  string
+	port string
+	args []string
+	cmd  *exec.Cmd
 }
 
 // binary finds redis-server or valkey-server.

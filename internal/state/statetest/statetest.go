@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -141,7 +142,7 @@ func putIsThere(t *testing.T, a, b state.Store) {
 		t.Errorf("a fresh set has %d entries", va.Len())
 	}
 	for i := range 50 {
-		value := fmt.Sprint(i)
+		value := strconv.Itoa(i)
 		must(t, a.Put(t.Context(), "set", "k", []byte(value), time.Time{}))
 		if got, ok := va.Get("k"); !ok || string(got) != value {
 			t.Fatalf("put %s, have %q, %v", value, got, ok)
@@ -195,7 +196,7 @@ func entryEnds(t *testing.T, a, b state.Store) {
 func anyBytes(t *testing.T, a, b state.Store) {
 	va, vb := view(t, a, "set"), view(t, b, "set")
 	for i, s := range []string{"", " ", "=", "0 x", "\x00\xff\r\n", "{}", "epoch", "version", "ä\u2028"} {
-		key, value := s, s+fmt.Sprint(i)
+		key, value := s, s+strconv.Itoa(i)
 		if i == 0 {
 			value = ""
 		}
