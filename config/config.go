@@ -192,6 +192,9 @@ type API struct {
 	Hosts []string `yaml:"hosts" kind:"host" example:"[api.example.com]" unset:"every host"`
 	// BasePath under which the document's paths lie at the gateway.
 	BasePath *string `yaml:"base_path" kind:"path" example:"/v1" unset:"the path of the document's first server"`
+	// PublicURL is the API's base as clients see it, where something in front of the
+	// gateway changes scheme, host or path: what proofs and signatures are made for.
+	PublicURL string `yaml:"public_url" kind:"url" example:"https://api.example.com/v1" unset:"as the request says, and trusted_proxies forward"`
 	// Spec is the OpenAPI document: a file, relative to the config, or a URL. Required
 	// unless guard contract is off.
 	Spec string `yaml:"spec" kind:"file-or-url" example:"openapi.yaml"`
@@ -397,6 +400,8 @@ type JWTMethod struct {
 	Cookie string `yaml:"cookie" kind:"cookie"`
 	// Claims names the claims that an identity is read from.
 	Claims Claims `yaml:"claims"`
+	// DPoP says how tokens are taken that are bound to a key of the caller (RFC 9449).
+	DPoP *DPoP `yaml:"dpop"`
 	// RequireExp refuses tokens that never expire.
 	RequireExp *bool `yaml:"require_exp" default:"true"`
 }

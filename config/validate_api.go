@@ -30,6 +30,7 @@ func (v *validator) api(a *API, path string) {
 	if a.CORS != nil && a.CORS.Credentials && slices.Contains(a.CORS.Origins, "*") {
 		v.add(path+".cors.origins", `"*" with credentials would let every site act as the user`, "list the origins, or set credentials: false")
 	}
+	v.publicURL(a, path)
 	v.operations(a, path)
 	v.guards(a, path+".guards")
 }

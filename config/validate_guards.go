@@ -84,6 +84,7 @@ func (v *validator) jwt(j *JWTMethod, path string) {
 		v.add(path+".secret", "the secret is shorter than 32 bytes", "an HMAC key that can be guessed lets everyone sign tokens (RFC 7518 section 3.2)")
 	}
 	v.issuer(j, path)
+	v.dpop(j, path)
 	v.jwks(j, path)
 	v.algorithms(j, path, hasSecret)
 	if j.Header != "" && j.Cookie != "" {

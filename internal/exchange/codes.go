@@ -109,6 +109,10 @@ func init() {
 		Code{"authn.too_large", 401, "Authentication failed", "The credentials are larger than the limit."},
 		Code{"authn.revoked", 401, "Authentication failed", "The credential, its session or all that its holder was given was revoked."},
 		Code{"authn.ambiguous", 400, "Bad request", "More than one credential of one kind was sent."},
+		Code{"authn.binding", 401, "Authentication failed", "The token is bound to a key or a certificate that the caller did not prove to have (RFC 7800), or is bound to none where that is demanded."},
+		Code{"authn.proof", 401, "Authentication failed", "The DPoP proof is missing, or does not hold for this call (RFC 9449)."},
+		Code{"authn.proof_nonce", 401, "Authentication failed", "The DPoP proof lacks a nonce that is good now; the answer holds one in DPoP-Nonce (RFC 9449 section 9)."},
+		Code{"authn.replay", 401, "Authentication failed", "The proof or the signed request was used before."},
 		Code{"authn.unavailable", 503, "Authentication unavailable", "The issuer's keys cannot be had, or what was revoked cannot be known, so nobody can be let in."},
 
 		Code{"authz.scope", 403, "Insufficient scope", "The token lacks a scope that the operation demands."},

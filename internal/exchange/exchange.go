@@ -86,9 +86,15 @@ type Exchange struct {
 
 // Request is the client's half.
 type Request struct {
-	Method  string
-	Scheme  string // "https" or "http", as the client sees it
-	Host    string // lower case, without port
+	Method string
+	Scheme string // "https" or "http", as the client sees it
+	Host   string // lower case, without port
+	// Authority is Host as the client wrote it, with its port; from X-Forwarded-Host
+	// behind trusted proxies.
+	Authority string
+	// Target is path and query exactly as sent, for proofs and signatures over them;
+	// behind trusted proxies it begins with X-Forwarded-Prefix.
+	Target  string
 	Path    string // normalised once: decoded, no dot segments, no empty segments
 	RawPath string // normalised but still percent-encoded: what is sent upstream
 	// Relative is RawPath below the API's base path: what the document's

@@ -43,6 +43,7 @@ type session struct {
 	preflighted bool
 	answer      answer
 	call        Call
+	prefix      string     // of the path, which a trusted proxy took off
 	texts       [12]string // room for the values of header fields that are set here
 	used        int        // of texts
 }
@@ -189,6 +190,10 @@ func (s *session) receive() exchange.Verdict {
 	} else if p := r.Header.Get("X-Forwarded-Proto"); (p == "https" || p == "http") && within(x.Peer, s.g.trusted) {
 		req.Scheme = p
 	}
+	req.Authority, req.Target = r.Host, r.RequestURI
+	if len(s.g.trusted) > 0 && within(x.Peer, s.g.trusted) {
+		s.forwarded()
+	}
 	lim := &s.g.cfg.Server.Limits
 	if len(r.RequestURI) > lim.URI {
 		return exchange.Refuse("gateway.uri_too_long", "", "the request target is "+strconv.Itoa(len(r.RequestURI))+" bytes long")
@@ -207,6 +212,13 @@ func (s *session) receive() exchange.Verdict {
 	path := r.URL.EscapedPath()
 	if path == "" && r.URL.Opaque == "" && r.URL.Host != "" {
 		path = "/" // absolute form without a path (RFC 9112 section 3.2.2)
+	}
+	if !strings.HasPrefix(r.RequestURI, "/") {
+		// The absolute form, or a request that no server has read.
+		req.Target = s.prefix + path
+		if req.Query != "" || r.URL.ForceQuery {
+			req.Target += "?" + req.Query
+		}
 	}
 	escaped, decoded, err := normalPath(path)
 	if err != nil {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/crenel-project/crenel/config"
@@ -41,11 +43,14 @@ type Options struct {
 	// Ask asks the API itself, by a request whose path is below the API's base path.
 	// Needed where a method has who_am_i.
 	Ask whoami.Ask
-	// State is what gateways share: what was revoked. Nil: nothing ever is.
+	// State is what gateways share: what was revoked, and what may be used only
+	// once. Nil: nothing is ever revoked, and what may be used only once is refused.
 	State state.Store
 	// StateMaxAge is for how long the state may be out of touch before credentials
 	// are refused. Default 30 seconds.
 	StateMaxAge time.Duration
+	// PublicURL is the API's base as clients see it; "" when the request tells.
+	PublicURL string
 	// CacheSize is how many verified tokens are kept. Default 10,000.
 	CacheSize int
 }
@@ -61,6 +66,8 @@ type Guard struct {
 	// unknown is for calls whose operation is not known.
 	unknown plan
 
+	state   state.Store // nil: nothing can be used once
+	public  *publicBase // nil when the request tells
 	keys    *KeyStore
 	held    []sourceName // acquired of keys
 	sources []*source
@@ -74,6 +81,7 @@ type method struct {
 	schemes []string
 	place   *place
 	jwt     *jwtMethod
+	dpop    *proofs // how bound tokens are taken; nil where none can be
 	keys    *keyRing
 	asker   *whoami.Asker // of an own method, nil when the API is not asked
 	number  int           // in the config, from 1
@@ -85,6 +93,7 @@ type plan struct {
 	alternatives [][]string // scheme names; empty: any credential
 	methods      []*method  // those that the alternatives name
 	challenges   []challenge
+	dpop         *challenge // for calls by the scheme DPoP, where the challenges do not speak of it
 	// takesAccessToken says that the operation declares a query parameter of that name.
 	takesAccessToken bool
 }
@@ -119,7 +128,10 @@ func New(o Options) (*Guard, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Guard{now: o.Now, digest: d, cache: newCache(o.CacheSize), keys: o.Keys}
+	g := &Guard{now: o.Now, digest: d, cache: newCache(o.CacheSize), keys: o.Keys, state: o.State}
+	if g.public, err = newPublicBase(o.PublicURL); err != nil {
+		errs = append(errs, err)
+	}
 	if g.keys == nil {
 		g.keys = NewKeyStore(o.Client, o.Log, o.Now)
 	}
@@ -180,6 +192,20 @@ func (g *Guard) Close() {
 	}
 }
 
+// publicBase is where clients see the API.
+type publicBase struct{ scheme, authority, base string }
+
+func newPublicBase(text string) (*publicBase, error) {
+	if text == "" {
+		return nil, nil //nolint:nilnil // there is none, and that is no mistake
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" {
+		return nil, fmt.Errorf("public_url %q is not a URL with a host", text)
+	}
+	return &publicBase{u.Scheme, u.Host, strings.TrimSuffix(u.EscapedPath(), "/")}, nil
+}
+
 // plan compiles what is demanded of each operation's callers.
 func (g *Guard) plan(o *Options, table *access.Table, methods []*method) {
 	realm := o.Realm
@@ -226,7 +252,7 @@ func newPlan(d *access.Demand, methods []*method, realm string) plan {
 			p.methods = append(p.methods, m)
 		}
 	}
-	p.challenges = challenges(p.methods, realm)
+	p.challenges, p.dpop = challenges(p.methods, realm)
 	return p
 }
 

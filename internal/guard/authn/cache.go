@@ -16,6 +16,7 @@ type digest [sha256.Size]byte
 type verified struct {
 	identity    *exchange.Identity
 	method      *jwtMethod
+	bound       binding
 	generation  uint64
 	from, until time.Time // until is zero when the token never expires
 }

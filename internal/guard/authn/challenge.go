@@ -11,24 +11,42 @@ import (
 type challenge struct {
 	text   string
 	bearer bool // takes RFC 6750's error parameters
+	dpop   bool // takes RFC 9449's
 }
 
-// challenges lists one challenge for each way to prove who is calling.
-func challenges(methods []*method, realm string) []challenge {
-	var out []challenge
+// challenges lists one challenge for each way to prove who is calling. aside is
+// the challenge for bound tokens where the config does not speak of them: only
+// callers that use them are told.
+func challenges(methods []*method, realm string) (out []challenge, aside *challenge) {
 	seen := make(map[string]bool)
-	for _, m := range methods {
-		c := m.challenge(realm)
+	add := func(c challenge) {
 		if !seen[c.text] {
 			seen[c.text] = true
 			out = append(out, c)
+		}
+	}
+	for _, m := range methods {
+		d := m.dpop
+		if d == nil || !d.required {
+			add(m.challenge(realm))
+		}
+		if d != nil && d.offered {
+			add(d.challenge(realm))
+		} else if d != nil && aside == nil {
+			c := d.challenge(realm)
+			aside = &c
+		}
+	}
+	for _, c := range out {
+		if c.dpop {
+			aside = nil
 		}
 	}
 	if len(out) == 0 {
 		// RFC 9110 wants one even where no method is configured.
 		out = []challenge{{text: `Bearer realm="` + realm + `"`, bearer: true}}
 	}
-	return out
+	return out, aside
 }
 
 func (m *method) challenge(realm string) challenge {
@@ -58,6 +76,10 @@ var descriptions = map[string]string{
 	"authn.too_large":     "The access token is too large",
 	"authn.revoked":       "The access token was revoked",
 	"authn.ambiguous":     "More than one access token was sent",
+	"authn.binding":       "The access token is bound to what the caller did not prove to have",
+	"authn.proof":         "The DPoP proof is missing or does not hold for this request",
+	"authn.proof_nonce":   "The DPoP proof needs the nonce of this answer",
+	"authn.replay":        "What may be used once was used before",
 }
 
 // challenge is the whole field of a denial. Without credentials it says no
@@ -67,25 +89,43 @@ func (p *plan) challenge(f *failure) string {
 		return ""
 	}
 	var b strings.Builder
-	for i, c := range p.challenges {
-		if i > 0 {
-			b.WriteString(", ")
-		}
-		b.WriteString(c.text)
-		if !c.bearer || f.code == "authn.missing" {
-			continue
-		}
-		name := "invalid_token"
-		if f.code == "authn.ambiguous" {
-			name = "invalid_request"
-		}
-		text := descriptions[f.code]
-		if text == "" {
-			text = "The access token is invalid"
-		}
-		b.WriteString(`, error="` + name + `", error_description="` + text + `"`)
+	for i := range p.challenges {
+		p.challenges[i].write(&b, f)
+	}
+	if p.dpop != nil && (proofErrors[f.code] != "" || f.code == "authn.binding") {
+		p.dpop.write(&b, f)
 	}
 	return b.String()
+}
+
+// proofErrors are what the scheme DPoP calls a failure of the proof (RFC 9449
+// sections 7.1 and 9).
+var proofErrors = map[string]string{
+	"authn.proof": "invalid_dpop_proof", "authn.replay": "invalid_dpop_proof", "authn.proof_nonce": "use_dpop_nonce",
+}
+
+// write appends the challenge, with what is wrong when something was sent.
+func (c *challenge) write(b *strings.Builder, f *failure) {
+	if b.Len() > 0 {
+		b.WriteString(", ")
+	}
+	b.WriteString(c.text)
+	proof := proofErrors[f.code]
+	if f.code == "authn.missing" || !c.bearer && !c.dpop || c.bearer && proof != "" {
+		return
+	}
+	name := "invalid_token"
+	switch {
+	case f.code == "authn.ambiguous":
+		name = "invalid_request"
+	case proof != "":
+		name = proof
+	}
+	text := descriptions[f.code]
+	if text == "" {
+		text = "The access token is invalid"
+	}
+	b.WriteString(`, error="` + name + `", error_description="` + text + `"`)
 }
 
 // quotable makes a text fit for a quoted-string of a header field.

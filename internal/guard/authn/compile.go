@@ -78,7 +78,13 @@ func (g *Guard) compileOne(o *Options, c *config.AuthnMethod) ([]*method, error)
 			g.held = append(g.held, *name)
 		}
 		g.sources = append(g.sources, m.keys)
-		ms = []*method{{kind: "jwt", jwt: m, place: jwtPlace(c.JWT)}}
+		one := &method{kind: "jwt", jwt: m, place: jwtPlace(c.JWT)}
+		if one.place.takesBound() {
+			if one.dpop, err = newProofs(c.JWT.DPoP, o); err != nil {
+				return nil, fmt.Errorf("jwt: dpop: %w", err)
+			}
+		}
+		ms = []*method{one}
 	case c.APIKey != nil:
 		ring, err := g.newKeyRing(c.APIKey.File)
 		if err != nil {

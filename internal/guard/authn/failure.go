@@ -10,6 +10,7 @@ import (
 type failure struct {
 	code   string // a code of the table, "authn.…"
 	reason string // for the operator; never holds a credential
+	nonce  string // for the client to make its next proof with
 	unable bool   // it could not be decided, because a dependency is down
 }
 
@@ -40,6 +41,9 @@ func (f *failure) verdict(at, challenges string) exchange.Verdict {
 	v := exchange.Refuse(f.code, at, f.reason)
 	if challenges != "" {
 		v.Header = map[string]string{"WWW-Authenticate": challenges}
+	}
+	if f.nonce != "" {
+		v.Header["Dpop-Nonce"] = f.nonce
 	}
 	return v
 }

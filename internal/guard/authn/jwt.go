@@ -135,10 +135,14 @@ func (m *jwtMethod) verify(ctx context.Context, t *token, now time.Time) (*verif
 	if f != nil {
 		return nil, f
 	}
+	bound, f := bindingOf(t.claims)
+	if f != nil {
+		return nil, f
+	}
 	if !until.IsZero() {
 		id.Expires = until.Add(-m.skew)
 	}
-	return &verified{identity: id, method: m, generation: generation, from: from, until: until}, nil
+	return &verified{identity: id, method: m, bound: bound, generation: generation, from: from, until: until}, nil
 }
 
 // issuerOf reads who a token says it is from. It is not believed: it only

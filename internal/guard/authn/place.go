@@ -21,8 +21,9 @@ type place struct {
 	jwt  []*method
 	keys *method
 	own  *method
-	// credentials is the place by itself, as the Exchange names it.
-	credentials []exchange.CredentialPlace
+	// credentials is the place by itself, as the Exchange names it; proven with the
+	// proof that stands beside it.
+	credentials, proven []exchange.CredentialPlace
 }
 
 func newPlace(in, name, prefix string) *place {
@@ -34,6 +35,7 @@ func newPlace(in, name, prefix string) *place {
 		p.at = in + ":" + strings.ToLower(name)
 	}
 	p.credentials = []exchange.CredentialPlace{{In: in, Name: name}}
+	p.proven = []exchange.CredentialPlace{{In: in, Name: name}, {In: "header", Name: "Dpop"}}
 	return p
 }
 
@@ -43,7 +45,8 @@ type presence uint8
 const (
 	absent presence = iota
 	present
-	repeated // more than once: servers differ on which one counts
+	presentDPoP // after the scheme DPoP, by which bound tokens come
+	repeated    // more than once: servers differ on which one counts
 )
 
 // find returns the credential that stands at the place.
@@ -83,7 +86,21 @@ func (p *place) unprefix(v string) (string, presence) {
 	if p.optional {
 		return v, present
 	}
+	if len(p.jwt) > 0 && p.takesBound() && len(v) >= len(dpopScheme) && strings.EqualFold(v[:len(dpopScheme)], dpopScheme) {
+		rest := v[len(dpopScheme):]
+		if token := strings.TrimLeft(rest, " "); rest == "" || len(token) < len(rest) {
+			return token, presentDPoP
+		}
+	}
 	return "", absent
+}
+
+// dpopScheme is the scheme of tokens that are bound to a key (RFC 9449 section 7.1).
+const dpopScheme = "DPoP"
+
+// takesBound reports whether tokens of this place may come by the scheme DPoP.
+func (p *place) takesBound() bool {
+	return p.in == "header" && p.name == authorization && strings.EqualFold(p.prefix, bearer)
 }
 
 func letter(c byte) bool {

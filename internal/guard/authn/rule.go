@@ -17,6 +17,7 @@ type candidate struct {
 	identity *exchange.Identity
 	schemes  []string
 	failure  *failure
+	withDPoP bool // it came by the scheme DPoP, with a proof in a field of its own
 }
 
 func (c *candidate) at() string {
@@ -24,6 +25,17 @@ func (c *candidate) at() string {
 		return ""
 	}
 	return c.place.at
+}
+
+// places are where in the request the credential stands; none for a certificate.
+func (c *candidate) places() []exchange.CredentialPlace {
+	switch {
+	case c.place == nil:
+		return nil
+	case c.withDPoP:
+		return c.place.proven
+	}
+	return c.place.credentials
 }
 
 // rule checks every credential of the request and rules on the operation's
@@ -42,7 +54,7 @@ func (g *Guard) rule(ctx context.Context, x *exchange.Exchange) exchange.Verdict
 			f := fail("authn.ambiguous", "more than one credential at "+at.at)
 			return f.verdict(at.at, p.challenge(f))
 		}
-		found = append(found, g.check(ctx, x, at, credential, now))
+		found = append(found, g.check(ctx, x, at, credential, how == presentDPoP, now))
 	}
 	if g.mtls != nil && x.PeerCert != nil {
 		id, f := certificate(x.PeerCert, g.mtls.schemes)
@@ -72,9 +84,11 @@ func (g *Guard) rule(ctx context.Context, x *exchange.Exchange) exchange.Verdict
 }
 
 // check verifies the credential that stood at a place.
-func (g *Guard) check(ctx context.Context, x *exchange.Exchange, at *place, credential string, now time.Time) candidate {
-	c := candidate{place: at}
+func (g *Guard) check(ctx context.Context, x *exchange.Exchange, at *place, credential string, withDPoP bool, now time.Time) candidate {
+	c := candidate{place: at, withDPoP: withDPoP}
 	switch {
+	case withDPoP:
+		c.method = at.jwt[0]
 	case at.own != nil:
 		c.method = at.own
 	case at.keys != nil && (len(at.jwt) == 0 || apikey.Own(credential)):
@@ -102,6 +116,7 @@ func (g *Guard) check(ctx context.Context, x *exchange.Exchange, at *place, cred
 		c.failure = f
 		if f == nil {
 			c.method, c.schemes, c.identity = m, m.schemes, v.identity
+			c.failure = g.confirm(ctx, x, m, &v.bound, credential, withDPoP, now)
 		}
 	}
 	return c
@@ -212,8 +227,12 @@ func allowed(x *exchange.Exchange, found []candidate) exchange.Verdict {
 		if c.failure == nil {
 			continue
 		}
-		if c.place != nil { // a certificate stands in no place, and comes last
-			x.Request.Credentials[i].Rejected = true
+		for _, p := range c.places() {
+			for j := range x.Request.Credentials {
+				if at := &x.Request.Credentials[j]; at.In == p.In && at.Name == p.Name {
+					at.Rejected = true
+				}
+			}
 		}
 		if v.Reason == "" {
 			v.At = c.at()
@@ -228,25 +247,26 @@ func allowed(x *exchange.Exchange, found []candidate) exchange.Verdict {
 // Authorization header of a scheme that no method reads.
 func credentials(x *exchange.Exchange, found []candidate) []exchange.CredentialPlace {
 	other := len(x.Request.Header[authorization]) > 0
+	var first []exchange.CredentialPlace
 	count, good := 0, true
 	for i := range found {
-		if found[i].place != nil {
-			count++
+		if places := found[i].places(); len(places) > 0 {
+			if count++; count == 1 {
+				first = places
+			}
 			good = good && found[i].failure == nil
-			other = other && found[i].place.name != authorization
+			other = other && places[0].Name != authorization
 		}
 	}
 	if count == 1 && good && !other {
-		return found[0].place.credentials
+		return first
 	}
 	if count == 0 && !other {
 		return nil
 	}
-	out := make([]exchange.CredentialPlace, 0, count+1)
+	out := make([]exchange.CredentialPlace, 0, count+2)
 	for i := range found {
-		if found[i].place != nil {
-			out = append(out, found[i].place.credentials[0])
-		}
+		out = append(out, found[i].places()...)
 	}
 	if other {
 		out = append(out, exchange.CredentialPlace{In: "header", Name: authorization})
