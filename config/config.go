@@ -27,6 +27,8 @@ type Config struct {
 	// Alarms are told when something needs a person: a dependency is down, the
 	// audit queue is full, a new config was refused.
 	Alarms Alarms `yaml:"alarms"`
+	// DecisionLog keeps what the policies decided, sealed, to be made again.
+	DecisionLog DecisionLog `yaml:"decision_log"`
 	// APIs behind the gateway: at least one.
 	APIs []API `yaml:"apis"`
 
@@ -459,6 +461,10 @@ type Authz struct {
 	Timeout time.Duration `yaml:"timeout" default:"50ms" min:"1ms" max:"10s"`
 	// Body gives the policy the decoded body.
 	Body *bool `yaml:"body" default:"true"`
+	// Shadow is a candidate policy that decides beside the active one.
+	Shadow AuthzShadow `yaml:"shadow"`
+	// Activation bounds what a new policy may change.
+	Activation AuthzActivation `yaml:"activation"`
 }
 
 // Limit bounds how much.

@@ -110,6 +110,7 @@ func GuardNames() []string { return []string{"authn", "authz", "contract", "limi
 func (d *decoder) resolvePaths(c *Config) {
 	c.DataDir = d.resolve(c.DataDir)
 	c.Trail.File = under(c.DataDir, c.Trail.File)
+	c.DecisionLog.Dir = under(c.DataDir, c.DecisionLog.Dir)
 	walk(reflect.ValueOf(c).Elem(), "", nil, func(v reflect.Value, _ string, f *fieldInfo) {
 		if f != nil && v.Kind() == reflect.String && (f.kind == "file" || f.kind == "files" || f.kind == "file-or-url" && !isURL(v.String())) {
 			v.SetString(d.resolve(v.String()))

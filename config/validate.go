@@ -49,6 +49,7 @@ func (v *validator) config() {
 	v.server()
 	v.admin()
 	v.state()
+	v.decisionLog()
 	if len(v.c.APIs) == 0 {
 		v.add("apis", "there is no API", "add at least one: apis: [{name: …, spec: …, upstream: {urls: […]}}]")
 	}
@@ -156,6 +157,12 @@ func (v *validator) kind(path, s, kind string) {
 	case "cors-origin":
 		if s != "*" {
 			v.origin(path, s)
+		}
+	case "mask":
+		v.mask(path, s)
+	case "percent":
+		if _, err := ParsePercent(s); err != nil {
+			v.value(path, s, "is not a percentage", "write a number and %, such as 0.1%")
 		}
 	case "rate":
 		if _, _, err := (Rate{Rate: s}).Parse(); err != nil {

@@ -135,3 +135,7 @@ var personNouns = map[string]bool{
 	"beneficiary": true, "payer": true, "payee": true, "holder": true, "profile": true, "attendee": true, "participant": true, "player": true, "visitor": true, "lead": true, "parent": true, "child": true, "spouse": true,
 	"consignee": true, "buyer": true, "seller": true, "borrower": true, "tourist": true, "addressee": true, "rider": true,
 }
+
+// ClassOf tells the class of a datum of which nothing is known but its name and
+// the name of what holds it, "" for none.
+func ClassOf(name, holder string) DataClass { return classOf(name, holder, "", "") }
