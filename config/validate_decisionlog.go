@@ -30,9 +30,6 @@ func (v *validator) decisionLog() {
 			v.add(path+".sink.token", "the token would be sent in the clear", "use https")
 		}
 	}
-	if !d.On() && (v.set(path+".keys") || v.set(path+".when_full") || v.set(path+".sample")) && !v.broken(path+".keys") {
-		v.add(path, "decisions are not logged without a key or a sink", `set keys: ["${CRENEL_DECISION_KEY}"]`)
-	}
 	if d.WhenFull == "refuse" && len(d.Keys) == 0 && d.On() {
 		v.add(path+".when_full", "nothing is kept without keys, so nothing can be full", "set keys, or remove when_full")
 	}

@@ -43,7 +43,8 @@ func (a *archive) keep(p *Policy) error {
 	if p == nil || p.Archive == nil {
 		return nil
 	}
-	name := archiveName(p.Revision, p.Data)
+	revision, data := p.identity()
+	name := archiveName(revision, data)
 	if a.have[name] {
 		return nil
 	}
@@ -55,7 +56,7 @@ func (a *archive) keep(p *Policy) error {
 		a.have[name] = true
 		return os.Chtimes(path, time.Time{}, a.now())
 	}
-	if p.Revision == a.policy && a.now().Sub(a.when) < archiveEvery {
+	if revision == a.policy && a.now().Sub(a.when) < archiveEvery {
 		return nil
 	}
 	plain, err := p.Archive()
@@ -66,7 +67,7 @@ func (a *archive) keep(p *Policy) error {
 	if err != nil {
 		return err
 	}
-	a.policy, a.when = p.Revision, a.now() // also when it fails: not for every decision again
+	a.policy, a.when = revision, a.now() // also when it fails: not for every decision again
 	if int64(len(b)) > a.most {
 		a.have[name] = true // asked once
 		return fmt.Errorf("a policy of %d bytes is more than may be kept", len(b))

@@ -106,8 +106,9 @@ func (c *encoder) about(e *Entry) {
 	c.b = strconv.AppendBool(c.b, e.Allowed)
 	c.member(`,"code":`, e.Code)
 	if e.Policy != nil {
-		c.member(`,"policy":`, e.Policy.Revision)
-		c.member(`,"data_revision":`, e.Policy.Data)
+		policy, data := e.Policy.identity()
+		c.member(`,"policy":`, policy)
+		c.member(`,"data_revision":`, data)
 	}
 	if e.WithoutBody {
 		c.raw(`,"without_body":true`)

@@ -38,7 +38,8 @@ type Options struct {
 	Alarm          func(kind, message string)
 	Now            func() time.Time
 
-	open opener // for tests
+	open   opener        // for tests
+	gather time.Duration // for tests; default gatherFor
 }
 
 // Times of the writer.
@@ -91,6 +92,9 @@ func Open(o Options) (*Log, error) {
 	}
 	if o.Alarm == nil {
 		o.Alarm = func(string, string) {}
+	}
+	if o.gather == 0 {
+		o.gather = gatherFor
 	}
 	if o.open == nil {
 		o.open = openAppend
@@ -235,7 +239,7 @@ func (l *Log) write() {
 
 // gather lets a batch grow for a moment.
 func (l *Log) gather() {
-	timer := time.NewTimer(gatherFor)
+	timer := time.NewTimer(l.o.gather)
 	defer timer.Stop()
 	for len(l.enc.b) < gatherBytes {
 		select {

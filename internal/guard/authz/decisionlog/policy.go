@@ -2,15 +2,16 @@ package decisionlog
 
 import (
 	"context"
+	"sync"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 )
 
 // Policy is one generation of a policy, as the log needs it.
 type Policy struct {
-	// Revision is a digest of the policy's text; Data one of its data.
-	Revision string
-	Data     string
+	// Identify returns a digest of the policy's text and one of its data. It is
+	// called once, by the log's own goroutine: digests of much data take a while.
+	Identify func() (policy, data string)
 	// Bundles are the revisions of the bundles that it came in, by name.
 	Bundles map[string]string
 	// Rules are the policy's own rules on the log; nil when it has none.
@@ -19,6 +20,20 @@ type Policy struct {
 	// can be made again when the gateway has moved on. Called once for each pair of
 	// revisions, by the log's own goroutine. Nil: it is not kept.
 	Archive func() ([]byte, error)
+
+	once     sync.Once
+	revision string
+	data     string
+}
+
+// identity asks for the digests once.
+func (p *Policy) identity() (policy, data string) {
+	p.once.Do(func() {
+		if p.Identify != nil {
+			p.revision, p.data = p.Identify()
+		}
+	})
+	return p.revision, p.data
 }
 
 // Rules are what a policy says about the log: data.system.log, as OPA reads it.
