@@ -465,6 +465,10 @@ type Authz struct {
 	Shadow AuthzShadow `yaml:"shadow"`
 	// Activation bounds what a new policy may change.
 	Activation AuthzActivation `yaml:"activation"`
+	// Filters have lists hold only what the policy lets the caller see.
+	Filters []AuthzFilter `yaml:"filters"`
+	// MaskKey is the key of masks of the kind hash, so that gateways make the same.
+	MaskKey Secret `yaml:"mask_key" example:"${CRENEL_MASK_KEY}" unset:"a random one at each start"`
 }
 
 // Limit bounds how much.

@@ -18,6 +18,7 @@ func (v *validator) guards(a *API, path string) {
 		v.value(path+".authz.query", q, "is not a reference to a rule", "write data.package.rule")
 	}
 	v.impact(a, path)
+	v.authzFilters(a, path)
 	for i, s := range a.Guards.WAF.Skip {
 		if !wafSkip.MatchString(s) {
 			v.value(fmt.Sprintf("%s.waf.skip[%d]", path, i), s, "is not a field", `write "OPERATION /pointer" or "OPERATION query:name"`)

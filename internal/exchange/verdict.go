@@ -1,6 +1,10 @@
 package exchange
 
-import "time"
+import (
+	"time"
+
+	"github.com/crenel-project/crenel/internal/value"
+)
 
 // Action is what a Verdict asks for.
 type Action uint8
@@ -79,10 +83,37 @@ type Ruling struct {
 type Obligations struct {
 	Strip   []string          // JSON pointers (with *) to remove from the answer
 	Mask    []string          // JSON pointers (with *) to mask in the answer
+	Masks   []Mask            // the same, each in its own way
 	Headers map[string]string // to add to the upstream request
 	Query   map[string]string // filters to add to the upstream's query
 	Answer  []AnswerRule      // what a successful answer must hold, else it is kept from the client
+	Keep    []Keep            // which elements of the answer's lists stay in it
 }
+
+// Mask says how values of an answer are masked. Null stays null.
+type Mask struct {
+	At   string // JSON pointer; * stands for any element or member, ** for any depth
+	Kind string // MaskNull, MaskFixed, MaskLast4 or MaskHash
+	// Text is the JSON scalar that MaskFixed puts in place.
+	Text string `json:",omitempty"`
+}
+
+// The kinds of a Mask.
+const (
+	MaskNull  = "null"
+	MaskFixed = "fixed"
+	MaskLast4 = "last4" // ****1234: the last four characters of a text or number of eight or more
+	MaskHash  = "hash"  // a keyed hash: the same value has the same hash, and nobody without the key finds the value
+)
+
+// Keep says which elements of a list in a successful answer stay in it.
+type Keep struct {
+	At    string // JSON pointer of the list, "" for the answer itself; * stands for any element or member
+	Where Condition
+}
+
+// Condition rules on one element of a list.
+type Condition interface{ Holds(row *value.Value) bool }
 
 // AnswerRule says that a value of the answer must be one of a list: that an
 // object is the caller's, when only the answer says whose it is (API1:2023).
@@ -93,5 +124,11 @@ type AnswerRule struct {
 
 // Empty reports whether nothing is demanded.
 func (o *Obligations) Empty() bool {
-	return len(o.Strip) == 0 && len(o.Mask) == 0 && len(o.Headers) == 0 && len(o.Query) == 0 && len(o.Answer) == 0
+	return !o.Rewrites() && len(o.Headers) == 0 && len(o.Query) == 0 && len(o.Answer) == 0 && len(o.Keep) == 0
 }
+
+// Rewrites reports whether something of the answer is removed or masked as it passes.
+func (o *Obligations) Rewrites() bool { return len(o.Strip) > 0 || len(o.Mask) > 0 || len(o.Masks) > 0 }
+
+// Holds reports whether the answer must be held until all of it has been seen.
+func (o *Obligations) Holds() bool { return len(o.Answer) > 0 || len(o.Keep) > 0 }

@@ -143,18 +143,18 @@ func (a *answer) choose(h http.Header) exchange.Verdict {
 	if len(x.Response.Filters) > 0 && s.api.chain.Mode(x, contract.AnswerGuard) != guard.Enforce {
 		x.Response.Filters = nil // a contract that is only watched takes nothing away
 	}
-	if len(x.Obligations.Strip) > 0 || len(x.Obligations.Mask) > 0 {
-		f, err := rewrite.Pointers(x.Obligations.Strip, x.Obligations.Mask, nil)
+	if x.Obligations.Rewrites() {
+		list, err := s.api.masks.filters(&x.Obligations)
 		if err != nil {
 			return exchange.Refuse("authz.error", "", "the policy's obligations: "+err.Error())
 		}
-		x.Response.Filters = append(x.Response.Filters, f)
+		x.Response.Filters = append(x.Response.Filters, list...)
 	}
 	if s.preflighted {
 		a.how = headOnly
 		return exchange.Verdict{}
 	}
-	if a.status == http.StatusSwitchingProtocols && (len(x.Response.Filters) > 0 || len(x.Obligations.Answer) > 0) {
+	if a.status == http.StatusSwitchingProtocols && (len(x.Response.Filters) > 0 || x.Obligations.Holds()) {
 		return exchange.Refuse("contract.response_unchecked", "", "the policy has rules for the answer, which is a tunnel")
 	}
 	if a.status == http.StatusSwitchingProtocols || x.Request.Method == http.MethodHead || bodiless(a.status) || x.Response.Length == 0 {
@@ -163,7 +163,7 @@ func (a *answer) choose(h http.Header) exchange.Verdict {
 	mediaType, _ := parseMediaType(h)
 	kind := formOf(mediaType)
 	// Errors need not be the caller's object: nothing of one is in them.
-	owned := len(x.Obligations.Answer) > 0 && a.status < http.StatusMultipleChoices
+	owned := x.Obligations.Holds() && a.status < http.StatusMultipleChoices
 	if owned {
 		must = exchange.Buffered
 	}
@@ -208,17 +208,14 @@ func (a *answer) choose(h http.Header) exchange.Verdict {
 		return exchange.Verdict{}
 	}
 	switch {
+	case owned && len(x.Obligations.Keep) > 0 && kind != formJSON:
+		return exchange.Refuse("contract.response_unchecked", "", "the policy lets elements of the answer pass, which is "+mediaType+" and cannot be rewritten")
 	case must == exchange.Buffered:
 		a.how = hold
 	case len(x.Response.Filters) > 0 && kind == formJSON:
 		a.how = filter
 		h.Del("Content-Length")
-		h.Del("Etag")
-		h.Del("Content-Md5")
-		h.Del("Digest")
-		h.Del("Content-Digest")
-		h.Del("Repr-Digest")
-		h.Del("Accept-Ranges")
+		forgetContent(h)
 		a.rewriter = rewrite.NewWriter(clientWriter{a}, rewrite.Options{Filters: x.Response.Filters, Limits: s.api.answerValues})
 	case len(x.Response.Filters) > 0:
 		return exchange.Refuse("contract.response_unchecked", "", "the answer is "+mediaType+", which cannot be rewritten")
@@ -226,6 +223,13 @@ func (a *answer) choose(h http.Header) exchange.Verdict {
 		a.how = tee
 	}
 	return exchange.Verdict{}
+}
+
+// forgetContent removes what was said of a content that is no longer the same.
+func forgetContent(h http.Header) {
+	for _, name := range [...]string{"Etag", "Content-Md5", "Digest", "Content-Digest", "Repr-Digest", "Accept-Ranges"} {
+		h.Del(name)
+	}
 }
 
 // bodiless reports whether answers of a status have no body.
@@ -441,6 +445,7 @@ func (a *answer) release() error {
 		}
 		a.report(report)
 		body = out
+		forgetContent(h)
 	}
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	a.sendHead()

@@ -39,6 +39,8 @@ type api struct {
 	answerValues     value.Limits
 	responseLimit    int64
 	stripCredentials bool
+	masks            masks
+	filterHeaders    []string                  // in which conditions on rows go to the upstream
 	upstreams        atomic.Pointer[Upstreams] // for questions of the gateway's own
 	now              func() time.Time
 	closers          []func() error
@@ -70,6 +72,10 @@ func newAPI(ctx context.Context, cfg *config.Config, ac *config.API, deps Deps) 
 	}
 	a.setLimits(cfg.Server.Limits)
 	a.stripCredentials = ac.Upstream.Credentials == "strip"
+	a.filterHeaders = authz.FilterHeaders(ac.Guards.Authz)
+	if a.masks, err = newMasks(ac.Guards.Authz.MaskKey.Reveal()); err != nil {
+		return a, err
+	}
 	overrides, err := matchOverrides(a.spec, ac.Operations)
 	if err != nil {
 		return a, err

@@ -43,6 +43,9 @@ func (s *session) prepareUpstream() {
 			h.Del("If-Range")
 		}
 	}
+	for _, name := range s.api.filterHeaders {
+		h.Del(name) // whatever the client sent: only a policy's filter may stand there
+	}
 	for name, text := range x.Obligations.Headers {
 		h.Set(name, text)
 	}
@@ -100,7 +103,7 @@ func withQuery(raw string, set map[string]string) string {
 // that is enforced, Streamed for one that is only recorded.
 func (s *session) answerNeed() exchange.Need {
 	need := exchange.None
-	if o := &s.x.Obligations; len(o.Strip)+len(o.Mask)+len(o.Answer) > 0 {
+	if o := &s.x.Obligations; o.Rewrites() || o.Holds() {
 		return exchange.Buffered
 	}
 	for _, phase := range []exchange.Phase{exchange.ResponseHead, exchange.ResponseBody} {

@@ -100,3 +100,44 @@ test_operation if {
 	not lib.tagged("admin") with input.operation.tags as []
 	not lib.tagged("admin") with input as {}
 }
+
+orders := {"owner_fields": [
+	{"at": "/items/*/customer_id", "list": "/items", "field": "/customer_id", "of": "subject", "noun": "customer"},
+	{"at": "/items/*/company_id", "list": "/items", "field": "/company_id", "of": "tenant", "noun": "company"},
+	{"at": "/owner", "field": "/owner", "of": "subject", "noun": "owner"},
+]}
+
+test_keep_own if {
+	lib.keep_own("subject") == {{"at": "/items", "where": {"operator": "in", "field": "/customer_id", "value": ["7", 7]}}} with input as {"identity": alice, "operation": orders}
+	lib.keep_own("tenant") == {{"at": "/items", "where": {"operator": "in", "field": "/company_id", "value": ["north"]}}} with input as {"identity": alice, "operation": orders}
+	lib.keep_own("subject") == set() with input as {"identity": alice, "operation": {"owner_fields": []}}
+
+	# Who is not known owns nothing: the condition is there, and nothing fulfils it.
+	lib.keep_own("subject") == {{"at": "/items", "where": {"operator": "in", "field": "/customer_id", "value": []}}} with input as {"identity": unverified, "operation": orders}
+	lib.keep_own("tenant") == {{"at": "/items", "where": {"operator": "in", "field": "/company_id", "value": []}}} with input as {"identity": anonymous, "operation": orders}
+	lib.own_answer("subject") == {{"at": "/owner", "in": []}} with input as {"identity": anonymous, "operation": orders}
+}
+
+test_own_answer if {
+	lib.own_answer("subject") == {{"at": "/owner", "in": ["7"]}} with input as {"identity": alice, "operation": orders}
+	lib.own_answer("tenant") == set() with input as {"identity": alice, "operation": orders}
+}
+
+test_answer_names if {
+	lib.answer_names("tenant") with input.operation as orders
+	not lib.answer_names("tenant") with input.operation as {"owner_fields": []}
+}
+
+test_id_forms if {
+	lib.id_forms("7") == ["7", 7]
+	lib.id_forms("-12") == ["-12", -12]
+	lib.id_forms("07") == ["07"]
+	lib.id_forms("1e3") == ["1e3"]
+	lib.id_forms("alice") == ["alice"]
+	lib.id_forms("") == [""]
+}
+
+test_masks if {
+	fields := {"sensitive_fields": [{"at": "/iban", "class": "financial"}, {"at": "/email", "class": "personal"}]}
+	lib.masks({"financial": "last4"}) == {{"at": "/iban", "kind": "last4"}} with input.operation as fields
+}

@@ -62,7 +62,7 @@ func readAnswerRules(v ast.Value) ([]exchange.AnswerRule, error) {
 
 // checkAnswer holds a successful answer against the policy's rules for it.
 func checkAnswer(_ context.Context, x *exchange.Exchange) exchange.Verdict {
-	if len(x.Obligations.Answer) == 0 || x.Response.Status >= 300 {
+	if !x.Obligations.Holds() || x.Response.Status >= 300 {
 		return exchange.Verdict{}
 	}
 	b := x.Response.Body
@@ -77,6 +77,19 @@ func checkAnswer(_ context.Context, x *exchange.Exchange) exchange.Verdict {
 		if at, ok := obeys(b.Root, strings.Split(r.At[1:], "/"), r.In, ""); !ok {
 			return exchange.Refuse("authz.not_owner", "", "the answer's "+at+" is not one of those that the policy allows")
 		}
+	}
+	if len(x.Obligations.Keep) == 0 {
+		return exchange.Verdict{}
+	}
+	gone := &elements{}
+	for i := range x.Obligations.Keep {
+		k := &x.Obligations.Keep[i]
+		if at, ok := gone.keepOnly(b.Root, tokensOf(k.At), k.Where, ""); !ok {
+			return exchange.Refuse("authz.not_owner", "", "the answer has no list at "+strconv.Quote(at)+", where the policy says which elements may pass")
+		}
+	}
+	if len(gone.kids) > 0 || len(gone.drop) > 0 {
+		x.Response.Filters = append(x.Response.Filters, gone)
 	}
 	return exchange.Verdict{}
 }

@@ -56,7 +56,9 @@ type Guard struct {
 	feeds      []Feed
 	body       bool // the policy may look at bodies, and does as far as is known now
 	timeout    time.Duration
-	operations []*ast.Term // by Operation.Index
+	operations []*ast.Term          // by Operation.Index
+	filters    []*rowFilter         // of the config
+	rows       [][]*operationFilter // by Operation.Index
 	log        *slog.Logger
 	now        func() time.Time
 }
@@ -94,8 +96,13 @@ func New(o Options) (*Guard, error) {
 		if err := g.startPolicy(&o); err != nil {
 			errs = append(errs, err)
 		}
-	} else if len(o.Config.Data) > 0 {
-		errs = append(errs, errors.New("data without policies: nothing would read it"))
+	} else {
+		if len(o.Config.Data) > 0 {
+			errs = append(errs, errors.New("data without policies: nothing would read it"))
+		}
+		if len(o.Config.Filters) > 0 {
+			errs = append(errs, errors.New("filters without policies: there is no rule to ask"))
+		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		g.Close()
@@ -116,8 +123,14 @@ func (g *Guard) startPolicy(o *Options) error {
 		list = append(list, f.Sources()...)
 	}
 	var err error
+	if g.filters, g.rows, err = newRowFilters(o.Config.Filters, o.API); err != nil {
+		return err
+	}
 	if g.engine, err = NewEngine(o.Config.Query, list, g.log, g.now); err != nil {
 		return err
+	}
+	if len(g.filters) > 0 {
+		g.engine.Gate(func(_ context.Context, a *Activation) error { return a.Candidate.defines(g.filters) })
 	}
 	if files {
 		part, err := LoadFiles(o.Config.Policies, o.Config.Data)
@@ -139,7 +152,7 @@ func (g *Guard) startPolicy(o *Options) error {
 	}
 	g.body = o.Config.Body == nil || *o.Config.Body
 	if p := g.engine.current.Load(); p != nil && len(o.Feeds) == 0 {
-		g.body = g.body && p.uses.part("body")
+		g.body = g.body && (p.uses.part("body") || p.usesBody(g.filters))
 	}
 	if o.API != nil {
 		g.operations = make([]*ast.Term, len(o.API.Operations))
@@ -250,6 +263,9 @@ func (g *Guard) decide(ctx context.Context, x *exchange.Exchange, tracer topdown
 	e := Evaluation{Input: g.build(x, p.uses, now, g.body), Now: now, Limit: g.timeout, Tracer: tracer}
 	result, err := p.Evaluate(ctx, &e)
 	v := g.read(x, p, result, err)
+	if g.rows != nil && v.Action == exchange.Allow && tracer == nil {
+		v = g.filterRows(ctx, x, p, now, v)
+	}
 	if observers != nil && tracer == nil {
 		d := &Decided{Exchange: x, Policy: p, Input: e.Input, Time: now, Result: result, Err: err, Verdict: v, Took: time.Since(begin), guard: g}
 		for _, f := range *observers {

@@ -95,9 +95,17 @@ func (d *decision) readObligations(v ast.Value) error {
 		var err error
 		switch key {
 		case "strip":
-			d.obligations.Strip, err = pointers(t.Value)
+			var strip []string
+			strip, err = pointers(t.Value)
+			d.obligations.Strip = append(d.obligations.Strip, strip...)
 		case "mask":
 			d.obligations.Mask, err = pointers(t.Value)
+		case "masks":
+			var strip []string
+			d.obligations.Masks, strip, err = readMasks(t.Value)
+			d.obligations.Strip = append(d.obligations.Strip, strip...)
+		case "keep":
+			d.obligations.Keep, err = readKeep(t.Value)
 		case "headers":
 			d.obligations.Headers, err = fields(t.Value, validHeader)
 		case "query":
@@ -107,7 +115,7 @@ func (d *decision) readObligations(v ast.Value) error {
 		case "step_up":
 			d.stepUp, err = readStepUp(t.Value)
 		default:
-			err = errors.New("is not known; known are strip, mask, headers, query, answer and step_up")
+			err = errors.New("is not known; known are strip, mask, masks, headers, query, answer, keep and step_up")
 		}
 		if err != nil {
 			return fmt.Errorf("obligation %s: %w", k, err)

@@ -149,9 +149,40 @@ func newOperationTerm(op *spec.Operation) *ast.Term {
 		}
 	}
 	m.add("extensions", ext)
+	addAnswer(&m, op)
 	t := m.object()
 	settle(t.Value)
 	return t
+}
+
+// addAnswer adds what the document says of the operation's successful answers:
+// lists of objects, fields that name owners, and fields of sensitive data.
+func addAnswer(m *members, op *spec.Operation) {
+	m.add("lists", texts(op.Lists()))
+	owners := op.OwnerFields()
+	terms := make([]*ast.Term, len(owners))
+	for i := range owners {
+		o := &owners[i]
+		var f members
+		f.text("at", o.At)
+		if o.InList {
+			f.add("list", ast.StringTerm(o.List))
+		}
+		f.text("field", o.Field)
+		f.text("of", o.Of)
+		f.text("noun", o.Noun)
+		terms[i] = f.object()
+	}
+	m.add("owner_fields", ast.NewTerm(ast.NewArray(terms...)))
+	sensitive := op.SensitiveFields()
+	terms = make([]*ast.Term, len(sensitive))
+	for i := range sensitive {
+		var f members
+		f.text("at", sensitive[i].At)
+		f.text("class", string(sensitive[i].Class))
+		terms[i] = f.object()
+	}
+	m.add("sensitive_fields", ast.NewTerm(ast.NewArray(terms...)))
 }
 
 // operationTerm is the operation; of one that is unknown only what was called.

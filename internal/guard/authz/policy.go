@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -59,8 +60,9 @@ type code struct {
 	// notSpecialized says why the policy is evaluated as written, nil when it is not.
 	notSpecialized error
 	uses           usage
-	rule           string // that decides
-	shape          string // of the data beside the packages, which the specialised code leans on
+	rule           string   // that decides
+	questions      sync.Map // *question by rule: what is asked beside the decision
+	shape          string   // of the data beside the packages, which the specialised code leans on
 }
 
 // Policy is a policy that can decide: compiled rules and the data they read, of
