@@ -384,6 +384,7 @@ type AuthnMethod struct {
 type JWTMethod struct {
 	// Issuer is the expected iss. Without JWKS and Secret its keys are found by OIDC discovery.
 	Issuer string `yaml:"issuer" example:"https://id.example.com"`
+	IssuerKeys `yaml:",inline"`
 	// JWKS is a key set: a file, relative to the config, or a URL.
 	JWKS string `yaml:"jwks" kind:"file-or-url" example:"https://id.example.com/jwks.json"`
 	// Secret is the HMAC key of an API that signs its own tokens so; at least 32 bytes.
@@ -404,6 +405,9 @@ type JWTMethod struct {
 	Claims Claims `yaml:"claims"`
 	// DPoP says how tokens are taken that are bound to a key of the caller (RFC 9449).
 	DPoP *DPoP `yaml:"dpop"`
+	// IDTokens takes ID tokens for access too. They are made for a client, not for an
+	// API: reported by config check.
+	IDTokens bool `yaml:"id_tokens"`
 	// RequireExp refuses tokens that never expire.
 	RequireExp *bool `yaml:"require_exp" default:"true"`
 }

@@ -87,6 +87,7 @@ func (v *validator) jwt(j *JWTMethod, path string) {
 	}
 	v.issuer(j, path)
 	v.dpop(j, path)
+	v.issuerKeys(j, path)
 	v.jwks(j, path)
 	v.algorithms(j, path, hasSecret)
 	if j.Header != "" && j.Cookie != "" {

@@ -115,6 +115,12 @@ func (v *validator) hardenAuthn(a *API, path string) {
 			if m.JWT.Issuer == "" {
 				v.warn(at+".jwt.issuer", "the token's issuer is not checked", "set issuer")
 			}
+			if strings.Contains(m.JWT.Issuer, tenantMark) && len(m.JWT.Tenants) == 0 {
+				v.warn(at+".jwt.tenants", "every tenant of the provider is let in", "list the tenants")
+			}
+			if m.JWT.IDTokens {
+				v.warn(at+".jwt.id_tokens", "tokens that tell a client who signed in are taken for access (RFC 8725 section 3.12)", "have the client ask for an access token")
+			}
 			if m.JWT.RequireExp != nil && !*m.JWT.RequireExp {
 				v.warn(at+".jwt.require_exp", "tokens that never expire are accepted", "set true")
 			}

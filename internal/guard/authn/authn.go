@@ -70,7 +70,7 @@ type Guard struct {
 	public  *publicBase // nil when the request tells
 	keys    *KeyStore
 	held    []sourceName // acquired of keys
-	sources []*source
+	tokens  []*jwtMethod
 	askers  []*whoami.Asker
 	revoked *revocation.Checker // nil when nothing is ever revoked
 }
@@ -163,9 +163,9 @@ func (g *Guard) Step() guard.Step {
 // callers are, and that what was revoked cannot be known; nil when all is well.
 func (g *Guard) Ready() error {
 	var errs []error
-	for _, s := range g.sources {
-		if err := s.state(); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", s.name, err))
+	for _, m := range g.tokens {
+		if err := m.keys.state(m.maxAge); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", m.keys.name, err))
 		}
 	}
 	for _, a := range g.askers {

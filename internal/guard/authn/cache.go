@@ -26,7 +26,7 @@ func (v *verified) holds(now time.Time) bool {
 	if now.Before(v.from) || !v.until.IsZero() && !now.Before(v.until) {
 		return false
 	}
-	generation, ok := v.method.keys.generation(now)
+	generation, ok := v.method.keys.generation(now, v.method.maxAge)
 	return ok && generation == v.generation
 }
 

@@ -77,7 +77,7 @@ func (g *Guard) compileOne(o *Options, c *config.AuthnMethod) ([]*method, error)
 		if name != nil {
 			g.held = append(g.held, *name)
 		}
-		g.sources = append(g.sources, m.keys)
+		g.tokens = append(g.tokens, m)
 		one := &method{kind: "jwt", jwt: m, place: jwtPlace(c.JWT)}
 		if one.place.takesBound() {
 			if one.dpop, err = newProofs(c.JWT.DPoP, o); err != nil {
@@ -237,7 +237,7 @@ func fitting(m *method, o *Options) []string {
 				exact = append(exact, s.Name)
 			}
 		case m.kind == "own" && (m.place.name != authorization || m.place.prefix != "" && !strings.EqualFold(m.place.prefix, bearer)):
-		case s.Type == "openIdConnect" && m.kind == "jwt" && othersIssuer(s.OpenIDConnectURL, m.jwt.issuer, o):
+		case s.Type == "openIdConnect" && m.kind == "jwt" && othersIssuer(s.OpenIDConnectURL, m.jwt.name, o):
 		default: // bearer, oauth2, openIdConnect
 			if m.place.name == authorization {
 				exact = append(exact, s.Name)

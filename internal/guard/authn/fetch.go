@@ -2,6 +2,8 @@ package authn
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -82,7 +84,7 @@ func get(ctx context.Context, client *http.Client, from string) ([]byte, error) 
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("status %d", res.StatusCode)
+		return nil, errStatus(res.StatusCode)
 	}
 	b, err := io.ReadAll(io.LimitReader(res.Body, maxKeySet+1))
 	if err != nil {
@@ -94,24 +96,71 @@ func get(ctx context.Context, client *http.Client, from string) ([]byte, error) 
 	return b, nil
 }
 
-// discover asks an issuer where its keys are (OpenID Connect Discovery 1.0,
-// section 4). The document must name exactly the issuer that was asked.
-func discover(ctx context.Context, client *http.Client, issuer string) (jwks string, err error) {
-	b, err := get(ctx, client, strings.TrimSuffix(issuer, "/")+"/.well-known/openid-configuration")
+// clientFor is the client, or one like it that verifies servers by authorities of
+// its own (PEM) alone.
+func clientFor(c *http.Client, ca string) *http.Client {
+	if ca == "" {
+		return c
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM([]byte(ca)) // validated before
+	own := *c
+	if t, ok := c.Transport.(*http.Transport); ok {
+		t = t.Clone()
+		t.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+		own.Transport = t
+	}
+	return &own
+}
+
+// errStatus is an answer of another status than 200.
+type errStatus int
+
+func (e errStatus) Error() string { return fmt.Sprintf("status %d", int(e)) }
+
+// discover asks an issuer where its keys are (OpenID Connect Discovery 1.0
+// section 4; RFC 8414 for one that has only that). The document must name the
+// issuer that was asked, give or take a slash at the end: spelled is how it does.
+func discover(ctx context.Context, client *http.Client, n sourceName) (jwks, spelled string, err error) {
+	b, err := metadata(ctx, client, n)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
 	doc, err := value.JSON(b, value.Limits{String: maxKeySet})
 	if err != nil {
-		return "", fmt.Errorf("parsing: %w", err)
+		return "", "", fmt.Errorf("parsing: %w", err)
 	}
-	if doc.Get("issuer").Str() != issuer {
-		return "", fmt.Errorf("the document is of another issuer: %s", sent(doc.Get("issuer").Str()))
+	spelled = doc.Get("issuer").Str()
+	if spelled == "" || strings.TrimSuffix(spelled, "/") != strings.TrimSuffix(n.issuer, "/") {
+		return "", "", fmt.Errorf("the document is of another issuer: %s", sent(spelled))
 	}
 	jwks = doc.Get("jwks_uri").Str()
 	u, err := url.Parse(jwks)
 	if err != nil || !trustworthy(u) {
-		return "", errors.New("jwks_uri must be https, or http on this machine")
+		return "", "", errors.New("jwks_uri must be https, or http on this machine")
 	}
-	return jwks, nil
+	return jwks, spelled, nil
+}
+
+// metadata fetches the document that an issuer publishes about itself.
+func metadata(ctx context.Context, client *http.Client, n sourceName) ([]byte, error) {
+	if n.discovery != "" {
+		return get(ctx, client, n.discovery)
+	}
+	at := strings.TrimSuffix(fill(n.issuer, "common"), "/")
+	b, err := get(ctx, client, at+"/.well-known/openid-configuration")
+	if status := errStatus(0); !errors.As(err, &status) || status != http.StatusNotFound {
+		return b, err
+	}
+	// RFC 8414 section 3.1 puts its name between host and path.
+	u, bad := url.Parse(at)
+	if bad != nil {
+		return nil, err
+	}
+	u.Path = "/.well-known/oauth-authorization-server" + u.Path
+	b, second := get(ctx, client, u.String())
+	if second != nil {
+		return nil, err // of the first: it is what the config asks for
+	}
+	return b, nil
 }

@@ -74,15 +74,17 @@ func TestIssuerBroken(t *testing.T) {
 				return r, nil
 			}
 		}, "larger than"},
-		"another issuer":         {func(i *issuer) { i.name = "https://evil.test" }, "another issuer"},
-		"issuer with a slash":    {func(i *issuer) { i.name = issuerURL + "/" }, "another issuer"},
-		"keys by plain http":     {func(i *issuer) { i.jwksURI = "http://issuer.test/keys" }, "jwks_uri must be https"},
-		"keys from a file":       {func(i *issuer) { i.jwksURI = "file:///etc/passwd" }, "jwks_uri must be https"},
-		"keys with credentials":  {func(i *issuer) { i.jwksURI = "https://user:pw@issuer.test/keys" }, "jwks_uri must be https"},
-		"no keys":                {func(i *issuer) { i.keys = []any{} }, "no usable signing key"},
-		"keys is no list":        {func(i *issuer) { i.broken = only("/keys", `{"keys":{}}`) }, "no array"},
-		"only an encryption key": {func(i *issuer) { i.keys = []any{rsaKey().with("use", "enc")} }, "no usable signing key"},
-		"only another operation": {func(i *issuer) { i.keys = []any{rsaKey().with("key_ops", []string{"encrypt"})} }, "no usable signing key"},
+		"another issuer":          {func(i *issuer) { i.name = "https://evil.test" }, "another issuer"},
+		"issuer with two slashes": {func(i *issuer) { i.name = issuerURL + "//" }, "another issuer"},
+		"issuer with a path":      {func(i *issuer) { i.name = issuerURL + "/a" }, "another issuer"},
+		"no issuer":               {func(i *issuer) { i.name = "" }, "another issuer"},
+		"keys by plain http":      {func(i *issuer) { i.jwksURI = "http://issuer.test/keys" }, "jwks_uri must be https"},
+		"keys from a file":        {func(i *issuer) { i.jwksURI = "file:///etc/passwd" }, "jwks_uri must be https"},
+		"keys with credentials":   {func(i *issuer) { i.jwksURI = "https://user:pw@issuer.test/keys" }, "jwks_uri must be https"},
+		"no keys":                 {func(i *issuer) { i.keys = []any{} }, "no usable signing key"},
+		"keys is no list":         {func(i *issuer) { i.broken = only("/keys", `{"keys":{}}`) }, "no array"},
+		"only an encryption key":  {func(i *issuer) { i.keys = []any{rsaKey().with("use", "enc")} }, "no usable signing key"},
+		"only another operation":  {func(i *issuer) { i.keys = []any{rsaKey().with("key_ops", []string{"encrypt"})} }, "no usable signing key"},
 		"only a symmetric key": {func(i *issuer) {
 			i.keys = []any{object{"kty": "oct", "kid": "rsa", "k": "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LTEyMzQ"}}
 		}, "no usable signing key"},

@@ -13,6 +13,7 @@ import (
 // keySet is an issuer's keys at one time. Immutable.
 type keySet struct {
 	keys    []jose.Key
+	issuers []string          // of the keys, "" for one that serves every issuer of the set
 	digest  [sha256.Size]byte // of all keys: two sets of one digest are the same
 	skipped int               // entries that are no usable signing key
 }
@@ -54,24 +55,30 @@ func parseKeySet(src []byte) (*keySet, error) {
 			set.skipped++
 			continue
 		}
-		fmt.Fprintf(sum, "%q %q %x\n", k.ID, k.Alg, der)
+		issuer := entry.Get("issuer").Str()
+		fmt.Fprintf(sum, "%q %q %q %x\n", k.ID, k.Alg, issuer, der)
 		set.keys = append(set.keys, k)
+		set.issuers = append(set.issuers, issuer)
 	}
 	sum.Sum(set.digest[:0])
 	return set, nil
 }
 
-// match returns the keys that may verify a token with this kid and algorithm,
-// and whether any key has the kid at all. A key without an id serves any token:
-// it is as trusted as the others.
-func (s *keySet) match(kid string, a *jose.Algorithm, into []*jose.Key) (found []*jose.Key, known bool) {
+// match returns the keys that may verify a token, and whether any key has its
+// kid at all. A key without an id serves any token: it is as trusted as the
+// others. A key that the set keeps for one issuer (as Entra's sets for many
+// tenants do) serves that issuer's tokens only.
+func (s *keySet) match(w *wanted, into []*jose.Key) (found []*jose.Key, known bool) {
 	for i := range s.keys {
 		k := &s.keys[i]
-		if kid != "" && k.ID != "" && k.ID != kid {
+		if w.kid != "" && k.ID != "" && k.ID != w.kid {
+			continue
+		}
+		if i < len(s.issuers) && s.issuers[i] != "" && fill(s.issuers[i], w.tenant) != w.issuer {
 			continue
 		}
 		known = true
-		if k.Family != a.Family || k.Alg != "" && k.Alg != a.Name {
+		if k.Family != w.algorithm.Family || k.Alg != "" && k.Alg != w.algorithm.Name {
 			continue
 		}
 		if into = append(into, k); len(into) == maxTries {

@@ -19,7 +19,15 @@ type KeyStore struct {
 	sources map[sourceName]*shared
 }
 
-type sourceName struct{ issuer, jwks string }
+// sourceName says where keys come from and how often they are asked for: who says
+// the same shares them.
+type sourceName struct {
+	issuer    string // whose discovery document is asked when jwks is ""
+	discovery string // URL of that document; "" for the usual one
+	jwks      string // URL of the key set
+	ca        string // PEM of the authorities that the server is verified by; "" for the system's
+	refresh   time.Duration
+}
 
 type shared struct {
 	*source
@@ -39,7 +47,7 @@ func (k *KeyStore) acquire(n sourceName) *source {
 	defer k.mu.Unlock()
 	s := k.sources[n]
 	if s == nil {
-		s = &shared{source: newRemote(n.issuer, n.jwks, k.client, k.log, k.now)}
+		s = &shared{source: newRemote(n, clientFor(k.client, n.ca), k.log, k.now)}
 		k.sources[n] = s
 		s.start()
 	}
@@ -62,6 +70,6 @@ func (k *KeyStore) release(n sourceName) {
 	k.mu.Unlock()
 	if last {
 		s.close()
-		k.client.CloseIdleConnections()
+		s.client.CloseIdleConnections()
 	}
 }

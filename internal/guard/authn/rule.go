@@ -136,7 +136,7 @@ func (g *Guard) verify(ctx context.Context, at *place, text string, now time.Tim
 	for _, named := range []bool{true, false} {
 		// Methods of exactly this issuer first; only where there is none, those that take any.
 		for _, m := range at.jwt {
-			if named != (m.jwt.issuer != "") || named && m.jwt.issuer != issuer {
+			if named != (m.jwt.name != "") || named && !m.jwt.takes(issuer) {
 				continue
 			}
 			v, why := m.jwt.verify(ctx, t, now)

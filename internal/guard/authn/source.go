@@ -18,21 +18,21 @@ import (
 const (
 	fetchTimeout  = 5 * time.Second  // of one fetch, discovery and key set together
 	waitForFetch  = 2 * time.Second  // how long a request waits for one
-	refreshEvery  = 5 * time.Minute  // in the background, give or take a fifth
 	retryFirst    = time.Second      // after a failed fetch, doubling …
 	retryMost     = time.Minute      // … up to this
-	unknownKeyGap = 10 * time.Second // between fetches that unknown kids cause
+	unknownKeyGap = 10 * time.Second // between fetches that unknown kids and wrong signatures cause
 	noKeysGap     = time.Second      // between fetches that requests cause while there are no keys
-	// keysMaxAge is how long the last good keys are believed while the issuer cannot
-	// be asked. After it nobody is let in.
-	keysMaxAge = time.Hour
+
+	defaultRefresh = 5 * time.Minute // in the background, give or take a fifth
+	// defaultMaxAge is how long the last good keys are believed while the issuer
+	// cannot be asked. After it nobody is let in.
+	defaultMaxAge = time.Hour
 )
 
 // source has one issuer's keys. It is safe for concurrent use.
 type source struct {
 	name   string // for logs and /readyz
-	issuer string // asked by discovery when jwks is ""
-	jwks   string // URL of the key set
+	from   sourceName
 	client *http.Client
 	log    *slog.Logger
 	now    func() time.Time
@@ -53,6 +53,7 @@ type source struct {
 // fetched are keys, and when they were last known to be the issuer's.
 type fetched struct {
 	keySet
+	issuer     string // as its discovery document spells it; "" when none was asked
 	generation uint64 // changes when the keys do
 	at         time.Time
 }
@@ -65,12 +66,12 @@ func newStatic(name string, set *keySet) *source {
 }
 
 // newRemote is a source that fetches, once start is called.
-func newRemote(issuer, jwks string, client *http.Client, log *slog.Logger, now func() time.Time) *source {
-	name := "issuer " + issuer
-	if jwks != "" {
-		name = "key set " + jwks
+func newRemote(from sourceName, client *http.Client, log *slog.Logger, now func() time.Time) *source {
+	name := "issuer " + from.issuer
+	if from.jwks != "" {
+		name = "key set " + from.jwks
 	}
-	s := &source{name: name, issuer: issuer, jwks: jwks, client: client, log: log, now: now}
+	s := &source{name: name, from: from, client: client, log: log, now: now}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	return s
 }
@@ -81,9 +82,10 @@ func (s *source) start() {
 	go func() {
 		defer s.wg.Done()
 		retry := retryFirst
-		for s.ctx.Err() == nil {
-			wait := refreshEvery
-			if s.refresh(s.ctx, 0) {
+		// The first may have been fetched for a request by now.
+		for gap := noKeysGap; s.ctx.Err() == nil; gap = 0 {
+			wait := s.from.refresh
+			if s.refresh(s.ctx, gap) || s.fetchedNow() {
 				retry = retryFirst
 			} else {
 				wait = retry
@@ -98,6 +100,13 @@ func (s *source) start() {
 			}
 		}
 	}()
+}
+
+// fetchedNow reports whether the last fetch went well.
+func (s *source) fetchedNow() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.flight == nil && s.failure == nil && s.set.Load() != nil
 }
 
 // close ends all fetching and waits for what runs.
@@ -115,46 +124,66 @@ func (s *source) close() {
 func (s *source) remote() bool { return s.stop != nil }
 
 // current returns the keys, or nil when there are none that may still be believed.
-func (s *source) current(now time.Time) *fetched {
+func (s *source) current(now time.Time, maxAge time.Duration) *fetched {
 	f := s.set.Load()
-	if f == nil || s.remote() && now.Sub(f.at) > keysMaxAge {
+	if f == nil || s.remote() && now.Sub(f.at) > maxAge {
 		return nil
 	}
 	return f
 }
 
 // generation names the keys that are believed now; false when there are none.
-func (s *source) generation(now time.Time) (uint64, bool) {
-	f := s.current(now)
+func (s *source) generation(now time.Time, maxAge time.Duration) (uint64, bool) {
+	f := s.current(now, maxAge)
 	if f == nil {
 		return 0, false
 	}
 	return f.generation, true
 }
 
+// wanted is what a token's key must be.
+type wanted struct {
+	kid       string
+	algorithm *jose.Algorithm
+	issuer    string // the token's
+	tenant    string // the token's, where its issuer has several
+}
+
 // lookup finds the keys that may verify a token. An unknown kid has the keys
 // fetched anew, but seldom, however many ask.
-func (s *source) lookup(ctx context.Context, now time.Time, kid string, a *jose.Algorithm, into []*jose.Key) ([]*jose.Key, uint64, *failure) {
-	set := s.current(now)
+func (s *source) lookup(ctx context.Context, now time.Time, maxAge time.Duration, w *wanted, into []*jose.Key) ([]*jose.Key, *fetched, *failure) {
+	set := s.current(now, maxAge)
 	if set == nil {
 		s.refresh(ctx, noKeysGap)
-		if set = s.current(s.now()); set == nil {
-			return nil, 0, unavailable("no keys of " + s.name + ": " + s.state().Error())
+		if set = s.current(s.now(), maxAge); set == nil {
+			return nil, nil, unavailable("no keys of " + s.name + ": " + s.state(maxAge).Error())
 		}
 	}
-	found, known := set.match(kid, a, into)
+	found, known := set.match(w, into)
 	if !known && s.remote() && s.refresh(ctx, unknownKeyGap) {
-		if set = s.current(s.now()); set != nil {
-			found, known = set.match(kid, a, into)
+		if set = s.current(s.now(), maxAge); set != nil {
+			found, known = set.match(w, into)
 		}
 	}
 	switch {
 	case len(found) > 0:
-		return found, set.generation, nil
+		return found, set, nil
 	case known:
-		return nil, 0, fail("authn.algorithm", "the key is not for "+a.Name)
+		return nil, nil, fail("authn.algorithm", "the key is not for "+w.algorithm.Name)
 	}
-	return nil, 0, fail("authn.unknown_key", s.name+" has no key "+sent(kid))
+	return nil, nil, fail("authn.unknown_key", s.name+" has no key "+sent(w.kid))
+}
+
+// renewed fetches the keys anew, but seldom, for a token whose signature those of
+// before do not verify: an issuer may have changed its key without changing its
+// id, or give it none. It reports whether the keys are others now.
+func (s *source) renewed(ctx context.Context, before uint64) bool {
+	if !s.remote() {
+		return false
+	}
+	s.refresh(ctx, unknownKeyGap)
+	set := s.set.Load()
+	return set != nil && set.generation != before
 }
 
 // refresh fetches the keys unless that was begun less than gap ago, and waits
@@ -196,10 +225,10 @@ func (s *source) refresh(ctx context.Context, gap time.Duration) bool {
 func (s *source) fly(done chan struct{}) {
 	defer s.wg.Done()
 	ctx, cancel := context.WithTimeout(s.ctx, fetchTimeout)
-	set, err := s.fetch(ctx)
+	set, issuer, err := s.fetch(ctx)
 	cancel()
 	if err == nil {
-		s.take(set)
+		s.take(set, issuer)
 	}
 	s.mu.Lock()
 	if err != nil && s.ctx.Err() == nil {
@@ -213,28 +242,29 @@ func (s *source) fly(done chan struct{}) {
 	close(done)
 }
 
-func (s *source) fetch(ctx context.Context) (*keySet, error) {
-	from := s.jwks
+// fetch asks for the keys; issuer is how the discovery document spells the issuer.
+func (s *source) fetch(ctx context.Context) (set *keySet, issuer string, err error) {
+	from := s.from.jwks
 	if from == "" {
-		var err error
-		if from, err = discover(ctx, s.client, s.issuer); err != nil {
-			return nil, fmt.Errorf("discovery: %w", err)
+		if from, issuer, err = discover(ctx, s.client, s.from); err != nil {
+			return nil, "", fmt.Errorf("discovery: %w", err)
 		}
 	}
 	b, err := get(ctx, s.client, from)
 	if err != nil {
-		return nil, fmt.Errorf("key set: %w", err)
+		return nil, "", fmt.Errorf("key set: %w", err)
 	}
-	return parseKeySet(b)
+	set, err = parseKeySet(b)
+	return set, issuer, err
 }
 
 // take makes the keys the current ones. A set that is well formed and empty
 // withdraws the keys; that is the issuer's right.
-func (s *source) take(set *keySet) {
-	next := &fetched{keySet: *set, generation: 1, at: s.now()}
+func (s *source) take(set *keySet, issuer string) {
+	next := &fetched{keySet: *set, issuer: issuer, generation: 1, at: s.now()}
 	if last := s.set.Load(); last != nil {
 		next.generation = last.generation
-		if last.digest != set.digest {
+		if last.digest != set.digest || last.issuer != issuer {
 			next.generation++
 			s.log.Info("an issuer's keys changed", "source", s.name, "keys", len(set.keys), "skipped", set.skipped)
 		}
@@ -243,11 +273,11 @@ func (s *source) take(set *keySet) {
 }
 
 // state says why there are no keys to be believed, nil when there are.
-func (s *source) state() error {
+func (s *source) state(maxAge time.Duration) error {
 	if !s.remote() {
 		return nil
 	}
-	set := s.current(s.now())
+	set := s.current(s.now(), maxAge)
 	if set != nil && len(set.keys) > 0 {
 		return nil
 	}
@@ -258,7 +288,7 @@ func (s *source) state() error {
 	defer s.mu.Unlock()
 	switch {
 	case s.failure != nil && s.set.Load() != nil:
-		return fmt.Errorf("the last keys are older than %s: %w", keysMaxAge, s.failure)
+		return fmt.Errorf("the last keys are older than %s: %w", maxAge, s.failure)
 	case s.failure != nil:
 		return s.failure
 	}
