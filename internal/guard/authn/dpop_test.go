@@ -382,6 +382,9 @@ func (f failing) First(context.Context, string, time.Duration) (bool, error) { r
 func (f failing) Put(context.Context, string, string, []byte, time.Time) error {
 	return f.err
 }
+func (f failing) PutIf(context.Context, string, string, []byte, []byte, time.Time) (bool, error) {
+	return false, f.err
+}
 func (f failing) Drop(context.Context, string, string) error { return f.err }
 func (f failing) View(context.Context, string) (state.View, error) {
 	m := state.NewMemory(nil)
