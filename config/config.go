@@ -383,7 +383,7 @@ type AuthnMethod struct {
 // JWTMethod verifies bearer JWTs of one issuer.
 type JWTMethod struct {
 	// Issuer is the expected iss. Without JWKS and Secret its keys are found by OIDC discovery.
-	Issuer string `yaml:"issuer" example:"https://id.example.com"`
+	Issuer     string `yaml:"issuer" example:"https://id.example.com"`
 	IssuerKeys `yaml:",inline"`
 	// JWKS is a key set: a file, relative to the config, or a URL.
 	JWKS string `yaml:"jwks" kind:"file-or-url" example:"https://id.example.com/jwks.json"`

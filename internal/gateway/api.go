@@ -82,7 +82,7 @@ func newAPI(ctx context.Context, cfg *config.Config, ac *config.API, deps Deps) 
 	}
 	a.setBodyLimits(overrides)
 	a.settings = settings(ac, overrides)
-	steps, err := a.steps(deps)
+	steps, err := a.steps(cfg, deps)
 	if err != nil {
 		return a, err
 	}
@@ -93,7 +93,7 @@ func newAPI(ctx context.Context, cfg *config.Config, ac *config.API, deps Deps) 
 // steps builds the guards and puts their steps in the order of the walk: cheap
 // ones first, identity before what depends on it, the policy last since it sees
 // what all the others found.
-func (a *api) steps(deps Deps) ([]guard.Step, error) {
+func (a *api) steps(cfg *config.Config, deps Deps) ([]guard.Step, error) {
 	var errs []error
 	note := func(err error) {
 		if err != nil {
@@ -105,7 +105,7 @@ func (a *api) steps(deps Deps) ([]guard.Step, error) {
 	note(err)
 	rules, err := contract.New(contract.Options{API: a.spec, Config: g.Contract, Overrides: a.cfg.Operations, Log: deps.Log})
 	note(err)
-	who, err := authn.New(authn.Options{API: a.spec, Config: g.Authn, Overrides: a.cfg.Operations, Log: deps.Log, Now: deps.Now, Client: deps.Client, Keys: deps.Keys, Ask: a.ask, State: deps.State, PublicURL: a.cfg.PublicURL})
+	who, err := authn.New(authn.Options{API: a.spec, Config: g.Authn, Overrides: a.cfg.Operations, Log: deps.Log, Now: deps.Now, Client: deps.Client, Keys: deps.Keys, Ask: a.ask, State: deps.State, StateMaxAge: cfg.State.MaxAge, PublicURL: a.cfg.PublicURL})
 	note(err)
 	if who != nil {
 		a.closers = append(a.closers, func() error { who.Close(); return nil })
