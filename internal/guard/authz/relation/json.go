@@ -12,11 +12,24 @@ import (
 	"unicode/utf8"
 )
 
-// JSON reads JSON (RFC 8259) from a stream into a Builder, without holding the
-// text. Duplicate keys and invalid UTF-8 are refused, as in requests.
+// Sink takes a value in the order of its text. A Builder is one, a Tree another.
+type Sink interface {
+	Null()
+	Bool(bool)
+	Number(json string)
+	String(string)
+	Object()
+	Key(string)
+	Array()
+	End() // of the object or array begun last
+	Err() error
+}
+
+// JSON reads JSON (RFC 8259) from a stream into a Sink, without holding the
+// text. Invalid UTF-8 is refused, and by the sinks duplicate keys.
 type JSON struct {
 	r    io.Reader
-	b    *Builder
+	b    Sink
 	buf  []byte
 	at   int   // in buf
 	end  int   // of what was read into buf
@@ -29,7 +42,7 @@ type JSON struct {
 const maxText = 1 << 20
 
 // NewJSON reads from r into b.
-func NewJSON(r io.Reader, b *Builder) *JSON { return &JSON{r: r, b: b, buf: make([]byte, 64<<10)} }
+func NewJSON(r io.Reader, b Sink) *JSON { return &JSON{r: r, b: b, buf: make([]byte, 64<<10)} }
 
 // Document reads one value, which must be all that there is.
 func (j *JSON) Document() error {
@@ -132,7 +145,7 @@ func (j *JSON) Value() error {
 		}
 		j.b.Number(s)
 	}
-	return j.b.err
+	return j.b.Err()
 }
 
 func (j *JSON) word(w string) error {
@@ -147,8 +160,8 @@ func (j *JSON) word(w string) error {
 
 func (j *JSON) object() error {
 	j.at++
-	if j.b.Object(); j.b.err != nil {
-		return j.b.err
+	if j.b.Object(); j.b.Err() != nil {
+		return j.b.Err()
 	}
 	for first := true; ; first = false {
 		c, ok := j.space()
@@ -180,13 +193,13 @@ func (j *JSON) object() error {
 	}
 	j.at++
 	j.b.End()
-	return j.b.err
+	return j.b.Err()
 }
 
 func (j *JSON) array() error {
 	j.at++
-	if j.b.Array(); j.b.err != nil {
-		return j.b.err
+	if j.b.Array(); j.b.Err() != nil {
+		return j.b.Err()
 	}
 	for first := true; ; first = false {
 		if c, ok := j.space(); ok && c == ']' && first {
@@ -206,7 +219,7 @@ func (j *JSON) array() error {
 	}
 	j.at++
 	j.b.End()
-	return j.b.err
+	return j.b.Err()
 }
 
 // string reads a string; what it returns is good until the next call.
@@ -361,6 +374,53 @@ func isNumber(b []byte) bool {
 		}
 	}
 	return len(b) == 0
+}
+
+// To has the values that follow written to another sink.
+func (j *JSON) To(b Sink) { j.b = b }
+
+// Enter steps into an array or object, whose elements Next then tells apart; it
+// returns the byte that it begins with.
+func (j *JSON) Enter() (byte, error) {
+	c, ok := j.space()
+	if !ok || c != '[' && c != '{' {
+		return 0, j.wrong("an object or array is expected")
+	}
+	j.at++
+	return c, nil
+}
+
+// Next goes to the next element of an array entered, or member of an object
+// entered, of which it returns the key; false when there is none.
+func (j *JSON) Next(begun byte, first bool) (key string, more bool, err error) {
+	c, ok := j.space()
+	if ok && c == begun+2 { // ']' or '}'
+		j.at++
+		return "", false, nil
+	}
+	if !first {
+		if !ok || c != ',' {
+			return "", false, j.wrong("a comma or %q is expected", begun+2)
+		}
+		j.at++
+		c, ok = j.space()
+	}
+	if begun == '[' {
+		return "", true, nil
+	}
+	if !ok || c != '"' {
+		return "", false, j.wrong("a key is expected")
+	}
+	k, err := j.string()
+	if err != nil {
+		return "", false, err
+	}
+	key = string(k)
+	if c, ok := j.space(); !ok || c != ':' {
+		return "", false, j.wrong("a colon is expected")
+	}
+	j.at++
+	return key, true, nil
 }
 
 // Any writes a value as encoding/json and YAML decoders give it.

@@ -22,9 +22,10 @@ func (e *TooManyValuesError) Error() string {
 // maker makes OPA's values, and counts them.
 type maker struct {
 	left int
-	// parts says that a value was made of a table or list, which an edit may
-	// replace while the bytes that name it stay.
-	parts bool
+	// nested says that there was a table or list within another value: an edit may
+	// replace it while what is around it stays.
+	nested bool
+	depth  int
 }
 
 func (m *maker) take(n int) error {
@@ -97,7 +98,9 @@ func order(v ast.Value) {
 
 func (m *maker) array(c cursor) (*ast.Term, error) {
 	n := c.count()
-	m.parts = m.parts || c.at[0] == tagList
+	m.nested = m.nested || m.depth > 0 && c.at[0] == tagList
+	m.depth++
+	defer func() { m.depth-- }()
 	if err := m.take(n + 1); err != nil {
 		return nil, err
 	}
@@ -119,7 +122,9 @@ func (m *maker) array(c cursor) (*ast.Term, error) {
 
 func (m *maker) object(c cursor) (*ast.Term, error) {
 	n := c.count()
-	m.parts = m.parts || c.at[0] == tagTable
+	m.nested = m.nested || m.depth > 0 && c.at[0] == tagTable
+	m.depth++
+	defer func() { m.depth-- }()
 	if err := m.take(n + 1); err != nil {
 		return nil, err
 	}

@@ -383,4 +383,3 @@ func FuzzJSON(f *testing.F) {
 		}
 	})
 }
-

@@ -20,6 +20,7 @@ const (
 var seed = maphash.MakeSeed()
 
 func hashText(s string) uint64       { return maphash.String(seed, s) }
+func hashKey(key any) uint64         { return maphash.Comparable(seed, key) }
 func hashBytes(b []byte) uint64      { return maphash.Bytes(seed, b) }
 func slot(hash uint64, n int) int    { return int((hash & 0xffffffff) * uint64(n) >> 32) } //nolint:gosec // n is a length
 func place(hash uint64, d uint8) int { return int(hash >> (64 - d)) }                      //nolint:gosec // at most maxDepth bits
