@@ -459,6 +459,8 @@ type Authz struct {
 	Policies []string `yaml:"policies" kind:"files" example:"[policies/]" unset:"the built-in policy"`
 	// Data are JSON or YAML files or directories, as OPA loads them.
 	Data []string `yaml:"data" kind:"files"`
+	// Sources are data that are kept up to date: users, roles, objects, owners.
+	Sources []Source `yaml:"sources"`
 	// Query is the rule that decides.
 	Query string `yaml:"query" default:"data.crenel.authz.decision"`
 	// Timeout of one evaluation.

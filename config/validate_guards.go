@@ -14,6 +14,7 @@ func (v *validator) guards(a *API, path string) {
 	for i := range a.Guards.Authn.Methods {
 		v.method(&a.Guards.Authn.Methods[i], fmt.Sprintf("%s.authn.methods[%d]", path, i))
 	}
+	v.sources(&a.Guards.Authz, path+".authz")
 	if q := a.Guards.Authz.Query; q != "" && !regoRef.MatchString(q) {
 		v.value(path+".authz.query", q, "is not a reference to a rule", "write data.package.rule")
 	}
