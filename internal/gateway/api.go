@@ -118,7 +118,7 @@ func (a *api) steps(cfg *config.Config, deps Deps) ([]guard.Step, error) {
 	if attacks != nil {
 		a.closers = append(a.closers, attacks.Close)
 	}
-	may, err := authz.New(authz.Options{API: a.spec, Config: g.Authz, Overrides: a.cfg.Operations, Authenticates: len(g.Authn.Methods) > 0, Log: deps.Log, Now: deps.Now})
+	may, err := authz.New(authz.Options{API: a.spec, Config: g.Authz, Overrides: a.cfg.Operations, Authenticates: len(g.Authn.Methods) > 0, Feeds: deps.Relations.Feeds(g.Authz.Sources), Log: deps.Log, Now: deps.Now})
 	note(err)
 	if may != nil {
 		a.closers = append(a.closers, func() error { may.Close(); return nil })

@@ -16,6 +16,7 @@ import (
 	"github.com/crenel-project/crenel/config"
 	"github.com/crenel-project/crenel/internal/exchange"
 	"github.com/crenel-project/crenel/internal/guard/authn"
+	"github.com/crenel-project/crenel/internal/guard/authz/relation/source"
 	"github.com/crenel-project/crenel/internal/guard/limit"
 	"github.com/crenel-project/crenel/internal/spec"
 	"github.com/crenel-project/crenel/internal/state"
@@ -46,14 +47,16 @@ type Tracer interface {
 // Deps are what outlives a reload and is shared by one generation of the
 // gateway with the next.
 type Deps struct {
-	Log      *slog.Logger
-	Now      func() time.Time // default time.Now
-	Client   *http.Client     // for documents, key sets and the like; default one with a time-out
-	Trail    Trail
-	Buckets  *limit.Memory   // counters of the limit guard; nil: of its own
-	Keys     *authn.KeyStore // issuers' keys; nil: each generation fetches its own
-	Observer Observer        // may be nil
-	Tracer   Tracer          // may be nil
+	Log     *slog.Logger
+	Now     func() time.Time // default time.Now
+	Client  *http.Client     // for documents, key sets and the like; default one with a time-out
+	Trail   Trail
+	Buckets *limit.Memory   // counters of the limit guard; nil: of its own
+	Keys    *authn.KeyStore // issuers' keys; nil: each generation fetches its own
+	// Relations reads the data of policies; nil: each generation reads its own.
+	Relations *source.Pool
+	Observer  Observer // may be nil
+	Tracer    Tracer   // may be nil
 	// State is what gateways share; nil: memory of this generation's own.
 	State state.Store
 	// Endpoints of the whole gateway, beside those of its APIs.
@@ -96,6 +99,9 @@ func New(ctx context.Context, cfg *config.Config, deps Deps) (*Gateway, error) {
 	}
 	if deps.Buckets == nil {
 		deps.Buckets = limit.NewMemory(0, deps.Now())
+	}
+	if deps.Relations == nil {
+		deps.Relations = source.NewPool(deps.Log, deps.Now)
 	}
 	var own state.Store
 	if deps.State == nil {

@@ -23,6 +23,7 @@ import (
 	"github.com/crenel-project/crenel/internal/gateway/watch"
 	"github.com/crenel-project/crenel/internal/gateway/wire"
 	"github.com/crenel-project/crenel/internal/guard/authn"
+	"github.com/crenel-project/crenel/internal/guard/authz/relation/source"
 	"github.com/crenel-project/crenel/internal/guard/limit"
 	"github.com/crenel-project/crenel/internal/state"
 	"github.com/crenel-project/crenel/internal/trail"
@@ -46,16 +47,17 @@ type Server struct {
 	version string
 	started time.Time
 
-	records *trail.Log
-	buckets *limit.Memory
-	keys    *authn.KeyStore
-	state   state.Store
-	metrics *admin.Metrics
-	alarms  *admin.Alarms
-	tracer  *admin.Tracer
-	plane   *caddy.Plane
-	admin   *admin.Listener
-	control *control.Server
+	records   *trail.Log
+	buckets   *limit.Memory
+	keys      *authn.KeyStore
+	relations *source.Pool // outlives reloads: what was read last decides on
+	state     state.Store
+	metrics   *admin.Metrics
+	alarms    *admin.Alarms
+	tracer    *admin.Tracer
+	plane     *caddy.Plane
+	admin     *admin.Listener
+	control   *control.Server
 
 	draining  atomic.Bool // it stops: load balancers should look elsewhere
 	reloading sync.Mutex  // one at a time
@@ -127,6 +129,7 @@ func (s *Server) open(ctx context.Context) error {
 	}
 	s.buckets = limit.NewMemory(0, time.Now())
 	s.keys = authn.NewKeyStore(nil, s.log, time.Now)
+	s.relations = source.NewPool(s.log, time.Now)
 	if s.state, err = openState(cfg, s.log); err != nil {
 		return err
 	}
@@ -177,7 +180,7 @@ func (s *Server) gauges() {
 // compile makes a generation of a config.
 func (s *Server) compile(ctx context.Context, cfg *config.Config) (*gateway.Gateway, error) {
 	d := gateway.Deps{
-		Log: s.log, Trail: s.records, Buckets: s.buckets, Keys: s.keys, State: s.state, Observer: s,
+		Log: s.log, Trail: s.records, Buckets: s.buckets, Keys: s.keys, Relations: s.relations, State: s.state, Observer: s,
 		Client: &http.Client{Timeout: 10 * time.Second},
 	}
 	if s.tracer != nil {

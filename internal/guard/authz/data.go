@@ -148,6 +148,24 @@ func (d *documents) Read(_ context.Context, _ storage.Transaction, path storage.
 	return v, nil
 }
 
+// NonEmpty reports what lies at a path, for the compiler, which asks at each rule:
+// a value, or on the way to it one that has no members. Nothing is read out.
+func (d *documents) NonEmpty(context.Context, storage.Transaction) func([]string) (bool, error) {
+	return func(path []string) (bool, error) {
+		for i := range d.tables {
+			m := &d.tables[i]
+			switch {
+			case m.path.HasPrefix(path):
+				return true, nil
+			case storage.Path(path).HasPrefix(m.path):
+				// A rule within a table's place would be merged with what the table has.
+				return true, nil
+			}
+		}
+		return taken(d.tree, path), nil
+	}
+}
+
 // above reads a path below which tables lie: all of it as one object.
 func (d *documents) above(path storage.Path) (any, error) {
 	out := ast.NewObject()
