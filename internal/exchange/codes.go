@@ -122,6 +122,7 @@ func init() {
 		Code{"authz.filter", 503, "Authorization unavailable", "The policy's condition on what the caller may see cannot be told to the upstream, or applied to the answer, without widening it."},
 		Code{"authz.timeout", 503, "Authorization unavailable", "The policy took too long."},
 		Code{"authz.unavailable", 503, "Authorization unavailable", "There is no policy that may decide: it has not been had yet, or what it is made of is older than the config allows."},
+		Code{"authz.unrecorded", 503, "Authorization unavailable", "The decision cannot be recorded: the decision log cannot be written, and the config says that then nothing is let in."},
 		Code{"authz.not_owner", 403, "Forbidden", "The answer holds an object that the policy does not let this caller see (API1:2023, CWE-639)."},
 		Code{"authz.step_up", 401, "Stronger authentication required", "The policy demands a fresher or stronger authentication (RFC 9470)."},
 

@@ -82,7 +82,7 @@ func newAPI(ctx context.Context, cfg *config.Config, ac *config.API, deps Deps) 
 	}
 	a.setBodyLimits(overrides)
 	a.settings = settings(ac, overrides)
-	steps, err := a.steps(cfg, deps)
+	steps, err := a.steps(ctx, cfg, deps)
 	if err != nil {
 		return a, err
 	}
@@ -93,7 +93,7 @@ func newAPI(ctx context.Context, cfg *config.Config, ac *config.API, deps Deps) 
 // steps builds the guards and puts their steps in the order of the walk: cheap
 // ones first, identity before what depends on it, the policy last since it sees
 // what all the others found.
-func (a *api) steps(cfg *config.Config, deps Deps) ([]guard.Step, error) {
+func (a *api) steps(ctx context.Context, cfg *config.Config, deps Deps) ([]guard.Step, error) {
 	var errs []error
 	note := func(err error) {
 		if err != nil {
@@ -118,11 +118,13 @@ func (a *api) steps(cfg *config.Config, deps Deps) ([]guard.Step, error) {
 	if attacks != nil {
 		a.closers = append(a.closers, attacks.Close)
 	}
-	may, err := authz.New(authz.Options{API: a.spec, Config: g.Authz, Overrides: a.cfg.Operations, Authenticates: len(g.Authn.Methods) > 0, Feeds: deps.Relations.Feeds(g.Authz.Sources), Log: deps.Log, Now: deps.Now})
+	kept := decisionsOf(ctx, a.cfg, deps)
+	may, err := authz.New(authz.Options{API: a.spec, Config: g.Authz, Recorder: kept.recorder, Gates: kept.gates, Overrides: a.cfg.Operations, Authenticates: len(g.Authn.Methods) > 0, Feeds: deps.Relations.Feeds(g.Authz.Sources), Log: deps.Log, Now: deps.Now})
 	note(err)
 	if may != nil {
 		a.closers = append(a.closers, func() error { may.Close(); return nil })
 		a.checks = append(a.checks, namedCheck{"authz", may.Ready})
+		note(kept.admit(may))
 	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)

@@ -16,6 +16,7 @@ import (
 	"github.com/crenel-project/crenel/config"
 	"github.com/crenel-project/crenel/internal/exchange"
 	"github.com/crenel-project/crenel/internal/guard/authn"
+	"github.com/crenel-project/crenel/internal/guard/authz"
 	"github.com/crenel-project/crenel/internal/guard/authz/relation/source"
 	"github.com/crenel-project/crenel/internal/guard/limit"
 	"github.com/crenel-project/crenel/internal/spec"
@@ -44,6 +45,17 @@ type Tracer interface {
 	Start(r *http.Request, x *exchange.Exchange) (end func(d *exchange.Decision, c *exchange.Completion))
 }
 
+// Decisions keeps what policies decide, and holds new ones against it.
+type Decisions interface {
+	// Recorder keeps the decisions of an API's authz; nil: they are not kept.
+	Recorder(ac *config.API) authz.Recorder
+	// Gates are asked before a policy's parts are activated while the gateway runs.
+	Gates(ac *config.API) []authz.Gate
+	// Admit is asked before a guard of a new generation takes the place of the one
+	// that decides. Its error keeps the new config out.
+	Admit(ctx context.Context, ac *config.API, g *authz.Guard) error
+}
+
 // Deps are what outlives a reload and is shared by one generation of the
 // gateway with the next.
 type Deps struct {
@@ -59,6 +71,8 @@ type Deps struct {
 	Tracer    Tracer   // may be nil
 	// State is what gateways share; nil: memory of this generation's own.
 	State state.Store
+	// Decisions keeps what policies decide, and holds new ones against it; nil: neither.
+	Decisions Decisions
 	// Endpoints of the whole gateway, beside those of its APIs.
 	Endpoints []Endpoint
 }

@@ -44,8 +44,10 @@ type Options struct {
 	Feeds []Feed
 	// Gates are asked before each activation but the first.
 	Gates []Gate
-	Log   *slog.Logger
-	Now   func() time.Time // default time.Now
+	// Recorder keeps the decisions; nil: they are not kept.
+	Recorder Recorder
+	Log      *slog.Logger
+	Now      func() time.Time // default time.Now
 }
 
 // Guard is the compiled authz guard of one API. It is safe for concurrent use.
@@ -59,6 +61,8 @@ type Guard struct {
 	operations []*ast.Term          // by Operation.Index
 	filters    []*rowFilter         // of the config
 	rows       [][]*operationFilter // by Operation.Index
+	recorder   Recorder             // nil: decisions are not kept
+	record     recording
 	log        *slog.Logger
 	now        func() time.Time
 }
@@ -89,6 +93,7 @@ func New(o Options) (*Guard, error) {
 	}
 	var errs []error
 	var err error
+	g.recorder, g.record = o.Recorder, recording{body: o.Config.Body == nil || *o.Config.Body, api: o.API}
 	if g.demands, err = access.New(o.API, o.Overrides, o.Authenticates); err != nil {
 		errs = append(errs, err)
 	}
@@ -224,10 +229,19 @@ func hasTree(mediaType string) bool {
 
 // rule decides on one call.
 func (g *Guard) rule(ctx context.Context, x *exchange.Exchange) exchange.Verdict {
+	if g.recorder != nil {
+		return g.ruleAndRecord(ctx, x)
+	}
+	return g.ruleOn(ctx, x, nil)
+}
+
+// ruleOn asks the document's own policy, and then the user's. r, which may be
+// nil, is told what the decision is made on.
+func (g *Guard) ruleOn(ctx context.Context, x *exchange.Exchange, r *Record) exchange.Verdict {
 	if v := builtin(g.demands.For(x.Operation), &x.Identity, g.realm); v.Action != exchange.Allow || g.engine == nil {
 		return v
 	}
-	return g.decide(ctx, x, nil)
+	return g.decide(ctx, x, nil, r)
 }
 
 // Decided is one decision of a policy as it was made.
@@ -249,7 +263,7 @@ func (d *Decided) Whole() ast.Value {
 }
 
 // decide asks the user's policy.
-func (g *Guard) decide(ctx context.Context, x *exchange.Exchange, tracer topdown.QueryTracer) exchange.Verdict {
+func (g *Guard) decide(ctx context.Context, x *exchange.Exchange, tracer topdown.QueryTracer, r *Record) exchange.Verdict {
 	now := g.now()
 	p, err := g.engine.Current(now)
 	if err != nil {
@@ -257,14 +271,26 @@ func (g *Guard) decide(ctx context.Context, x *exchange.Exchange, tracer topdown
 	}
 	observers := g.engine.observers.Load()
 	var begin time.Time
-	if observers != nil {
+	if observers != nil || r != nil {
 		begin = time.Now()
 	}
-	e := Evaluation{Input: g.build(x, p.uses, now, g.body), Now: now, Limit: g.timeout, Tracer: tracer}
+	var e Evaluation
+	var on *Evaluation
+	if r != nil {
+		e = g.recordedEvaluation(x, p, now, r)
+		if r.whole {
+			on = &e
+		}
+	} else {
+		e = Evaluation{Input: g.build(x, p.uses, now, g.body), Now: now, Limit: g.timeout, Tracer: tracer}
+	}
 	result, err := p.Evaluate(ctx, &e)
 	v := g.read(x, p, result, err)
 	if g.rows != nil && v.Action == exchange.Allow && tracer == nil {
-		v = g.filterRows(ctx, x, p, now, v)
+		v = g.filterRows(ctx, x, p, now, v, on)
+	}
+	if r != nil {
+		r.Result, r.Err, r.Took = result, err, time.Since(begin)
 	}
 	if observers != nil && tracer == nil {
 		d := &Decided{Exchange: x, Policy: p, Input: e.Input, Time: now, Result: result, Err: err, Verdict: v, Took: time.Since(begin), guard: g}

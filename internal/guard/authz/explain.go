@@ -60,14 +60,14 @@ func (g *Guard) Explain(ctx context.Context, x *exchange.Exchange, trace string)
 	}
 	e.Asked = true
 	begin := time.Now()
-	e.Verdict = g.decide(ctx, x, nil)
+	e.Verdict = g.decide(ctx, x, nil, nil)
 	e.Took = time.Since(begin)
 	e.Obligations = x.Obligations
 	if trace == TraceNone || trace == "" {
 		return e, nil
 	}
 	buffer := topdown.NewBufferTracer()
-	g.decide(ctx, x, buffer)
+	g.decide(ctx, x, buffer, nil)
 	events := []*topdown.Event(*buffer)
 	switch trace {
 	case TraceFull:

@@ -23,6 +23,9 @@ type Part struct {
 	// Modules are Rego by file name. Those whose name ends in _test.rego are the
 	// tests that must pass before any of it decides.
 	Modules map[string]*ast.Module
+	// Texts are the modules as they were written, by file name, as far as they are
+	// known: for the copy that a decision log keeps.
+	Texts map[string][]byte
 	// Data is the part's share of data.
 	Data ast.Object
 	// Roots are the paths ("app/users") that are this part's alone, packages and data;
@@ -44,7 +47,7 @@ func (p *Part) sameCode(o *Part) bool {
 // LoadFiles reads policies (Rego files and directories) and data (JSON and YAML
 // files and directories, a directory's name becoming a key, as OPA does it).
 func LoadFiles(policyPaths, dataPaths []string) (*Part, error) {
-	p := &Part{Modules: map[string]*ast.Module{}}
+	p := &Part{Modules: map[string]*ast.Module{}, Texts: map[string][]byte{}}
 	if len(policyPaths) > 0 {
 		rego, err := loader.NewFileLoader().WithRegoVersion(ast.RegoV1).WithCapabilities(capabilities()).Filtered(policyPaths,
 			func(_ string, info fs.FileInfo, _ int) bool {
@@ -55,7 +58,7 @@ func LoadFiles(policyPaths, dataPaths []string) (*Part, error) {
 		}
 		tests := 0
 		for name, f := range rego.Modules {
-			p.Modules[name] = f.Parsed
+			p.Modules[name], p.Texts[name] = f.Parsed, f.Raw
 			if isTest(name) {
 				tests++
 			}
@@ -97,6 +100,7 @@ type sources struct {
 	modules map[string]*ast.Module // the user's, without tests
 	tests   map[string]*ast.Module
 	library map[string]*ast.Module
+	texts   map[string][]byte
 	data    *documents
 	// revisions of the parts, by source.
 	revisions map[string]string
@@ -104,7 +108,7 @@ type sources struct {
 
 // join puts parts together, by source. The error names every overlap.
 func join(parts map[string]*Part) (*sources, error) {
-	s := &sources{modules: map[string]*ast.Module{}, tests: map[string]*ast.Module{}, revisions: map[string]string{}}
+	s := &sources{modules: map[string]*ast.Module{}, tests: map[string]*ast.Module{}, texts: map[string][]byte{}, revisions: map[string]string{}}
 	var errs []error
 	tree, tables := ast.NewObject(), map[string]Table{}
 	names := slices.Sorted(maps.Keys(parts))
@@ -112,6 +116,7 @@ func join(parts map[string]*Part) (*sources, error) {
 	for _, name := range names {
 		p := parts[name]
 		s.revisions[name] = p.Revision
+		maps.Copy(s.texts, p.Texts)
 		for file, m := range p.Modules {
 			switch {
 			case s.modules[file] != nil || s.tests[file] != nil:

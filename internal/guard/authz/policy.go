@@ -63,6 +63,9 @@ type code struct {
 	rule           string   // that decides
 	questions      sync.Map // *question by rule: what is asked beside the decision
 	shape          string   // of the data beside the packages, which the specialised code leans on
+	source         source   // for a copy that is kept
+	// varies says that a rule calls a function that gives another result another time.
+	varies bool
 }
 
 // Policy is a policy that can decide: compiled rules and the data they read, of
@@ -107,6 +110,8 @@ func (s *sources) compile(ctx context.Context, query string) (*Policy, error) {
 		return nil, fmt.Errorf("query %s: %w", c.rule, err)
 	}
 	c.uses = inputUsage(compiler, ref)
+	c.source = source{modules: s.modules, texts: s.texts}
+	c.varies = slices.ContainsFunc(compiler.Required.Builtins, (*ast.Builtin).IsNondeterministic)
 	if c.asWritten, err = newEvaluator(compiler, ref); err != nil {
 		return nil, fmt.Errorf("query %s: %w", c.rule, err)
 	}
@@ -204,6 +209,8 @@ type Evaluation struct {
 	// Observed, when set, is filled with the results of built-in functions that give
 	// another result another time, or is where they are taken from.
 	Observed builtins.NDBCache
+	// Reads, when set, is filled with what is read of tables, or is where it is taken from.
+	Reads *Reads
 }
 
 // Undefined reports whether an evaluation came to no decision at all.
@@ -225,12 +232,20 @@ func (p *Policy) Evaluate(ctx context.Context, e *Evaluation) (ast.Value, error)
 	return p.run(ctx, &p.asWritten, e)
 }
 
+// store is the data that an evaluation reads.
+func (p *Policy) store(e *Evaluation) storage.Store {
+	if e.Reads != nil {
+		return &readStore{documents: p.data, reads: e.Reads}
+	}
+	return p.data
+}
+
 func (p *Policy) run(ctx context.Context, v *evaluator, e *Evaluation) (ast.Value, error) {
 	w := workspaces.Get().(*workspace)
 	defer w.release()
 	w.rules.Push()
 	w.stop = deadline{at: time.Now().Add(e.Limit)}
-	q := topdown.NewQuery(v.query).WithQueryCompiler(v.queries).WithCompiler(v.compiler).WithStore(p.data).WithTransaction(moment{}).
+	q := topdown.NewQuery(v.query).WithQueryCompiler(v.queries).WithCompiler(v.compiler).WithStore(p.store(e)).WithTransaction(moment{}).
 		WithInput(ast.NewTerm(e.Input)).WithTime(e.Now).WithCancel(&w.stop).WithMetrics(quiet).WithStrictBuiltinErrors(true).
 		WithVirtualCache(&w.rules).WithBaseCache(&w.data)
 	if e.Tracer != nil {

@@ -248,25 +248,26 @@ func (p *Policy) Residual(ctx context.Context, rule ast.Ref, unknowns []*ast.Ter
 		return nil, nil, err
 	}
 	stop := &deadline{at: time.Now().Add(e.Limit)}
-	return topdown.NewQuery(q.query).WithQueryCompiler(q.queries).WithCompiler(p.asWritten.compiler).WithStore(p.data).WithTransaction(moment{}).
+	return topdown.NewQuery(q.query).WithQueryCompiler(q.queries).WithCompiler(p.asWritten.compiler).WithStore(p.store(e)).WithTransaction(moment{}).
 		WithInput(ast.NewTerm(e.Input)).WithUnknowns(unknowns).WithTime(e.Now).WithCancel(stop).WithMetrics(quiet).WithStrictBuiltinErrors(true).PartialRun(ctx)
 }
 
 // filterRows asks the operation's filters, for a call that is allowed, and adds
-// what they say to its obligations.
-func (g *Guard) filterRows(ctx context.Context, x *exchange.Exchange, p *Policy, now time.Time, v exchange.Verdict) exchange.Verdict {
+// what they say to its obligations. on, which may be nil, is an evaluation whose
+// input is whole.
+func (g *Guard) filterRows(ctx context.Context, x *exchange.Exchange, p *Policy, now time.Time, v exchange.Verdict, on *Evaluation) exchange.Verdict {
 	if x.Operation == nil || x.Operation.Index >= len(g.rows) {
 		return v
 	}
 	for _, f := range g.rows[x.Operation.Index] {
-		if refused := g.filterBy(ctx, x, p, now, f); refused.Action != exchange.Allow {
+		if refused := g.filterBy(ctx, x, p, now, f, on); refused.Action != exchange.Allow {
 			return refused
 		}
 	}
 	return v
 }
 
-func (g *Guard) filterBy(ctx context.Context, x *exchange.Exchange, p *Policy, now time.Time, f *operationFilter) exchange.Verdict {
+func (g *Guard) filterBy(ctx context.Context, x *exchange.Exchange, p *Policy, now time.Time, f *operationFilter, on *Evaluation) exchange.Verdict {
 	rule := f.rule.String()
 	untranslatable := func(err error) exchange.Verdict {
 		return exchange.Refuse("authz.filter", "", rule+": "+err.Error())
@@ -275,7 +276,7 @@ func (g *Guard) filterBy(ctx context.Context, x *exchange.Exchange, p *Policy, n
 	if err != nil {
 		return exchange.Undecided("authz.error", "compiling "+rule+": "+err.Error())
 	}
-	e := &Evaluation{Input: g.build(x, q.uses, now, g.body), Now: now, Limit: g.timeout}
+	e := g.rowsEvaluation(x, q, now, on)
 	bodies, support, err := p.Residual(ctx, f.rule, f.terms, e)
 	if err != nil {
 		return g.failed(rule, err)
@@ -300,7 +301,16 @@ func (g *Guard) filterBy(ctx context.Context, x *exchange.Exchange, p *Policy, n
 	if f.masks == nil {
 		return exchange.Verdict{}
 	}
-	return g.maskBy(ctx, x, p, now, f)
+	return g.maskBy(ctx, x, p, now, f, on)
+}
+
+func (g *Guard) rowsEvaluation(x *exchange.Exchange, q *question, now time.Time, on *Evaluation) *Evaluation {
+	if on != nil {
+		e := *on
+		e.Tracer = nil
+		return &e
+	}
+	return &Evaluation{Input: g.build(x, q.uses, now, g.body), Now: now, Limit: g.timeout}
 }
 
 // failed is the verdict on a rule whose evaluation failed.
@@ -356,7 +366,7 @@ func set(m *map[string]string, name, text string) {
 }
 
 // maskBy asks a filter's rule for masks.
-func (g *Guard) maskBy(ctx context.Context, x *exchange.Exchange, p *Policy, now time.Time, f *operationFilter) exchange.Verdict {
+func (g *Guard) maskBy(ctx context.Context, x *exchange.Exchange, p *Policy, now time.Time, f *operationFilter, on *Evaluation) exchange.Verdict {
 	rule := f.masks.String()
 	q, err := p.question(f.masks)
 	if err != nil {
@@ -366,7 +376,7 @@ func (g *Guard) maskBy(ctx context.Context, x *exchange.Exchange, p *Policy, now
 	if err != nil {
 		return exchange.Undecided("authz.error", "compiling "+rule+": "+err.Error())
 	}
-	result, err := p.run(ctx, &e, &Evaluation{Input: g.build(x, q.uses, now, g.body), Now: now, Limit: g.timeout})
+	result, err := p.run(ctx, &e, g.rowsEvaluation(x, q, now, on))
 	switch {
 	case Undefined(err):
 		return exchange.Refuse("authz.undefined", "", rule+" is undefined for this call")

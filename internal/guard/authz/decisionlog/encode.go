@@ -1,6 +1,7 @@
 package decisionlog
 
 import (
+	"encoding/json"
 	"math"
 	"net/netip"
 	"slices"
@@ -10,6 +11,9 @@ import (
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/topdown/builtins"
+
+	"github.com/crenel-project/crenel/internal/exchange"
+	"github.com/crenel-project/crenel/internal/guard/authz"
 )
 
 // Entry is one decision as the guard hands it over. Its values are never
@@ -33,6 +37,9 @@ type Entry struct {
 	Policy      *Policy // nil: the document's own alone
 	// Size is about how many bytes the entry holds on to.
 	Size int
+	// Obligations are nil when the result put none on the call.
+	Obligations *exchange.Obligations
+	Reads       *authz.Reads
 }
 
 // encoder writes events as JSON without building them first.
@@ -67,6 +74,12 @@ func (c *encoder) event(e *Entry, labels map[string]string, number uint64) {
 	if e.Result != nil {
 		c.raw(`,"result":`)
 		c.value(e.Result)
+	}
+	if e.Obligations != nil {
+		if b, err := json.Marshal(e.Obligations); err == nil {
+			c.raw(`,"mapped_result":`)
+			c.b = append(c.b, b...)
+		}
 	}
 	if len(e.ND) > 0 {
 		c.raw(`,"nd_builtin_cache":`)
@@ -113,10 +126,32 @@ func (c *encoder) about(e *Entry) {
 	if e.WithoutBody {
 		c.raw(`,"without_body":true`)
 	}
-	if c.inexact {
+	if e.Reads != nil && len(e.Reads.List) > 0 {
+		c.reads(e.Reads.List)
+	}
+	if c.inexact || e.Reads != nil && e.Reads.Partial {
 		c.raw(`,"inexact":true`)
 	}
 	c.raw(`}}`)
+}
+
+func (c *encoder) reads(list []authz.Read) {
+	c.raw(`,"reads":[`)
+	for i := range list {
+		c.comma(i)
+		c.raw(`{"path":[`)
+		for j, step := range list[i].Path {
+			c.comma(j)
+			c.text(step)
+		}
+		c.raw(`]`)
+		if list[i].Value != nil {
+			c.raw(`,"value":`)
+			c.value(list[i].Value)
+		}
+		c.raw(`}`)
+	}
+	c.raw(`]`)
 }
 
 func (c *encoder) labels(m map[string]string) {

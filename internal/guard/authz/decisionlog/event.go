@@ -9,6 +9,8 @@ import (
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/topdown/builtins"
+
+	"github.com/crenel-project/crenel/internal/guard/authz"
 )
 
 // Event is one decision in OPA's decision log format, version 1: the members
@@ -23,6 +25,9 @@ type Event struct {
 	Input json.RawMessage `json:"input,omitempty"`
 	// Result is what the rule said; none when it was undefined or failed.
 	Result json.RawMessage `json:"result,omitempty"`
+	// MappedResult is what became of the result: the obligations that it came to,
+	// with the conditions on rows that were worked out for it. None when there are none.
+	MappedResult json.RawMessage `json:"mapped_result,omitempty"`
 	// NDBuiltinCache holds what non-deterministic functions returned: function →
 	// arguments as a JSON array's text → result.
 	NDBuiltinCache json.RawMessage `json:"nd_builtin_cache,omitempty"`
@@ -70,12 +75,20 @@ type Crenel struct {
 	// Policy and Data are the revisions that decided: digests of what was loaded.
 	Policy string `json:"policy,omitempty"`
 	Data   string `json:"data_revision,omitempty"`
+	// Reads are what was read of tables of relations, which are too large to be kept.
+	Reads []TableRead `json:"reads,omitempty"`
 	// Inexact says that the input holds text that JSON cannot (it is not UTF-8), so
 	// that the decision cannot be made again exactly.
 	Inexact bool `json:"inexact,omitempty"`
 	// WithoutBody says that the call had a body that no guard had to read, so that
 	// the input holds none.
 	WithoutBody bool `json:"without_body,omitempty"`
+}
+
+// TableRead is one value as it was read; none when nothing was there.
+type TableRead struct {
+	Path  []string        `json:"path"`
+	Value json.RawMessage `json:"value,omitempty"`
 }
 
 // About are the guard's own members; never nil.
@@ -143,6 +156,28 @@ func (e *Event) NDCache() (builtins.NDBCache, error) {
 		})
 	})
 	return out, err
+}
+
+// Recorded is all that the decision was made on.
+func (e *Event) Recorded() (*authz.Recorded, error) {
+	r := &authz.Recorded{Time: e.Timestamp}
+	var err error
+	if r.Input, err = e.InputValue(); err != nil {
+		return nil, err
+	}
+	if r.Observed, err = e.NDCache(); err != nil {
+		return nil, err
+	}
+	for _, t := range e.About().Reads {
+		read := authz.Read{Path: t.Path}
+		if len(t.Value) > 0 {
+			if read.Value, err = readValue(t.Value); err != nil {
+				return nil, fmt.Errorf("reading what decision %s read: %w", e.DecisionID, err)
+			}
+		}
+		r.Reads = append(r.Reads, read)
+	}
+	return r, nil
 }
 
 // readValue reads JSON as OPA's value; numbers keep their text.

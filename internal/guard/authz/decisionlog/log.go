@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -123,16 +122,6 @@ func Open(o Options) (*Log, error) {
 	}
 	go l.write()
 	return l, nil
-}
-
-// Wants reports which outcomes of the call at hand are to be recorded: the
-// sample is drawn before the decision, so that the guard knows what it must keep.
-func (l *Log) Wants() (allowed, denied bool) {
-	return draw(l.o.Sample), draw(l.o.Denied)
-}
-
-func draw(share float64) bool {
-	return share >= 1 || share > 0 && rand.Float64() < share //nolint:gosec // a sample
 }
 
 // Record hands a decision over. It never waits. An error says that the decision

@@ -179,6 +179,17 @@ func (m *Masker) Mask(ctx context.Context, e *Event, rules Rules) error {
 		}
 	}
 	k.byMeaning()
+	if len(e.MappedResult) > 0 {
+		// Headers for the upstream and conditions on rows: OPA's rules do not reach them.
+		e.MappedResult = nil
+		k.erased = append(k.erased, "/mapped_result")
+	}
+	if e.Custom != nil && len(e.Custom.Crenel.Reads) > 0 {
+		about := e.Custom.Crenel
+		about.Reads = nil
+		e.Custom = &Custom{about}
+		k.erased = append(k.erased, "/custom/crenel/reads")
+	}
 	if e.Error != nil && (strings.Contains(e.Error.Message, `"`) || looksSecret(e.Error.Message)) {
 		// What quotes something may quote a secret; the code says enough.
 		e.Error = &EventError{Code: e.Error.Code}
