@@ -98,7 +98,7 @@ apis:
 	call("sid=a1", 200, `"alice"`)
 	call("sid=a1", 429, "") // the limit is the caller's, over sessions
 	call("sid=bob-1", 200, `"bob"`)
-	if d := trail.decisions[len(trail.decisions)-1]; d.Identity == nil || d.Identity.Subject != "bob" || d.Identity.Roles[0] != "member" || strings.Contains(d.Identity.Credential, "b1") {
+	if d := trail.decisions[len(trail.decisions)-1]; d.Identity == nil || d.Identity.Subject != "bob" || d.Identity.Roles[0] != "member" || strings.Contains(d.Identity.Credential, "bob-1") {
 		t.Errorf("recorded %+v", d.Identity)
 	}
 	// The session ends: the API's own 401 passes, and ends what was remembered.
