@@ -366,6 +366,8 @@ type Authn struct {
 	Methods []AuthnMethod `yaml:"methods"`
 	// ClockSkew allowed on exp and nbf.
 	ClockSkew time.Duration `yaml:"clock_skew" default:"30s" min:"0s" max:"5m"`
+	// TokenSize is the largest credential that is read. The header section's own limit holds too.
+	TokenSize Bytes `yaml:"token_size" default:"16KiB" min:"256" max:"256KiB"`
 }
 
 // AuthnMethod is exactly one of its fields.
@@ -374,6 +376,8 @@ type AuthnMethod struct {
 	Schemes []string `yaml:"schemes" unset:"all that fit its kind"`
 	// JWT verifies tokens of one issuer.
 	JWT *JWTMethod `yaml:"jwt"`
+	// Introspection asks an authorization server about tokens.
+	Introspection *Introspection `yaml:"introspection"`
 	// APIKey verifies Crenel's own API keys.
 	APIKey *KeyMethod `yaml:"api_key"`
 	// Own is a credential that the API issues and checks itself.

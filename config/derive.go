@@ -45,6 +45,9 @@ func (d *decoder) deriveAPI(c *Config, a *API) {
 		if m.JWT != nil {
 			m.JWT.derive()
 		}
+		if m.Introspection != nil {
+			m.Introspection.derive()
+		}
 	}
 	if a.Upstream.Credentials == "" {
 		a.Upstream.Credentials = "strip"
@@ -61,15 +64,22 @@ func (j *JWTMethod) derive() {
 			j.Algorithms = []string{"HS256"}
 		}
 	}
-	if j.Header == "" && j.Cookie == "" {
-		j.Header = "Authorization"
+	derivePlace(&j.Header, j.Cookie, &j.Prefix)
+}
+
+func (i *Introspection) derive() { derivePlace(&i.Header, i.Cookie, &i.Prefix) }
+
+// derivePlace is where a token stands unless the config says it.
+func derivePlace(header *string, cookie string, prefix **string) {
+	if *header == "" && cookie == "" {
+		*header = "Authorization"
 	}
-	if j.Prefix == nil {
-		prefix := ""
-		if strings.EqualFold(j.Header, "Authorization") {
-			prefix = "Bearer"
+	if *prefix == nil {
+		word := ""
+		if strings.EqualFold(*header, "Authorization") {
+			word = "Bearer"
 		}
-		j.Prefix = &prefix
+		*prefix = &word
 	}
 }
 

@@ -34,18 +34,20 @@ var (
 
 func (v *validator) method(m *AuthnMethod, path string) {
 	n := 0
-	for _, set := range []bool{m.JWT != nil, m.APIKey != nil, m.Own != nil} {
+	for _, set := range []bool{m.JWT != nil, m.APIKey != nil, m.Own != nil, m.Introspection != nil} {
 		if set {
 			n++
 		}
 	}
 	switch {
 	case n == 0:
-		v.add(path, "the method says nothing", "set one of jwt, api_key or own")
+		v.add(path, "the method says nothing", "set one of jwt, introspection, api_key or own")
 	case n > 1:
-		v.add(path, "the method is more than one kind", "make each of jwt, api_key and own a list item of its own")
+		v.add(path, "the method is more than one kind", "make each of jwt, introspection, api_key and own a list item of its own")
 	case m.JWT != nil:
 		v.jwt(m.JWT, path+".jwt")
+	case m.Introspection != nil:
+		v.introspection(m.Introspection, path+".introspection")
 	case m.APIKey != nil:
 		k := m.APIKey
 		v.carriers(path+".api_key", []string{"header", "query", "cookie"}, []string{k.Header, k.Query, k.Cookie}, 0)
@@ -102,9 +104,13 @@ func (v *validator) jwt(j *JWTMethod, path string) {
 			v.value(fmt.Sprintf("%s.audience[%d]", path, i), a, "stands twice", "remove one")
 		}
 	}
-	for name, c := range map[string]string{"subject": j.Claims.Subject, "roles": j.Claims.Roles, "tenant": j.Claims.Tenant, "scope": j.Claims.Scope} {
+	v.claimNames(&j.Claims, path+".claims")
+}
+
+func (v *validator) claimNames(c *Claims, path string) {
+	for name, c := range map[string]string{"subject": c.Subject, "roles": c.Roles, "tenant": c.Tenant, "scope": c.Scope} {
 		if c != "" && (strings.HasPrefix(c, ".") || strings.HasSuffix(c, ".") || strings.Contains(c, "..")) {
-			v.value(path+".claims."+name, c, "is not the name of a claim", "write sub, or realm_access.roles to descend")
+			v.value(path+"."+name, c, "is not the name of a claim", "write sub, or realm_access.roles to descend")
 		}
 	}
 }

@@ -124,6 +124,8 @@ func (v *validator) hardenAuthn(a *API, path string) {
 			if m.JWT.RequireExp != nil && !*m.JWT.RequireExp {
 				v.warn(at+".jwt.require_exp", "tokens that never expire are accepted", "set true")
 			}
+		case m.Introspection != nil && len(m.Introspection.Audience) == 0:
+			v.warn(at+".introspection.audience", "tokens meant for other services are accepted (RFC 7662 section 4)", "list this API's audience")
 		case m.APIKey != nil && m.APIKey.Query != "":
 			v.warn(at+".api_key.query", "keys in the URL end up in logs and histories", "use a header")
 		case m.Own != nil:

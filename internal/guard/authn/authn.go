@@ -59,10 +59,12 @@ type Options struct {
 type Guard struct {
 	now    func() time.Time
 	digest *digester
-	cache  *cache
-	places []*place
-	mtls   *method // nil when the document has no mutualTLS scheme
-	plans  []plan  // by Operation.Index
+	// maxToken is the largest credential that is read, in bytes.
+	maxToken int
+	cache    *cache
+	places   []*place
+	mtls     *method // nil when the document has no mutualTLS scheme
+	plans    []plan  // by Operation.Index
 	// unknown is for calls whose operation is not known.
 	unknown plan
 
@@ -72,20 +74,25 @@ type Guard struct {
 	held    []sourceName // acquired of keys
 	tokens  []*jwtMethod
 	askers  []*whoami.Asker
+	asked   []*introspected
 	revoked *revocation.Checker // nil when nothing is ever revoked
 }
 
 // method is one compiled way to prove who is calling, at one place.
 type method struct {
-	kind    string // "jwt", "api_key", "own", "mtls"
+	kind    string // "jwt", "introspection", "api_key", "own", "mtls"
 	schemes []string
 	place   *place
 	jwt     *jwtMethod
-	dpop    *proofs // how bound tokens are taken; nil where none can be
+	asks    *introspected // of an introspection method
+	dpop    *proofs       // how bound tokens are taken; nil where none can be
 	keys    *keyRing
 	asker   *whoami.Asker // of an own method, nil when the API is not asked
 	number  int           // in the config, from 1
 }
+
+// token reports whether the method is for access tokens.
+func (m *method) token() bool { return m.kind == "jwt" || m.kind == "introspection" }
 
 // plan is what the guard does for one operation.
 type plan struct {
@@ -128,9 +135,12 @@ func New(o Options) (*Guard, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Guard{now: o.Now, digest: d, cache: newCache(o.CacheSize), keys: o.Keys, state: o.State}
+	g := &Guard{now: o.Now, digest: d, cache: newCache(o.CacheSize), maxToken: int(o.Config.TokenSize), keys: o.Keys, state: o.State}
 	if g.public, err = newPublicBase(o.PublicURL); err != nil {
 		errs = append(errs, err)
+	}
+	if g.maxToken == 0 {
+		g.maxToken = maxToken
 	}
 	if g.keys == nil {
 		g.keys = NewKeyStore(o.Client, o.Log, o.Now)
@@ -168,6 +178,11 @@ func (g *Guard) Ready() error {
 			errs = append(errs, fmt.Errorf("%s: %w", m.keys.name, err))
 		}
 	}
+	for _, a := range g.asked {
+		if err := a.ready(); err != nil {
+			errs = append(errs, err)
+		}
+	}
 	for _, a := range g.askers {
 		if err := a.State(); err != nil {
 			errs = append(errs, err)
@@ -187,6 +202,9 @@ func (g *Guard) Close() {
 		g.keys.release(n)
 	}
 	g.held = nil
+	for _, a := range g.asked {
+		a.server.Close()
+	}
 	if g.revoked != nil {
 		g.revoked.Close()
 	}

@@ -59,13 +59,13 @@ func (g *Guard) compile(o *Options) ([]*method, error) {
 // compileOne makes one entry's methods: one for each place that it may stand at.
 func (g *Guard) compileOne(o *Options, c *config.AuthnMethod) ([]*method, error) {
 	set := 0
-	for _, is := range []bool{c.JWT != nil, c.APIKey != nil, c.Own != nil} {
+	for _, is := range []bool{c.JWT != nil, c.APIKey != nil, c.Own != nil, c.Introspection != nil} {
 		if is {
 			set++
 		}
 	}
 	if set != 1 {
-		return nil, fmt.Errorf("exactly one of jwt, api_key and own is needed, not %d", set)
+		return nil, fmt.Errorf("exactly one of jwt, introspection, api_key and own is needed, not %d", set)
 	}
 	var ms []*method
 	switch {
@@ -78,10 +78,22 @@ func (g *Guard) compileOne(o *Options, c *config.AuthnMethod) ([]*method, error)
 			g.held = append(g.held, *name)
 		}
 		g.tokens = append(g.tokens, m)
-		one := &method{kind: "jwt", jwt: m, place: jwtPlace(c.JWT)}
+		one := &method{kind: "jwt", jwt: m, place: tokenPlace(c.JWT.Header, c.JWT.Prefix, c.JWT.Cookie)}
 		if one.place.takesBound() {
 			if one.dpop, err = newProofs(c.JWT.DPoP, o); err != nil {
 				return nil, fmt.Errorf("jwt: dpop: %w", err)
+			}
+		}
+		ms = []*method{one}
+	case c.Introspection != nil:
+		one := &method{kind: "introspection", place: tokenPlace(c.Introspection.Header, c.Introspection.Prefix, c.Introspection.Cookie)}
+		var err error
+		if one.asks, err = g.newIntrospected(c.Introspection, o); err != nil {
+			return nil, fmt.Errorf("introspection: %w", err)
+		}
+		if one.place.takesBound() {
+			if one.dpop, err = newProofs(c.Introspection.DPoP, o); err != nil {
+				return nil, fmt.Errorf("introspection: dpop: %w", err)
 			}
 		}
 		ms = []*method{one}
@@ -117,16 +129,16 @@ func (g *Guard) compileOne(o *Options, c *config.AuthnMethod) ([]*method, error)
 	return ms, nil
 }
 
-func jwtPlace(c *config.JWTMethod) *place {
-	if c.Cookie != "" {
-		return newPlace("cookie", c.Cookie, "")
+// tokenPlace is where a token stands.
+func tokenPlace(header string, prefix *string, cookie string) *place {
+	if cookie != "" {
+		return newPlace("cookie", cookie, "")
 	}
-	header := c.Header
 	if header == "" {
 		header = authorization
 	}
-	if c.Prefix != nil {
-		return newPlace("header", header, *c.Prefix)
+	if prefix != nil {
+		return newPlace("header", header, *prefix)
 	}
 	p := newPlace("header", header, bearer)
 	p.optional = p.name != authorization
@@ -293,6 +305,11 @@ func (g *Guard) placeOne(m *method) error {
 	switch m.kind {
 	case "jwt":
 		at.jwt = append(at.jwt, m)
+	case "introspection":
+		if at.opaque != nil {
+			return fmt.Errorf("two introspection methods read %s: whom to ask cannot be told", at.at)
+		}
+		at.opaque = m
 	case "api_key":
 		if at.keys != nil {
 			return fmt.Errorf("two api_key methods read %s: put the keys into one file", at.at)
@@ -304,7 +321,7 @@ func (g *Guard) placeOne(m *method) error {
 		}
 		at.own = m
 	}
-	if at.own != nil && (at.keys != nil || len(at.jwt) > 0) {
+	if at.own != nil && (at.keys != nil || at.token() != nil) {
 		// Whatever the other method refuses would pass as the API's own.
 		return fmt.Errorf("an own method reads %s, which another method verifies", at.at)
 	}

@@ -18,9 +18,10 @@ type place struct {
 	at       string // for the record: "header:authorization"
 	index    int
 	// methods that read this place: tokens, keys, or one that only asks for presence.
-	jwt  []*method
-	keys *method
-	own  *method
+	jwt    []*method
+	opaque *method // asks an authorization server about tokens that no jwt method claims
+	keys   *method
+	own    *method
 	// credentials is the place by itself, as the Exchange names it; proven with the
 	// proof that stands beside it.
 	credentials, proven []exchange.CredentialPlace
@@ -37,6 +38,15 @@ func newPlace(in, name, prefix string) *place {
 	p.credentials = []exchange.CredentialPlace{{In: in, Name: name}}
 	p.proven = []exchange.CredentialPlace{{In: in, Name: name}, {In: "header", Name: "Dpop"}}
 	return p
+}
+
+// token is the method that answers for tokens of this place before it is known
+// which one verifies them; nil when none does.
+func (p *place) token() *method {
+	if len(p.jwt) > 0 {
+		return p.jwt[0]
+	}
+	return p.opaque
 }
 
 // presence is what was found at a place.
@@ -86,7 +96,7 @@ func (p *place) unprefix(v string) (string, presence) {
 	if p.optional {
 		return v, present
 	}
-	if len(p.jwt) > 0 && p.takesBound() && len(v) >= len(dpopScheme) && strings.EqualFold(v[:len(dpopScheme)], dpopScheme) {
+	if p.token() != nil && p.takesBound() && len(v) >= len(dpopScheme) && strings.EqualFold(v[:len(dpopScheme)], dpopScheme) {
 		rest := v[len(dpopScheme):]
 		if token := strings.TrimLeft(rest, " "); rest == "" || len(token) < len(rest) {
 			return token, presentDPoP

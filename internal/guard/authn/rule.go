@@ -2,6 +2,7 @@ package authn
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -88,18 +89,18 @@ func (g *Guard) check(ctx context.Context, x *exchange.Exchange, at *place, cred
 	c := candidate{place: at, withDPoP: withDPoP}
 	switch {
 	case withDPoP:
-		c.method = at.jwt[0]
+		c.method = at.token()
 	case at.own != nil:
 		c.method = at.own
-	case at.keys != nil && (len(at.jwt) == 0 || apikey.Own(credential)):
+	case at.keys != nil && (at.token() == nil || apikey.Own(credential)):
 		c.method = at.keys
 	default:
-		c.method = at.jwt[0]
+		c.method = at.token()
 	}
 	c.schemes = c.method.schemes
 	switch {
-	case len(credential) > maxToken:
-		c.failure = fail("authn.too_large", "the credential is larger than 16 KiB")
+	case len(credential) > g.maxToken:
+		c.failure = fail("authn.too_large", fmt.Sprintf("the credential is larger than %d bytes", g.maxToken))
 		return c
 	case credential == "":
 		c.failure = fail("authn.malformed", "the credential is empty")
@@ -111,7 +112,7 @@ func (g *Guard) check(ctx context.Context, x *exchange.Exchange, at *place, cred
 	case "api_key":
 		id, f := c.method.keys.verifyKey(credential, now)
 		c.identity, c.failure = id, f
-	case "jwt":
+	default:
 		v, m, f := g.verify(ctx, at, credential, now)
 		c.failure = f
 		if f == nil {
@@ -122,17 +123,27 @@ func (g *Guard) check(ctx context.Context, x *exchange.Exchange, at *place, cred
 	return c
 }
 
-// verify checks a token, or remembers that it did.
+// verify checks a token, or remembers that it did. Who is asked about it is told
+// by its form and by the issuer that it names: what a jwt method claims is never
+// put to a server, and what is no JWT never to a key.
 func (g *Guard) verify(ctx context.Context, at *place, text string, now time.Time) (*verified, *method, *failure) {
 	sum := g.digest.sum(at.index, text)
 	if v := g.cache.get(&sum, now); v != nil {
 		return v, at.methodOf(v.method), nil
+	}
+	if at.opaque != nil && (len(at.jwt) == 0 && !at.opaque.asks.opaqueOnly || !looksSigned(text)) {
+		v, f := at.opaque.asks.ask(ctx, &sum, text)
+		return v, at.opaque, f
 	}
 	t, f := parseToken(text)
 	if f != nil {
 		return nil, nil, f
 	}
 	issuer := issuerOf(t)
+	if at.opaque != nil && !at.opaque.asks.opaqueOnly && !slices.ContainsFunc(at.jwt, func(m *method) bool { return m.jwt.name == "" || m.jwt.takes(issuer) }) {
+		v, f := at.opaque.asks.ask(ctx, &sum, text)
+		return v, at.opaque, f
+	}
 	for _, named := range []bool{true, false} {
 		// Methods of exactly this issuer first; only where there is none, those that take any.
 		for _, m := range at.jwt {
@@ -280,16 +291,16 @@ func credentials(x *exchange.Exchange, found []candidate) []exchange.CredentialP
 func (p *plan) ambiguous(x *exchange.Exchange, found []candidate) (*failure, string) {
 	for i := range found {
 		a := &found[i]
-		if a.method.kind != "jwt" && a.method.kind != "api_key" {
+		if !a.method.token() && a.method.kind != "api_key" {
 			continue
 		}
 		for j := range found[:i] {
 			b := &found[j]
-			if a.method.kind == b.method.kind && p.relevant(a) && p.relevant(b) && !p.together(a, b) {
+			if (a.method.kind == b.method.kind || a.method.token() && b.method.token()) && p.relevant(a) && p.relevant(b) && !p.together(a, b) {
 				return fail("authn.ambiguous", "two credentials of one kind, at "+b.at()+" and "+a.at()), a.at()
 			}
 		}
-		if a.method.kind == "jwt" && a.place.name == authorization && !p.takesAccessToken && x.Request.Query != "" {
+		if a.method.token() && a.place.name == authorization && !p.takesAccessToken && x.Request.Query != "" {
 			// RFC 6750 section 2: a client must not send its token in two ways.
 			if _, how := queryParameter(x.Request.Query, "access_token"); how != absent {
 				return fail("authn.ambiguous", "a token in the header and one in the query"), "query:access_token"
