@@ -25,7 +25,7 @@ import (
 func newPolicy() *cobra.Command {
 	return group("policy", "Test policies, and try one on a request",
 		examples("crenel policy test policies/", "crenel policy try --request request.json"),
-		newPolicyTest(), newPolicyTry())
+		newPolicyTest(), newPolicyTry(), newPolicyMatrix())
 }
 
 func newPolicyTest() *cobra.Command {

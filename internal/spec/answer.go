@@ -128,3 +128,20 @@ func ofObjects(list *schema.Schema) bool {
 	items := list.Items()
 	return items != nil && items.Type() == "object"
 }
+
+// NamesOwner reports whether a noun ("customer", "companies", "owner_id" without
+// its id) is one for whom objects belong to, and whether that is a "subject" or a "tenant".
+func NamesOwner(noun string) (of string, ok bool) {
+	w := words(noun)
+	if len(w) == 0 {
+		return "", false
+	}
+	last := singular(w[len(w)-1])
+	switch {
+	case tenants[last]:
+		return "tenant", true
+	case owners[last], principals[last], ownedBy[noun]:
+		return "subject", true
+	}
+	return "", false
+}
