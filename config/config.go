@@ -20,6 +20,8 @@ type Config struct {
 	Trail Trail `yaml:"trail"`
 	// State is what gateways share: revocations, replay marks, posture of devices.
 	State State `yaml:"state"`
+	// Signals is the Shared Signals receiver.
+	Signals Signals `yaml:"signals"`
 	// Log is the operator's log on standard error.
 	Log Log `yaml:"log"`
 	// Tracing sends OpenTelemetry traces.

@@ -50,6 +50,7 @@ func (v *validator) config() {
 	v.admin()
 	v.state()
 	v.decisionLog()
+	v.signals()
 	if len(v.c.APIs) == 0 {
 		v.add("apis", "there is no API", "add at least one: apis: [{name: …, spec: …, upstream: {urls: […]}}]")
 	}

@@ -35,6 +35,17 @@ type Identity struct {
 	// Revocable are the keys of the shared set "revoked" under which this credential
 	// may be taken back (package revocation). Shared and read only.
 	Revocable []string
+	// Device is the device that the credential names, and what is known of it; nil
+	// when it names none, or nothing is heard of devices here.
+	Device *Device
+}
+
+// Device is what security events have said of a caller's device.
+type Device struct {
+	ID        string
+	Status    string // "compliant", "not-compliant"; "" when nothing was said
+	Compliant bool   // false also when nothing was said
+	Since     time.Time
 }
 
 // Rate is a limit that comes with a credential.

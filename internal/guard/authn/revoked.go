@@ -38,6 +38,12 @@ func revocableClaims(id *exchange.Identity, claims *value.Value, token string) [
 	if sub := claims.Get("sub").Str(); sub != "" && sub != id.Subject {
 		out = append(out, revocation.ForSubject(id.Issuer, sub))
 	}
+	if email := claims.Get("email").Str(); email != "" {
+		out = append(out, revocation.ForEmail(id.Issuer, email))
+	}
+	if phone := claims.Get("phone_number").Str(); phone != "" {
+		out = append(out, revocation.ForPhone(id.Issuer, phone))
+	}
 	return out
 }
 

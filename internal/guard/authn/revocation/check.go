@@ -128,8 +128,7 @@ func Look(view state.View, id *exchange.Identity) (Entry, bool) {
 		if !ok {
 			continue
 		}
-		// What does not say when it was issued is taken for old.
-		if e := parse(value); e.Before == 0 || id.Issued.IsZero() || id.Issued.Unix() < e.Before {
+		if e := parse(value); e.Refuses(id.Issued) {
 			return e, true
 		}
 	}

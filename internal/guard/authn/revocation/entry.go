@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -22,6 +23,10 @@ type Entry struct {
 	Reason string `json:"reason,omitempty"`
 	// Until is when the entry ends, in seconds since 1970; 0 is never. Put sets it.
 	Until int64 `json:"until,omitempty"`
+	// Disabled and Enabled are when an account was last disabled and enabled again, in
+	// seconds since 1970. While it is disabled all is refused, whatever Before says.
+	Disabled int64 `json:"disabled,omitempty"`
+	Enabled  int64 `json:"enabled,omitempty"`
 }
 
 // Before is the Entry.Before that covers all that was issued up to a moment.
@@ -48,12 +53,12 @@ var putting sync.Mutex
 func Put(ctx context.Context, store state.Store, key string, e Entry, expires time.Time) error {
 	kind, rest, _ := strings.Cut(key, ":")
 	switch {
-	case kind != "token" && kind != "jti" && kind != "session" && kind != "subject" || rest == "":
+	case !slices.Contains(kinds, kind) || rest == "":
 		return fmt.Errorf("revoking: %q is not a key of the set", shortened(key))
 	case len(key) > maxKey:
 		return fmt.Errorf("revoking: the key is longer than %d bytes", maxKey)
-	case e.Before < 0:
-		return errors.New("revoking: before is negative")
+	case e.Before < 0 || e.Disabled < 0 || e.Enabled < 0:
+		return errors.New("revoking: a time is negative")
 	}
 	e.Reason = strings.ToValidUTF8(e.Reason, "")
 	if len(e.Reason) > maxReason {
@@ -110,10 +115,17 @@ func (e Entry) join(o Entry) Entry {
 	} else {
 		e.Until = max(e.Until, o.Until)
 	}
+	e.Disabled, e.Enabled = max(e.Disabled, o.Disabled), max(e.Enabled, o.Enabled)
 	if e.Reason == "" {
 		e.Reason = o.Reason
 	}
 	return e
+}
+
+// Refuses reports whether the entry takes back what was issued at a time. What
+// does not say when it was issued is taken for old.
+func (e *Entry) Refuses(issued time.Time) bool {
+	return e.Before == 0 || e.Disabled != 0 && e.Disabled >= e.Enabled || issued.IsZero() || issued.Unix() < e.Before
 }
 
 func shortened(s string) string {
@@ -128,7 +140,7 @@ func shortened(s string) string {
 // revoke something.
 func parse(value []byte) Entry {
 	var e Entry
-	if json.Unmarshal(value, &e) != nil || e.Before < 0 {
+	if json.Unmarshal(value, &e) != nil || e.Before < 0 || e.Disabled < 0 || e.Enabled < 0 {
 		return Entry{Reason: "an entry that cannot be read"}
 	}
 	return e

@@ -3,10 +3,14 @@ package revocation
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"strings"
 )
 
 // Set is the name of the set in the shared state.
 const Set = "revoked"
+
+// kinds are what the keys of the set begin with.
+var kinds = []string{"token", "jti", "session", "subject", "email", "phone_number"}
 
 // ForToken is the key that revokes one credential: a token or an API key as it
 // was sent, or a client certificate in DER. Its digest is SHA-256 as base64url,
@@ -30,3 +34,12 @@ func ForSession(issuer, session string) string { return "session:" + issuer + "|
 // ForSubject is the key that revokes everything an issuer gave a subject. Where
 // there is no issuer (API keys, an API's own sessions) it is "".
 func ForSubject(issuer, subject string) string { return "subject:" + issuer + "|" + subject }
+
+// ForEmail is the key that revokes everything an issuer gave the holder of an
+// e-mail address, as its tokens say it. Security events may name people so.
+func ForEmail(issuer, address string) string {
+	return "email:" + issuer + "|" + strings.ToLower(address)
+}
+
+// ForPhone is ForEmail by the telephone number.
+func ForPhone(issuer, number string) string { return "phone_number:" + issuer + "|" + number }
