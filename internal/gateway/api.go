@@ -14,6 +14,7 @@ import (
 	"github.com/crenel-project/crenel/internal/exchange"
 	"github.com/crenel-project/crenel/internal/guard"
 	"github.com/crenel-project/crenel/internal/guard/authn"
+	"github.com/crenel-project/crenel/internal/guard/authn/posture"
 	"github.com/crenel-project/crenel/internal/guard/authz"
 	"github.com/crenel-project/crenel/internal/guard/contract"
 	"github.com/crenel-project/crenel/internal/guard/limit"
@@ -132,10 +133,14 @@ func (a *api) steps(ctx context.Context, cfg *config.Config, deps Deps) ([]guard
 	a.rules = rules
 	a.doorstep = guard.NewChain(a.spec, []guard.Step{limits.AddressStep()}, a.settings, deps.Log)
 	a.preflight = guard.NewChain(a.spec, []guard.Step{limits.AddressStep(), rules.PathStep(), attacks.Step()}, a.settings, deps.Log)
+	identity := []guard.Step{who.Step()}
+	if len(cfg.Signals.Transmitters) > 0 {
+		identity = append(identity, posture.New(cfg.Signals.DeviceClaim, deps.State, cfg.State.MaxAge).Step())
+	}
 	return slices.Concat([]guard.Step{
 		limits.AddressStep(),
 		rules.OperationStep(),
-		who.Step(),
+	}, identity, []guard.Step{
 		limits.IdentityStep(),
 		rules.ParameterStep(),
 		rules.BodyStep(),

@@ -35,6 +35,11 @@ func (s *Server) failing() map[string]string {
 			out[c.Name] = c.Error
 		}
 	}
+	for _, c := range s.signalChecks() {
+		if c.Error != "" {
+			out[c.Name] = c.Error
+		}
+	}
 	if err := s.state.Ready(); err != nil {
 		out["state"] = err.Error()
 	}

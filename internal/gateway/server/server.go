@@ -25,6 +25,7 @@ import (
 	"github.com/crenel-project/crenel/internal/guard/authn"
 	"github.com/crenel-project/crenel/internal/guard/authz/relation/source"
 	"github.com/crenel-project/crenel/internal/guard/limit"
+	"github.com/crenel-project/crenel/internal/signals"
 	"github.com/crenel-project/crenel/internal/state"
 	"github.com/crenel-project/crenel/internal/trail"
 )
@@ -64,6 +65,7 @@ type Server struct {
 	mu        sync.Mutex  // guards what follows
 	cfg       *config.Config
 	gw        *gateway.Gateway
+	signals   *signals.Receiver // nil when nobody sends events
 	reloads   int
 	lastError string
 }
@@ -142,7 +144,7 @@ func (s *Server) open(ctx context.Context) error {
 
 // begin compiles the first config and starts to serve.
 func (s *Server) begin(ctx context.Context) error {
-	gw, err := s.compile(ctx, s.cfg)
+	gw, events, err := s.compile(ctx, s.cfg)
 	if err != nil {
 		return err
 	}
@@ -151,15 +153,16 @@ func (s *Server) begin(ctx context.Context) error {
 	// The operator's side comes first: exchanges lean on it from the first on.
 	if s.cfg.Admin.Listen != "off" {
 		if s.admin, err = admin.Listen(s.cfg.Admin.Listen, s.metrics, s.ready, s.log); err != nil {
-			return errors.Join(err, gw.Close())
+			return errors.Join(err, discard(gw, events))
 		}
 	}
 	if s.control, err = control.Listen(s.cfg.ControlSocket(), s, s.log); err != nil {
-		return errors.Join(err, gw.Close())
+		return errors.Join(err, discard(gw, events))
 	}
 	if err := s.plane.Load(s.cfg, gw); err != nil {
-		return errors.Join(err, gw.Close())
+		return errors.Join(err, discard(gw, events))
 	}
+	s.adopt(events)
 	return nil
 }
 
@@ -178,7 +181,11 @@ func (s *Server) gauges() {
 }
 
 // compile makes a generation of a config.
-func (s *Server) compile(ctx context.Context, cfg *config.Config) (*gateway.Gateway, error) {
+func (s *Server) compile(ctx context.Context, cfg *config.Config) (*gateway.Gateway, *signals.Receiver, error) {
+	events, err := s.newSignals(cfg)
+	if err != nil {
+		return nil, nil, err
+	}
 	d := gateway.Deps{
 		Log: s.log, Trail: s.records, Buckets: s.buckets, Keys: s.keys, Relations: s.relations, State: s.state, Observer: s,
 		Client: &http.Client{Timeout: 10 * time.Second},
@@ -186,7 +193,25 @@ func (s *Server) compile(ctx context.Context, cfg *config.Config) (*gateway.Gate
 	if s.tracer != nil {
 		d.Tracer = s.tracer
 	}
-	return gateway.New(ctx, cfg, d)
+	if events != nil {
+		d.Endpoints = append(d.Endpoints, events.Endpoints()...)
+	}
+	gw, err := gateway.New(ctx, cfg, d)
+	if err != nil {
+		if events != nil {
+			events.Close()
+		}
+		return nil, nil, err
+	}
+	return gw, events, nil
+}
+
+// discard lets go of a generation that did not come to run.
+func discard(gw *gateway.Gateway, events *signals.Receiver) error {
+	if events != nil {
+		events.Close()
+	}
+	return gw.Close()
 }
 
 func (s *Server) current() *gateway.Gateway {
@@ -253,16 +278,17 @@ func (s *Server) swap(ctx context.Context) error {
 	if fixed := restartOnly(old, cfg); len(fixed) > 0 {
 		return fmt.Errorf("%v cannot change while the gateway runs: restart it for that", fixed)
 	}
-	gw, err := s.compile(ctx, cfg)
+	gw, events, err := s.compile(ctx, cfg)
 	if err != nil {
 		return err
 	}
 	if err := s.plane.Load(cfg, gw); err != nil {
-		return errors.Join(err, gw.Close())
+		return errors.Join(err, discard(gw, events))
 	}
 	s.mu.Lock()
 	s.cfg, s.gw = cfg, gw
 	s.mu.Unlock()
+	s.adopt(events)
 	tuneCollector()
 	return nil
 }
@@ -330,6 +356,7 @@ func (s *Server) stop(ctx context.Context) error {
 	if s.plane != nil {
 		errs = append(errs, s.plane.Stop(ctx))
 	}
+	s.adopt(nil)
 	if s.admin != nil {
 		errs = append(errs, s.admin.Close(ctx))
 	}

@@ -111,7 +111,7 @@ func (s *Server) ready() []gateway.Check {
 	if err := s.state.Ready(); err != nil {
 		shared.Error = err.Error()
 	}
-	return append(checks, t, shared, drain)
+	return append(append(checks, s.signalChecks()...), t, shared, drain)
 }
 
 // upstreams is a collector of the upstreams' health.

@@ -41,7 +41,11 @@ func (g *Guard) build(x *exchange.Exchange, u usage, now time.Time, body bool) a
 	var few [8][2]*ast.Term
 	in := members(few[:0])
 	if u.part("identity") {
-		in.add("identity", identityTerm(&x.Identity))
+		t := identityTerm(&x.Identity)
+		if x.Identity.Device != nil && u.field("identity", "device") {
+			t = withDevice(t, x.Identity.Device)
+		}
+		in.add("identity", t)
 	}
 	if u.part("operation") {
 		in.add("operation", g.operationTerm(x))
@@ -107,6 +111,25 @@ func identityTerm(id *exchange.Identity) *ast.Term {
 	settle(t.Value)
 	id.Memo.Store(t)
 	return t
+}
+
+// withDevice is the caller with the device's posture, which changes while the
+// credential stays the same.
+func withDevice(identity *ast.Term, d *exchange.Device) *ast.Term {
+	var few [16][2]*ast.Term
+	m := members(few[:0])
+	identity.Value.(ast.Object).Foreach(func(k, v *ast.Term) { m = append(m, [2]*ast.Term{k, v}) })
+	var device members
+	device.text("id", d.ID)
+	device.text("status", d.Status)
+	if d.Status != "" {
+		device.add("compliant", ast.InternedTerm(d.Compliant))
+	}
+	if !d.Since.IsZero() {
+		device.text("since", d.Since.UTC().Format(time.RFC3339))
+	}
+	m.add("device", device.object())
+	return m.object()
 }
 
 // settle has a value order its members now: OPA does it on first need, and a
