@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/crenel-project/crenel/config"
@@ -83,7 +82,7 @@ const verbSignals = "signals"
 func (s *Server) signalStatus(context.Context, string, json.RawMessage) (any, error) {
 	r := s.receiver()
 	if r == nil {
-		return nil, fmt.Errorf("no transmitter is configured: see docs/signals.md")
+		return nil, errors.New("no transmitter is configured: see docs/signals.md")
 	}
 	return r.Statuses(), nil
 }
