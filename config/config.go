@@ -467,6 +467,8 @@ type Authz struct {
 	Data []string `yaml:"data" kind:"files"`
 	// Sources are data that are kept up to date: users, roles, objects, owners.
 	Sources []Source `yaml:"sources"`
+	// Bundles are OPA bundles: policies and data from servers, registries and archives.
+	Bundles []Bundle `yaml:"bundles"`
 	// Query is the rule that decides.
 	Query string `yaml:"query" default:"data.crenel.authz.decision"`
 	// Timeout of one evaluation.

@@ -122,7 +122,7 @@ func (d *decoder) resolvePaths(c *Config) {
 	c.Trail.File = under(c.DataDir, c.Trail.File)
 	c.DecisionLog.Dir = under(c.DataDir, c.DecisionLog.Dir)
 	walk(reflect.ValueOf(c).Elem(), "", nil, func(v reflect.Value, _ string, f *fieldInfo) {
-		if f != nil && v.Kind() == reflect.String && (f.kind == "file" || f.kind == "files" || f.kind == "file-or-url" && !isURL(v.String())) {
+		if f != nil && v.Kind() == reflect.String && (f.kind == "file" || f.kind == "files" || f.kind == "file-or-url" && !isURL(v.String()) || f.kind == "bundle" && isBundleFile(v.String())) {
 			v.SetString(d.resolve(v.String()))
 		}
 	})

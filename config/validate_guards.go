@@ -20,6 +20,7 @@ func (v *validator) guards(a *API, path string) {
 	}
 	v.impact(a, path)
 	v.authzFilters(a, path)
+	v.bundles(a.Guards.Authz.Bundles, path+".authz.bundles")
 	for i, s := range a.Guards.WAF.Skip {
 		if !wafSkip.MatchString(s) {
 			v.value(fmt.Sprintf("%s.waf.skip[%d]", path, i), s, "is not a field", `write "OPERATION /pointer" or "OPERATION query:name"`)

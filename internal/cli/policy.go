@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -16,7 +17,10 @@ import (
 
 	"github.com/crenel-project/crenel/config"
 	"github.com/crenel-project/crenel/internal/exchange"
+	"github.com/crenel-project/crenel/internal/gateway"
 	"github.com/crenel-project/crenel/internal/guard/authz"
+	"github.com/crenel-project/crenel/internal/guard/authz/bundle"
+	"github.com/crenel-project/crenel/internal/guard/authz/relation/source"
 	"github.com/crenel-project/crenel/internal/guard/contract"
 	"github.com/crenel-project/crenel/internal/spec"
 	"github.com/crenel-project/crenel/internal/value"
@@ -189,7 +193,14 @@ func tryPolicy(ctx context.Context, file, api, request, trace string) (*authz.Ex
 	if !r.Time.IsZero() {
 		now = func() time.Time { return r.Time }
 	}
-	g, err := authz.New(authz.Options{API: doc, Config: ac.Guards.Authz, Overrides: ac.Operations, Authenticates: len(ac.Guards.Authn.Methods) > 0, Now: now})
+	// A pool without a folder: what the running gateway keeps there is its own.
+	feeds, err := gateway.PolicyFeeds(ac, gateway.Deps{
+		Bundles: bundle.NewPool("", nil, now), Relations: source.NewPool(slog.New(slog.DiscardHandler), now),
+	})
+	if err != nil {
+		return nil, err
+	}
+	g, err := authz.New(authz.Options{API: doc, Config: ac.Guards.Authz, Feeds: feeds, Overrides: ac.Operations, Authenticates: len(ac.Guards.Authn.Methods) > 0, Now: now})
 	if err != nil {
 		return nil, err
 	}

@@ -119,8 +119,10 @@ func (a *api) steps(ctx context.Context, cfg *config.Config, deps Deps) ([]guard
 	if attacks != nil {
 		a.closers = append(a.closers, attacks.Close)
 	}
+	feeds, err := PolicyFeeds(a.cfg, deps)
+	note(err)
 	kept := decisionsOf(ctx, a.cfg, deps)
-	may, err := authz.New(authz.Options{API: a.spec, Config: g.Authz, Recorder: kept.recorder, Gates: kept.gates, Overrides: a.cfg.Operations, Authenticates: len(g.Authn.Methods) > 0, Feeds: deps.Relations.Feeds(g.Authz.Sources), Log: deps.Log, Now: deps.Now})
+	may, err := authz.New(authz.Options{API: a.spec, Config: g.Authz, Recorder: kept.recorder, Gates: kept.gates, Overrides: a.cfg.Operations, Authenticates: len(g.Authn.Methods) > 0, Feeds: feeds, Log: deps.Log, Now: deps.Now})
 	note(err)
 	if may != nil {
 		a.closers = append(a.closers, func() error { may.Close(); return nil })

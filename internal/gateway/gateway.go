@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -17,6 +18,7 @@ import (
 	"github.com/crenel-project/crenel/internal/exchange"
 	"github.com/crenel-project/crenel/internal/guard/authn"
 	"github.com/crenel-project/crenel/internal/guard/authz"
+	"github.com/crenel-project/crenel/internal/guard/authz/bundle"
 	"github.com/crenel-project/crenel/internal/guard/authz/relation/source"
 	"github.com/crenel-project/crenel/internal/guard/limit"
 	"github.com/crenel-project/crenel/internal/spec"
@@ -65,6 +67,7 @@ type Deps struct {
 	Trail   Trail
 	Buckets *limit.Memory   // counters of the limit guard; nil: of its own
 	Keys    *authn.KeyStore // issuers' keys; nil: each generation fetches its own
+	Bundles *bundle.Pool    // policies from servers; nil: each generation fetches its own
 	// Relations reads the data of policies; nil: each generation reads its own.
 	Relations *source.Pool
 	Observer  Observer // may be nil
@@ -121,6 +124,9 @@ func New(ctx context.Context, cfg *config.Config, deps Deps) (*Gateway, error) {
 	if deps.State == nil {
 		own = state.NewMemory(deps.Now)
 		deps.State = own
+	}
+	if deps.Bundles == nil {
+		deps.Bundles = bundle.NewPool(filepath.Join(cfg.DataDir, "bundles"), deps.Log, deps.Now)
 	}
 	g := &Gateway{cfg: cfg, deps: deps, log: deps.Log, hosts: map[string][]place{}, trusted: cfg.Server.TrustedProxies, ownState: own}
 	g.memory.left.Store(int64(cfg.Server.Limits.Memory))

@@ -327,6 +327,11 @@ var table = []struct {
 		{what: "the policy decides something that is no decision", setting: "guards.authz.policies", guards: policies, files: policy(`decision := "yes"`), status: 503, code: "authz.error"},
 		{what: "the policy demands what is not known", setting: "guards.authz.policies", guards: policies, files: policy(`decision := {"allow": true, "obligations": {"stripp": ["/a"]}}`), status: 503, code: "authz.error"},
 		{what: "the policy takes too long", setting: "guards.authz.timeout", guards: "    authz: {policies: [p.rego], timeout: 1ms}\n", files: policy(`decision := count([1 | some i in numbers.range(1, 3000); some j in numbers.range(1, 3000); i * j == -1]) == 0`), status: 503, code: "authz.timeout"},
+		{what: "the bundle's server cannot be reached and no bundle is kept", setting: "guards.authz.bundles", guards: "    authz: {bundles: [{name: b, url: \"http://127.0.0.1:1/b.tar.gz\"}]}\n", status: 503, code: "authz.unavailable"},
+		{what: "the bundle is not signed", setting: "guards.authz.bundles.signing", guards: "    authz: {bundles: [{name: b, url: b, signing: {keys: [{id: k, algorithm: HS256, secret: \"file:secret\"}]}}]}\n",
+			files: map[string]string{"b/p.rego": "package crenel.authz\ndecision := true", "secret": strings.Repeat("s", 32)}, status: 503, code: "authz.unavailable"},
+		{what: "the bundle does not compile", setting: "guards.authz.bundles", guards: bundled, files: map[string]string{"b/p.rego": "package crenel.authz\ndecision if x"}, status: 503, code: "authz.unavailable"},
+		{what: "the bundle's own tests fail", setting: "guards.authz.bundles", guards: bundled, files: map[string]string{"b/p.rego": "package crenel.authz\ndecision := true", "b/p_test.rego": "package crenel.authz\ntest_no if not decision"}, status: 503, code: "authz.unavailable"},
 	}},
 	{"Inspection", []*row{
 		{what: "a value longer than is inspected", setting: "guards.waf.value", guards: "    waf: {value: 64}\n", request: posting(`{"a":"` + strings.Repeat("word ", 40) + `"}`), status: 413, code: "waf.too_long"},
@@ -387,6 +392,8 @@ var table = []struct {
 		{what: "a key file that is broken", guards: "    authn: {methods: [{api_key: {file: keys.yaml}}]}\n", files: map[string]string{"keys.yaml": "- {id: a}\n"}, start: "keys.yaml"},
 	}},
 }
+
+const bundled = "    authz: {bundles: [{name: b, url: b}]}\n"
 
 // occupy keeps one request inside until the row has ended.
 func occupy(s *stand) {

@@ -112,6 +112,9 @@ func (r *row) config(s *stand, listen, upstream string) (*config.Config, error) 
 		files[name] = text
 	}
 	for name, text := range files {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(s.dir, name)), 0o700); err != nil {
+			s.t.Fatal(err)
+		}
 		if err := os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o600); err != nil {
 			s.t.Fatal(err)
 		}

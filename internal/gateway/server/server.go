@@ -23,6 +23,7 @@ import (
 	"github.com/crenel-project/crenel/internal/gateway/watch"
 	"github.com/crenel-project/crenel/internal/gateway/wire"
 	"github.com/crenel-project/crenel/internal/guard/authn"
+	"github.com/crenel-project/crenel/internal/guard/authz/bundle"
 	"github.com/crenel-project/crenel/internal/guard/authz/relation/source"
 	"github.com/crenel-project/crenel/internal/guard/limit"
 	"github.com/crenel-project/crenel/internal/signals"
@@ -52,6 +53,7 @@ type Server struct {
 	buckets   *limit.Memory
 	keys      *authn.KeyStore
 	relations *source.Pool // outlives reloads: what was read last decides on
+	bundles   *bundle.Pool // likewise
 	state     state.Store
 	metrics   *admin.Metrics
 	alarms    *admin.Alarms
@@ -131,6 +133,7 @@ func (s *Server) open(ctx context.Context) error {
 	}
 	s.buckets = limit.NewMemory(0, time.Now())
 	s.keys = authn.NewKeyStore(nil, s.log, time.Now)
+	s.bundles = bundle.NewPool(filepath.Join(cfg.DataDir, "bundles"), s.log, nil)
 	s.relations = source.NewPool(s.log, time.Now)
 	if s.state, err = openState(cfg, s.log); err != nil {
 		return err
@@ -187,7 +190,7 @@ func (s *Server) compile(ctx context.Context, cfg *config.Config) (*gateway.Gate
 		return nil, nil, err
 	}
 	d := gateway.Deps{
-		Log: s.log, Trail: s.records, Buckets: s.buckets, Keys: s.keys, Relations: s.relations, State: s.state, Observer: s,
+		Log: s.log, Trail: s.records, Buckets: s.buckets, Keys: s.keys, Relations: s.relations, Bundles: s.bundles, State: s.state, Observer: s,
 		Client: &http.Client{Timeout: 10 * time.Second},
 	}
 	if s.tracer != nil {
@@ -330,6 +333,7 @@ func (s *Server) files() []string {
 		out = append(out, a.Spec, a.Upstream.TLS.CA, a.Upstream.TLS.Cert, a.Upstream.TLS.Key)
 		out = append(out, a.Guards.Authz.Policies...)
 		out = append(out, a.Guards.Authz.Data...)
+		out = append(out, bundleFiles(a.Guards.Authz.Bundles)...)
 		out = append(out, a.Guards.WAF.Rules...)
 		for j := range a.Guards.Authn.Methods {
 			m := &a.Guards.Authn.Methods[j]
@@ -339,6 +343,23 @@ func (s *Server) files() []string {
 			if m.JWT != nil {
 				out = append(out, m.JWT.JWKS)
 			}
+		}
+	}
+	return out
+}
+
+// bundleFiles are those that bundles are fetched and verified with. A bundle that
+// is a file itself is looked at by its fetcher.
+func bundleFiles(list []config.Bundle) []string {
+	var out []string
+	for i := range list {
+		if s := list[i].Signing; s != nil {
+			for _, k := range s.Keys {
+				out = append(out, k.File)
+			}
+		}
+		if t := list[i].TLS; t != nil {
+			out = append(out, t.CA, t.Cert, t.Key)
 		}
 	}
 	return out

@@ -75,7 +75,7 @@ var _ interface {
 // New compiles the guard, and runs the tests that lie beside its policies. The
 // error names every mistake and every test that failed.
 func New(o Options) (*Guard, error) {
-	g := &Guard{log: o.Log, now: o.Now, timeout: o.Config.Timeout, realm: quotable(o.Realm)}
+	g := &Guard{feeds: o.Feeds, log: o.Log, now: o.Now, timeout: o.Config.Timeout, realm: quotable(o.Realm)}
 	if g.log == nil {
 		g.log = slog.New(slog.DiscardHandler)
 	}
@@ -150,7 +150,6 @@ func (g *Guard) startPolicy(o *Options) error {
 		if err := f.Start(ctx, g.engine); err != nil {
 			return err
 		}
-		g.feeds = append(g.feeds, f)
 	}
 	for _, gate := range o.Gates {
 		g.engine.Gate(gate)

@@ -71,14 +71,21 @@ type Engine struct {
 
 type sourceState struct {
 	Source
-	part  *Part
-	heard time.Time
+	part     *Part
+	accepted *Part     // the last one that was activated
+	heard    time.Time // with part
+	offered  time.Time // with what is pending
 	// fault is why the source cannot be heard, refused why its news were kept out.
 	fault, refused error
 }
 
 // wrong is what a person should know.
-func (s *sourceState) wrong() error { return errors.Join(s.refused, s.fault) }
+func (s *sourceState) wrong() error {
+	if s.refused == errPending { //nolint:errorlint // it is never wrapped
+		return s.fault
+	}
+	return errors.Join(s.refused, s.fault)
+}
 
 type subscriber struct{ f func(old, current *Policy) }
 
@@ -154,15 +161,18 @@ func (e *Engine) Update(ctx context.Context, parts map[string]*Part) error {
 		}
 	}
 	e.mu.Unlock()
+	if parts = e.unknown(parts); len(parts) == 0 {
+		return nil
+	}
 	maps.Copy(e.pending, parts)
-	tried := e.pending
+	e.offer(parts)
+	tried := maps.Clone(e.pending)
 	err := e.activate(ctx, tried)
 	if err != nil && len(tried) > len(parts) {
 		// What waited may be what is wrong.
 		tried = parts
 		err = e.activate(ctx, tried)
 	}
-	now := e.now()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if err != nil {
@@ -172,17 +182,46 @@ func (e *Engine) Update(ctx context.Context, parts map[string]*Part) error {
 		return err
 	}
 	for name := range tried {
-		e.sources[name].refused = nil
+		s := e.sources[name]
+		s.refused = nil
 		if parts[name] != nil {
-			e.sources[name].heard, e.sources[name].fault = now, nil
+			s.fault = nil
 		}
-	}
-	for name := range maps.Clone(tried) {
 		delete(e.pending, name)
 	}
-	e.age()
 	return nil
 }
+
+// unknown leaves out the parts that were handed in before and not refused.
+func (e *Engine) unknown(parts map[string]*Part) map[string]*Part {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	out := map[string]*Part{}
+	for name, p := range parts {
+		if s := e.sources[name]; s.part != p || s.refused != nil {
+			out[name] = p
+		}
+	}
+	return out
+}
+
+// offer notes when the sources were heard of with parts that are yet to be activated.
+func (e *Engine) offer(parts map[string]*Part) {
+	now := e.now()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for name, p := range parts {
+		s := e.sources[name]
+		if s.offered = p.Heard; p.Heard.IsZero() {
+			s.offered = now
+		}
+		// Until then it is not known to be refused; Confirm goes by this.
+		s.refused = errPending
+	}
+}
+
+// errPending stands for the outcome while a part is on its way.
+var errPending = errors.New("its news are being activated")
 
 // activate tries one set of new parts. When a source has not delivered at all
 // the parts are only kept.
@@ -237,8 +276,10 @@ func (e *Engine) keep(parts map[string]*Part) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for name, p := range parts {
-		e.sources[name].part = p
+		s := e.sources[name]
+		s.part, s.heard = p, s.offered
 	}
+	e.age()
 }
 
 // swap makes the candidate the policy that decides.
@@ -248,8 +289,20 @@ func (e *Engine) swap(a *Activation) {
 	a.Candidate.serial = e.serial
 	e.current.Store(a.Candidate)
 	told := slices.Clone(e.subscribers)
+	var accepted []func()
+	for _, s := range e.sources {
+		if s.part != s.accepted {
+			s.accepted = s.part
+			if s.part.Accepted != nil {
+				accepted = append(accepted, s.part.Accepted)
+			}
+		}
+	}
 	e.mu.Unlock()
 	e.log.Debug("policy activated", "serial", a.Candidate.serial, "changed", a.Changed, "revisions", a.Candidate.revisions)
+	for _, f := range accepted {
+		f()
+	}
 	for _, s := range told {
 		s.f(a.Active, a.Candidate)
 	}
@@ -268,17 +321,20 @@ func (e *Engine) age() {
 }
 
 // Confirm says that a source was heard of at a time and has nothing newer than
-// what decides. It is not for a source whose news were refused: what decides then
-// is known to be old, and ages. Of a part restored from disk the time is when it was fetched.
+// what it handed in last. When that was refused, what decides is known to be old
+// and ages on.
 func (e *Engine) Confirm(source string, at time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	s := e.sources[source]
-	if s == nil || s.part == nil {
+	if s == nil || s.part == nil && s.refused == nil {
 		return
 	}
-	s.heard, s.fault = at, nil
-	e.age()
+	s.offered, s.fault = at, nil
+	if s.refused == nil {
+		s.heard = at
+		e.age()
+	}
 }
 
 // Fail says that a source could not be heard, and why. What it gave last decides

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/loader"
@@ -33,6 +34,12 @@ type Part struct {
 	Roots []string
 	// Tables are data at a path ("relations/users") held in a source's own way.
 	Tables map[string]Table
+	// Heard is when the source was heard of with this part; zero: when it is handed
+	// in. A part that was restored from disk says when it was last confirmed.
+	Heard time.Time
+	// Accepted, when set, is called once after a policy with this part was activated.
+	// It must not block and must not call the engine.
+	Accepted func()
 }
 
 // sameCode reports whether two parts have the very same modules and data tree:

@@ -1,0 +1,20 @@
+package gateway
+
+import (
+	"github.com/crenel-project/crenel/config"
+	"github.com/crenel-project/crenel/internal/guard/authz"
+)
+
+// PolicyFeeds are the sources of an API's policy that change while it decides.
+// The guard that they are given to starts and closes them.
+func PolicyFeeds(ac *config.API, deps Deps) ([]authz.Feed, error) {
+	var out []authz.Feed
+	if list := ac.Guards.Authz.Bundles; len(list) > 0 {
+		f, err := deps.Bundles.Feed(ac.Name, list)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, f)
+	}
+	return append(out, deps.Relations.Feeds(ac.Guards.Authz.Sources)...), nil
+}
