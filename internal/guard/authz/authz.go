@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -146,10 +147,8 @@ func (g *Guard) startPolicy(o *Options) error {
 			return err
 		}
 	}
-	for _, f := range o.Feeds {
-		if err := f.Start(ctx, g.engine); err != nil {
-			return err
-		}
+	if err := start(ctx, o.Feeds, g.engine); err != nil {
+		return err
 	}
 	for _, gate := range o.Gates {
 		g.engine.Gate(gate)
@@ -165,6 +164,17 @@ func (g *Guard) startPolicy(o *Options) error {
 		}
 	}
 	return nil
+}
+
+// start starts feeds side by side: each may wait for a server.
+func start(ctx context.Context, feeds []Feed, e *Engine) error {
+	errs := make([]error, len(feeds))
+	var wg sync.WaitGroup
+	for i, f := range feeds {
+		wg.Go(func() { errs[i] = f.Start(ctx, e) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
 }
 
 // Engine is where the guard's policy is activated; nil when the built-in one is all.
