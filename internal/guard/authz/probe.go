@@ -17,7 +17,7 @@ func (g *Guard) Probe(ctx context.Context, x *exchange.Exchange, tracer topdown.
 	if v := builtin(g.demands.For(x.Operation), &x.Identity, g.realm); v.Action != exchange.Allow || g.engine == nil {
 		return v, v.Action != exchange.Allow
 	}
-	return g.decide(ctx, x, tracer), false
+	return g.decide(ctx, x, tracer, nil), false
 }
 
 // Uses says which parts of the input the deciding rule can come to, and of each
