@@ -367,7 +367,7 @@ type Authn struct {
 	// with protected operations.
 	Methods []AuthnMethod `yaml:"methods"`
 	// ClockSkew allowed on exp and nbf.
-	ClockSkew time.Duration `yaml:"clock_skew" default:"30s" min:"0s" max:"5m"`
+	ClockSkew time.Duration `yaml:"clock_skew" default:"30s" min:"1s" max:"5m"`
 	// TokenSize is the largest credential that is read. The header section's own limit holds too.
 	TokenSize Bytes `yaml:"token_size" default:"16KiB" min:"256" max:"256KiB"`
 }

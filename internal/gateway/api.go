@@ -106,7 +106,7 @@ func (a *api) steps(ctx context.Context, cfg *config.Config, deps Deps) ([]guard
 	note(err)
 	rules, err := contract.New(contract.Options{API: a.spec, Config: g.Contract, Overrides: a.cfg.Operations, Log: deps.Log})
 	note(err)
-	who, err := authn.New(authn.Options{API: a.spec, Config: g.Authn, Overrides: a.cfg.Operations, Log: deps.Log, Now: deps.Now, Client: deps.Client, Keys: deps.Keys, Ask: a.ask, State: deps.State, StateMaxAge: cfg.State.MaxAge, PublicURL: a.cfg.PublicURL})
+	who, err := authn.New(authn.Options{Name: a.cfg.Name, API: a.spec, Config: g.Authn, Overrides: a.cfg.Operations, Log: deps.Log, Now: deps.Now, Client: deps.Client, Keys: deps.Keys, Ask: a.ask, State: deps.State, StateMaxAge: cfg.State.MaxAge, PublicURL: a.cfg.PublicURL})
 	note(err)
 	if who != nil {
 		a.closers = append(a.closers, func() error { who.Close(); return nil })

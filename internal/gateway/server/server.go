@@ -341,7 +341,10 @@ func (s *Server) files() []string {
 				out = append(out, m.APIKey.File)
 			}
 			if m.JWT != nil {
-				out = append(out, m.JWT.JWKS)
+				out = append(out, m.JWT.JWKS, m.JWT.CA)
+			}
+			if i := m.Introspection; i != nil {
+				out = append(out, i.CA, i.Auth.Key, i.Auth.Cert)
 			}
 		}
 	}

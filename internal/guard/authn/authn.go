@@ -34,6 +34,7 @@ type Options struct {
 	API       *spec.API // nil when the API has no document
 	Config    config.Authn
 	Overrides []config.OperationOverride
+	Name      string // the API's, by which a reload knows what it verified before
 	Realm     string // named in challenges; default: the document's title
 	Log       *slog.Logger
 	Now       func() time.Time // default time.Now
@@ -58,7 +59,11 @@ type Options struct {
 // Guard is the compiled authn guard of one API. It is safe for concurrent use.
 type Guard struct {
 	now    func() time.Time
+	serial uint64 // among all guards of the process
+	closed bool
 	digest *digester
+	// believed names what tokens are verified by; guards that agree share the cache.
+	believed fingerprint
 	// maxToken is the largest credential that is read, in bytes.
 	maxToken int
 	cache    *cache
@@ -131,11 +136,9 @@ func New(o Options) (*Guard, error) {
 	if s := o.Config.ClockSkew; s < 0 || s > maxSkew {
 		errs = append(errs, fmt.Errorf("clock_skew is %s; it must be from 0 to %s", s, maxSkew))
 	}
-	d, err := newDigester()
-	if err != nil {
-		return nil, err
-	}
-	g := &Guard{now: o.Now, digest: d, cache: newCache(o.CacheSize), maxToken: int(o.Config.TokenSize), keys: o.Keys, state: o.State}
+	g := &Guard{now: o.Now, maxToken: int(o.Config.TokenSize), keys: o.Keys, state: o.State}
+	g.serial = serials.Add(1)
+	var err error
 	if g.public, err = newPublicBase(o.PublicURL); err != nil {
 		errs = append(errs, err)
 	}
@@ -145,6 +148,7 @@ func New(o Options) (*Guard, error) {
 	if g.keys == nil {
 		g.keys = NewKeyStore(o.Client, o.Log, o.Now)
 	}
+	g.digest = g.keys.digest
 	methods, err := g.compile(&o)
 	if err != nil {
 		errs = append(errs, err)
@@ -158,6 +162,8 @@ func New(o Options) (*Guard, error) {
 		return nil, fmt.Errorf("authn: %w", err)
 	}
 	g.plan(&o, table, methods)
+	g.believed = g.fingerprint(&o)
+	g.cache = g.keys.recall(g.believed, o.CacheSize)
 	if o.State != nil {
 		g.revoked = revocation.Open(context.Background(), o.State, o.StateMaxAge, o.Log)
 	}
@@ -198,6 +204,10 @@ func (g *Guard) Ready() error {
 
 // Close stops fetching keys that nobody else needs.
 func (g *Guard) Close() {
+	if g.cache != nil && !g.closed {
+		g.keys.forget(g.believed)
+	}
+	g.closed = true
 	for _, n := range g.held {
 		g.keys.release(n)
 	}

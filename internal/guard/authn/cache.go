@@ -15,7 +15,9 @@ type digest [sha256.Size]byte
 // expires, and while its issuer's keys are those that verified it.
 type verified struct {
 	identity    *exchange.Identity
-	method      *jwtMethod
+	method      *jwtMethod // of the guard that verified it; nil for what a server vouches for
+	number      int        // of the method in the config
+	guard       uint64     // whose Memo the identity has
 	bound       binding
 	generation  uint64
 	from, until time.Time // until is zero when the token never expires

@@ -3,6 +3,7 @@ package authn_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -363,4 +364,95 @@ func TestStaticKeysAndSecret(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What was verified before a reload need not be verified anew after it, as long as
+// nothing changed by which it was.
+func TestVerifiedTokensOutliveReload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		iss := newIssuer(rsaKey())
+		store := authn.NewKeyStore(client(iss), slog.New(slog.DiscardHandler), time.Now)
+		build := func(conf config.Authn) *authn.Guard {
+			g, err := authn.New(authn.Options{Name: "pets", API: petAPI(), Config: conf, Keys: store})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return g
+		}
+		tok := fresh(rsaKey(), "RS256")
+		// A token that is remembered has the same map of claims again, one that is
+		// verified anew another.
+		who := func(g *authn.Guard) (claims string, memo *exchange.Memo, credential string) {
+			x, v := call(t, g, operation(petAPI(), "token"), bearer(tok), "")
+			want(t, v, exchange.Allow, "")
+			return fmt.Sprintf("%p", x.Identity.Claims), x.Identity.Memo, x.Identity.Credential
+		}
+		first := build(jwtConfig(nil))
+		claims1, memo1, credential1 := who(first)
+		if again, memo, _ := who(first); again != claims1 || memo != memo1 {
+			t.Fatal("a repeated token was verified anew")
+		}
+		second := build(jwtConfig(nil)) // a reload that changes nothing here
+		first.Close()
+		claims2, memo2, credential2 := who(second)
+		if claims2 != claims1 {
+			t.Error("a reload forgot a verified token")
+		}
+		if memo2 == memo1 {
+			t.Error("what guards of the last config computed was kept")
+		}
+		if credential2 != credential1 {
+			t.Error("a reload changed the credential's name")
+		}
+		if again, memo, _ := who(second); again != claims1 || memo != memo2 {
+			t.Error("a token that was taken over is verified anew")
+		}
+		// Another config verifies anew, whatever is changed.
+		third := build(jwtConfig(func(j *config.JWTMethod) { j.Audience = append(j.Audience, "https://other.test") }))
+		second.Close()
+		if claims3, _, _ := who(third); claims3 == claims1 {
+			t.Error("another audience, and the token was not verified anew")
+		}
+		narrow := build(jwtConfig(func(j *config.JWTMethod) { j.Audience = []string{"https://other.test"} }))
+		third.Close()
+		want(t, ruled(t, narrow, tok), exchange.Deny, "authn.audience")
+		// Keys that are withdrawn, and expiry, hold for what was taken over.
+		fourth := build(jwtConfig(nil))
+		narrow.Close()
+		want(t, ruled(t, fourth, tok), exchange.Allow, "")
+		fifth := build(jwtConfig(nil))
+		fourth.Close()
+		iss.set(func(i *issuer) { i.keys = []any{rsaOther().jwk()} })
+		time.Sleep(7 * time.Minute)
+		if _, v := call(t, fifth, operation(petAPI(), "token"), bearer(tok), ""); v.Action == exchange.Allow {
+			t.Error("a token of a withdrawn key was let in")
+		}
+		fifth.Close()
+	})
+}
+
+// Secrets and key files are part of what was believed.
+func TestVerifiedTokensForgottenWithTheirKeys(t *testing.T) {
+	store := authn.NewKeyStore(nil, slog.New(slog.DiscardHandler), time.Now)
+	build := func(j config.JWTMethod) *authn.Guard {
+		j.Issuer, j.Audience = issuerURL, []string{audience}
+		g, err := authn.New(authn.Options{Name: "pets", API: petAPI(), Keys: store, Config: config.Authn{Methods: []config.AuthnMethod{{JWT: &j}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(g.Close)
+		return g
+	}
+	secret := strings.Repeat("s", 32)
+	input := encode(object{"alg": "HS256"}) + "." + encode(claims(time.Now(), nil))
+	tok := input + "." + b64.EncodeToString(hs(hashes["HS256"], []byte(secret), input))
+	want(t, ruled(t, build(config.JWTMethod{Secret: config.NewSecret(secret)}), tok), exchange.Allow, "")
+	want(t, ruled(t, build(config.JWTMethod{Secret: config.NewSecret(secret + "x")}), tok), exchange.Deny, "authn.signature")
+
+	set := t.TempDir() + "/keys.json"
+	write(t, set, must(jsonText(object{"keys": []any{rsaKey().jwk()}})))
+	tok = fresh(rsaKey(), "RS256")
+	want(t, ruled(t, build(config.JWTMethod{JWKS: set}), tok), exchange.Allow, "")
+	write(t, set, must(jsonText(object{"keys": []any{rsaOther().jwk()}})))
+	want(t, ruled(t, build(config.JWTMethod{JWKS: set}), tok), exchange.Deny, "authn.signature")
 }

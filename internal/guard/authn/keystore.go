@@ -7,16 +7,26 @@ import (
 	"time"
 )
 
-// KeyStore has the keys of remote issuers. It outlives a reload, so that a new
-// config does not forget good keys while an issuer is down, and it fetches each
-// issuer's keys once however many APIs trust it.
+// KeyStore has the keys of remote issuers and the tokens that were verified. It
+// outlives a reload, so that a new config does not forget good keys while an issuer
+// is down, nor has every token verified anew, and it fetches each issuer's keys once
+// however many APIs trust it.
 type KeyStore struct {
 	client *http.Client
 	log    *slog.Logger
 	now    func() time.Time
 
+	digest *digester // of credentials, so that their names stay the same
+
 	mu      sync.Mutex
 	sources map[sourceName]*shared
+	caches  map[fingerprint]*sharedCache
+}
+
+// sharedCache is what guards that verify alike have verified.
+type sharedCache struct {
+	*cache
+	users int
 }
 
 // sourceName says where keys come from and how often they are asked for: who says
@@ -37,7 +47,7 @@ type shared struct {
 // NewKeyStore returns an empty store. client may be nil: then one of its own is
 // used, with proxies from the environment.
 func NewKeyStore(client *http.Client, log *slog.Logger, now func() time.Time) *KeyStore {
-	return &KeyStore{client: newClient(client), log: log, now: now, sources: make(map[sourceName]*shared)}
+	return &KeyStore{client: newClient(client), log: log, now: now, digest: newDigester(), sources: make(map[sourceName]*shared), caches: make(map[fingerprint]*sharedCache)}
 }
 
 // acquire returns the source of an issuer's keys, which fetches until everyone
@@ -71,5 +81,29 @@ func (k *KeyStore) release(n sourceName) {
 	if last {
 		s.close()
 		s.client.CloseIdleConnections()
+	}
+}
+
+// recall returns what guards of the same fingerprint have verified, until each
+// of them has called forget.
+func (k *KeyStore) recall(f fingerprint, entries int) *cache {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	c := k.caches[f]
+	if c == nil {
+		c = &sharedCache{cache: newCache(entries)}
+		k.caches[f] = c
+	}
+	c.users++
+	return c.cache
+}
+
+func (k *KeyStore) forget(f fingerprint) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if c := k.caches[f]; c != nil {
+		if c.users--; c.users == 0 {
+			delete(k.caches, f)
+		}
 	}
 }

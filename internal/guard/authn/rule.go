@@ -129,7 +129,11 @@ func (g *Guard) check(ctx context.Context, x *exchange.Exchange, at *place, cred
 func (g *Guard) verify(ctx context.Context, at *place, text string, now time.Time) (*verified, *method, *failure) {
 	sum := g.digest.sum(at.index, text)
 	if v := g.cache.get(&sum, now); v != nil {
-		return v, at.methodOf(v.method), nil
+		m := at.methodOf(v.number)
+		if v.guard != g.serial {
+			v = g.adopt(&sum, v, m)
+		}
+		return v, m, nil
 	}
 	if at.opaque != nil && (len(at.jwt) == 0 && !at.opaque.asks.opaqueOnly || !looksSigned(text)) {
 		v, f := at.opaque.asks.ask(ctx, &sum, text)
@@ -152,6 +156,7 @@ func (g *Guard) verify(ctx context.Context, at *place, text string, now time.Tim
 			}
 			v, why := m.jwt.verify(ctx, t, now)
 			if why == nil {
+				v.number, v.guard = m.number, g.serial
 				v.identity.Schemes = m.schemes
 				v.identity.Credential = sum.String()
 				v.identity.Revocable = revocableClaims(v.identity, t.claims, revocation.ForToken(text))
@@ -169,9 +174,19 @@ func (g *Guard) verify(ctx context.Context, at *place, text string, now time.Tim
 	return nil, nil, fail("authn.issuer", "issuer "+sent(issuer)+" is not trusted here")
 }
 
-func (p *place) methodOf(j *jwtMethod) *method {
+// adopt takes over what a guard of the last config verified. What later guards
+// computed from the identity is left behind: their config may be another.
+func (g *Guard) adopt(sum *digest, was *verified, m *method) *verified {
+	v, id := *was, *was.identity
+	id.Schemes, id.Memo = m.schemes, new(exchange.Memo)
+	v.identity, v.guard = &id, g.serial
+	g.cache.put(sum, &v)
+	return &v
+}
+
+func (p *place) methodOf(number int) *method {
 	for _, m := range p.jwt {
-		if m.jwt == j {
+		if m.number == number {
 			return m
 		}
 	}
