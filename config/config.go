@@ -384,6 +384,8 @@ type AuthnMethod struct {
 	APIKey *KeyMethod `yaml:"api_key"`
 	// Own is a credential that the API issues and checks itself.
 	Own *OwnMethod `yaml:"own"`
+	// Signature verifies signed requests of partners (RFC 9421).
+	Signature *SignatureMethod `yaml:"signature"`
 }
 
 // JWTMethod verifies bearer JWTs of one issuer.

@@ -18,3 +18,53 @@ type DPoP struct {
 	// NonceSecret makes the nonces of all gateways that have it; at least 32 bytes.
 	NonceSecret Secret `yaml:"nonce_secret" example:"${DPOP_NONCE_SECRET}" unset:"keys that gateways share through their state"`
 }
+
+// SignatureMethod verifies signed requests of partners (RFC 9421): HTTP message
+// signatures over method, address, fields and, by Content-Digest, content.
+type SignatureMethod struct {
+	// Keys of those who may sign.
+	Keys []SignatureKey `yaml:"keys"`
+	// Covered are the components that a signature must cover. @target-uri is also
+	// covered by @authority, @path and @query together, content-digest is demanded with
+	// a body, other fields when the request has them.
+	Covered []string `yaml:"covered" default:"@method,@target-uri,content-digest,authorization" example:"[\"@method\", \"@target-uri\", content-digest, content-type]"`
+	// Tag that signatures must have, so that none made for another application is taken.
+	Tag string `yaml:"tag" example:"petshop"`
+	// MaxAge is for how long after created a signature is taken; clock_skew comes on top.
+	MaxAge time.Duration `yaml:"max_age" default:"5m" min:"1s" max:"24h"`
+	// RequireExpires refuses signatures that do not say when they expire.
+	RequireExpires bool `yaml:"require_expires"`
+	// RequireNonce refuses signatures without a nonce.
+	RequireNonce bool `yaml:"require_nonce"`
+	// Replay says what becomes of a request that is sent again. By its nonce, or what it
+	// signs where it has none, a request is known again on all gateways.
+	Replay string `yaml:"replay" default:"refuse" enum:"refuse,allow"`
+	// Streams says what becomes of a body that is passed on as it comes: cut off at its
+	// end when it is not what was signed, or refused at once.
+	Streams string `yaml:"streams" default:"abort" enum:"abort,refuse"`
+	// StructuredFields are the types of the API's own fields, for components with sf.
+	StructuredFields map[string]string `yaml:"structured_fields" enum:"item,list,dictionary" example:"{x-order: dictionary}"`
+}
+
+// SignatureKey is one partner's key, or set of keys: exactly one of PublicKey,
+// Secret and JWKS.
+type SignatureKey struct {
+	// ID is the keyid in signatures. Not with JWKS, where each key has its kid.
+	ID string `yaml:"id" example:"acme-2026"`
+	// Subject is who signs by it.
+	Subject string `yaml:"subject" required:"true" example:"acme"`
+	// PublicKey is a PEM file: a public key or a certificate.
+	PublicKey string `yaml:"public_key" kind:"file" example:"acme.pem"`
+	// Secret of hmac-sha256, at least 32 bytes.
+	Secret Secret `yaml:"secret" example:"${ACME_SECRET}"`
+	// JWKS is a key set: a file, relative to the config, or a URL.
+	JWKS string `yaml:"jwks" kind:"file-or-url" example:"https://acme.example/jwks.json"`
+	// Algorithm that the key is for.
+	Algorithm string `yaml:"algorithm" enum:"ed25519,ecdsa-p256-sha256,ecdsa-p384-sha384,rsa-pss-sha512,rsa-v1_5-sha256,hmac-sha256" noun:"algorithm" unset:"by the kind of key; rsa-pss-sha512 for RSA"`
+	// Roles of the signer.
+	Roles []string `yaml:"roles"`
+	// Scopes of the signer.
+	Scopes []string `yaml:"scopes"`
+	// Tenant of the signer.
+	Tenant string `yaml:"tenant"`
+}

@@ -35,16 +35,16 @@ var (
 
 func (v *validator) method(m *AuthnMethod, path string) {
 	n := 0
-	for _, set := range []bool{m.JWT != nil, m.APIKey != nil, m.Own != nil, m.Introspection != nil} {
+	for _, set := range []bool{m.JWT != nil, m.APIKey != nil, m.Own != nil, m.Introspection != nil, m.Signature != nil} {
 		if set {
 			n++
 		}
 	}
 	switch {
 	case n == 0:
-		v.add(path, "the method says nothing", "set one of jwt, introspection, api_key or own")
+		v.add(path, "the method says nothing", "set one of jwt, introspection, api_key, own or signature")
 	case n > 1:
-		v.add(path, "the method is more than one kind", "make each of jwt, introspection, api_key and own a list item of its own")
+		v.add(path, "the method is more than one kind", "make each of jwt, introspection, api_key, own and signature a list item of its own")
 	case m.JWT != nil:
 		v.jwt(m.JWT, path+".jwt")
 	case m.Introspection != nil:
@@ -52,6 +52,8 @@ func (v *validator) method(m *AuthnMethod, path string) {
 	case m.APIKey != nil:
 		k := m.APIKey
 		v.carriers(path+".api_key", []string{"header", "query", "cookie"}, []string{k.Header, k.Query, k.Cookie}, 0)
+	case m.Signature != nil:
+		v.signature(m.Signature, path+".signature")
 	default:
 		o := m.Own
 		v.carriers(path+".own", []string{"header", "query", "cookie"}, []string{o.Header, o.Query, o.Cookie}, 1)

@@ -113,6 +113,8 @@ func init() {
 		Code{"authn.binding", 401, "Authentication failed", "The token is bound to a key or a certificate that the caller did not prove to have (RFC 7800), or is bound to none where that is demanded."},
 		Code{"authn.proof", 401, "Authentication failed", "The DPoP proof is missing, or does not hold for this call (RFC 9449)."},
 		Code{"authn.proof_nonce", 401, "Authentication failed", "The DPoP proof lacks a nonce that is good now; the answer holds one in DPoP-Nonce (RFC 9449 section 9)."},
+		Code{"authn.coverage", 401, "Authentication failed", "The signature does not cover what it must (RFC 9421), such as the method, the address or the content's digest."},
+		Code{"authn.digest", 400, "Bad request", "The content is not what the signed Content-Digest says (RFC 9530), or cannot be checked before it is passed on."},
 		Code{"authn.replay", 401, "Authentication failed", "The proof or the signed request was used before."},
 		Code{"authn.unavailable", 503, "Authentication unavailable", "The issuer's keys cannot be had, or what was revoked cannot be known, so nobody can be let in."},
 

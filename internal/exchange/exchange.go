@@ -117,6 +117,10 @@ type Request struct {
 	// from the upstream (StripCredentials). Set by authn; shared and read only.
 	Credentials []CredentialPlace
 
+	// Content, when a guard sets it, is shown the body as the client sent it, while it
+	// is read.
+	Content *ContentCheck
+
 	// Body is set when a step needed it and it was read; nil before.
 	Body *Body
 }

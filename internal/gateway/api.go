@@ -145,6 +145,7 @@ func (a *api) steps(ctx context.Context, cfg *config.Config, deps Deps) ([]guard
 	}, identity, []guard.Step{
 		limits.IdentityStep(),
 		rules.ParameterStep(),
+		who.BodyStep(),
 		rules.BodyStep(),
 		attacks.Step(),
 		files.Step(),

@@ -16,6 +16,7 @@ import (
 
 	"github.com/crenel-project/crenel/internal/exchange"
 	"github.com/crenel-project/crenel/internal/guard"
+	"github.com/crenel-project/crenel/internal/guard/authn"
 	"github.com/crenel-project/crenel/internal/guard/authz"
 	"github.com/crenel-project/crenel/internal/guard/contract"
 	"github.com/crenel-project/crenel/internal/value"
@@ -43,9 +44,10 @@ type session struct {
 	preflighted bool
 	answer      answer
 	call        Call
-	prefix      string     // of the path, which a trusted proxy took off
-	texts       [12]string // room for the values of header fields that are set here
-	used        int        // of texts
+	checked     *checkedBody // nil when no guard has asked for it
+	prefix      string       // of the path, which a trusted proxy took off
+	texts       [12]string   // room for the values of header fields that are set here
+	used        int          // of texts
 }
 
 // Handler returns the whole chain as ordinary HTTP middleware.
@@ -105,6 +107,10 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, up Upstreams) {
 	if v.Action != exchange.Allow {
 		s.deny(v)
 		return
+	}
+	if s.checked != nil {
+		// From here on it is the upstream that reads.
+		s.checked.strict = s.api.chain.Mode(&s.x, authn.Name) == guard.Enforce
 	}
 	if s.api.chain.Mode(&s.x, authz.Name) != guard.Enforce {
 		// A policy that is only watched changes nothing, neither the answer.
@@ -331,6 +337,7 @@ func (s *session) receiveBody() exchange.Verdict {
 	if s.r.ContentLength == 0 || s.r.Body == nil || s.r.Body == http.NoBody {
 		return exchange.Verdict{}
 	}
+	s.watchContent()
 	if s.r.ContentLength < 0 {
 		if v := s.awaitBody(); v.Action != exchange.Allow || s.r.ContentLength == 0 {
 			return v

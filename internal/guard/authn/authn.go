@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -70,6 +71,10 @@ type Guard struct {
 	places   []*place
 	mtls     *method // nil when the document has no mutualTLS scheme
 	plans    []plan  // by Operation.Index
+	// signers are the methods for signed requests; whole says that one of them wants
+	// bodies checked before they are passed on.
+	signers []*method
+	whole   bool
 	// unknown is for calls whose operation is not known.
 	unknown plan
 
@@ -91,6 +96,7 @@ type method struct {
 	jwt     *jwtMethod
 	asks    *introspected // of an introspection method
 	dpop    *proofs       // how bound tokens are taken; nil where none can be
+	signed  *signers
 	keys    *keyRing
 	asker   *whoami.Asker // of an own method, nil when the API is not asked
 	number  int           // in the config, from 1
@@ -175,6 +181,14 @@ func (g *Guard) Step() guard.Step {
 	return guard.Step{Guard: Name, Phase: exchange.RequestHead, Needs: exchange.None, Rule: g.rule}
 }
 
+// BodyStep is the guard's second place: it rules on the content of signed requests.
+func (g *Guard) BodyStep() guard.Step {
+	return guard.Step{Guard: Name, Phase: exchange.RequestBody, Needs: exchange.Buffered, Rule: g.ruleBody,
+		Applies: func(op *spec.Operation) bool {
+			return slices.ContainsFunc(g.planOf(op).methods, func(m *method) bool { return m.signed != nil })
+		}}
+}
+
 // Ready says which issuers' keys cannot be had and which API does not say who its
 // callers are, and that what was revoked cannot be known; nil when all is well.
 func (g *Guard) Ready() error {
@@ -187,6 +201,13 @@ func (g *Guard) Ready() error {
 	for _, a := range g.asked {
 		if err := a.ready(); err != nil {
 			errs = append(errs, err)
+		}
+	}
+	for _, m := range g.signers {
+		for _, by := range m.signed.remote {
+			if err := by.keys.state(defaultMaxAge); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", by.keys.name, err))
+			}
 		}
 	}
 	for _, a := range g.askers {

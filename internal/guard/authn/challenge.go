@@ -52,6 +52,8 @@ func challenges(methods []*method, realm string) (out []challenge, aside *challe
 func (m *method) challenge(realm string) challenge {
 	r := ` realm="` + realm + `"`
 	switch {
+	case m.signed != nil:
+		return challenge{text: "Signature" + r}
 	case m.place == nil:
 		return challenge{text: "Mutual" + r}
 	case m.place.in == "cookie":

@@ -36,6 +36,9 @@ func (g *Guard) compile(o *Options) ([]*method, error) {
 		all = append(all, ms...)
 	}
 	for _, m := range all {
+		if m.place == nil {
+			continue
+		}
 		if err := g.placeOne(m); err != nil {
 			errs = append(errs, err)
 		}
@@ -59,13 +62,13 @@ func (g *Guard) compile(o *Options) ([]*method, error) {
 // compileOne makes one entry's methods: one for each place that it may stand at.
 func (g *Guard) compileOne(o *Options, c *config.AuthnMethod) ([]*method, error) {
 	set := 0
-	for _, is := range []bool{c.JWT != nil, c.APIKey != nil, c.Own != nil, c.Introspection != nil} {
+	for _, is := range []bool{c.JWT != nil, c.APIKey != nil, c.Own != nil, c.Introspection != nil, c.Signature != nil} {
 		if is {
 			set++
 		}
 	}
 	if set != 1 {
-		return nil, fmt.Errorf("exactly one of jwt, introspection, api_key and own is needed, not %d", set)
+		return nil, fmt.Errorf("exactly one of jwt, introspection, api_key, own and signature is needed, not %d", set)
 	}
 	var ms []*method
 	switch {
@@ -105,6 +108,15 @@ func (g *Guard) compileOne(o *Options, c *config.AuthnMethod) ([]*method, error)
 		for _, p := range keyPlaces(c.APIKey, o.API) {
 			ms = append(ms, &method{kind: "api_key", keys: ring, place: p})
 		}
+	case c.Signature != nil:
+		s, err := g.newSigners(c.Signature, o)
+		if err != nil {
+			return nil, fmt.Errorf("signature: %w", err)
+		}
+		one := &method{kind: "signature", signed: s}
+		g.signers = append(g.signers, one)
+		g.whole = g.whole || s.whole
+		ms = []*method{one}
 	case c.Own != nil:
 		for _, p := range ownPlaces(c.Own) {
 			ms = append(ms, &method{kind: "own", place: p})
@@ -238,6 +250,10 @@ func fitting(m *method, o *Options) []string {
 	var exact, loose []string
 	for _, s := range sortedSchemes(o.API) {
 		switch {
+		case m.kind == "signature":
+			if s.Type == "http" && strings.EqualFold(s.Scheme, "signature") {
+				exact = append(exact, s.Name)
+			}
 		case s.Type == "apiKey":
 			at := newPlace(s.In, s.Key, "")
 			if at.in == m.place.in && at.name == m.place.name {

@@ -22,15 +22,20 @@ type candidate struct {
 }
 
 func (c *candidate) at() string {
-	if c.place == nil {
-		return ""
+	switch {
+	case c.place != nil:
+		return c.place.at
+	case c.method.signed != nil:
+		return signedAt
 	}
-	return c.place.at
+	return ""
 }
 
 // places are where in the request the credential stands; none for a certificate.
 func (c *candidate) places() []exchange.CredentialPlace {
 	switch {
+	case c.place == nil && c.method.signed != nil:
+		return signaturePlaces
 	case c.place == nil:
 		return nil
 	case c.withDPoP:
@@ -53,7 +58,7 @@ func (g *Guard) rule(ctx context.Context, x *exchange.Exchange) exchange.Verdict
 			continue
 		case repeated:
 			f := fail("authn.ambiguous", "more than one credential at "+at.at)
-			return f.verdict(at.at, p.challenge(f))
+			return p.deny(x, f, at.at)
 		}
 		found = append(found, g.check(ctx, x, at, credential, how == presentDPoP, now))
 	}
@@ -61,12 +66,15 @@ func (g *Guard) rule(ctx context.Context, x *exchange.Exchange) exchange.Verdict
 		id, f := certificate(x.PeerCert, g.mtls.schemes)
 		found = append(found, candidate{method: g.mtls, identity: id, schemes: g.mtls.schemes, failure: f})
 	}
+	if len(g.signers) > 0 && (len(x.Request.Header["Signature-Input"]) > 0 || len(x.Request.Header["Signature"]) > 0) {
+		found = g.signed(ctx, x, found, now)
+	}
 	for i := range found {
 		g.takeBack(&found[i])
 	}
 	x.Request.Credentials = credentials(x, found)
 	if f, at := p.ambiguous(x, found); f != nil {
-		return f.verdict(at, p.challenge(f))
+		return p.deny(x, f, at)
 	}
 	if p.settle(x, found) {
 		return allowed(x, found)
@@ -81,7 +89,22 @@ func (g *Guard) rule(ctx context.Context, x *exchange.Exchange) exchange.Verdict
 		return allowed(x, found)
 	}
 	f, at := p.failure(found)
-	return f.verdict(at, p.challenge(f))
+	return p.deny(x, f, at)
+}
+
+// deny refuses a call, with what the operation takes in place of it.
+func (p *plan) deny(x *exchange.Exchange, f *failure, at string) exchange.Verdict {
+	v := f.verdict(at, p.challenge(f))
+	if f.unable {
+		return v
+	}
+	for _, m := range p.methods {
+		if m.signed != nil {
+			v.Header["Accept-Signature"] = m.signed.accept(x)
+			break
+		}
+	}
+	return v
 }
 
 // check verifies the credential that stood at a place.

@@ -79,3 +79,21 @@ func (c *Check) End() error {
 	}
 	return nil
 }
+
+// None is the check of content that nobody vouched for: there must be none. It is
+// not safe for concurrent use.
+type None struct{ seen bool }
+
+// Write takes a piece of the content. It never fails.
+func (n *None) Write(p []byte) (int, error) {
+	n.seen = n.seen || len(p) > 0
+	return len(p), nil
+}
+
+// End fails when there was any content.
+func (n *None) End() error {
+	if n.seen {
+		return errors.New("there is content, and the signature does not cover its digest")
+	}
+	return nil
+}
