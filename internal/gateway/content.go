@@ -4,6 +4,8 @@ import (
 	"io"
 
 	"github.com/crenel-project/crenel/internal/exchange"
+	"github.com/crenel-project/crenel/internal/guard"
+	"github.com/crenel-project/crenel/internal/guard/authn"
 )
 
 // checkedBody shows a body to a check as the client sent it. What comes last is
@@ -41,4 +43,21 @@ func (s *session) watchContent() {
 	}
 	s.checked = &checkedBody{ReadCloser: s.r.Body, check: c, left: s.r.ContentLength}
 	s.r.Body = s.checked
+}
+
+// noteContent records that a body which was passed on was not what was signed,
+// where the guard is only watched.
+func (s *session) noteContent() {
+	if s.checked == nil || s.checked.strict || !s.completion.Called {
+		return
+	}
+	for i := range s.x.Rulings {
+		if s.x.Rulings[i].Verdict.Code == "authn.digest" {
+			return
+		}
+	}
+	if done, fault := s.checked.check.Ended(); done && fault != nil {
+		s.x.Rulings = append(s.x.Rulings, exchange.Ruling{Guard: authn.Name, Phase: exchange.RequestBody, Mode: guard.Monitor.String(),
+			Verdict: exchange.Refuse("authn.digest", "body", fault.Error())})
+	}
 }

@@ -475,6 +475,7 @@ func (s *session) finish() {
 			s.g.log.Error("decision not recorded", "request_id", s.x.ID, "error", err)
 		}
 	}
+	s.noteContent()
 	c := &s.completion
 	c.Type, c.ID, c.Time = "completion", s.x.ID, s.g.deps.Now()
 	c.Micros = c.Time.Sub(s.x.Start).Microseconds()
