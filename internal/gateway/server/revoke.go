@@ -17,7 +17,7 @@ var _ control.Verbs = (*Server)(nil)
 
 // Verbs are what the gateway can be told beside status and reload.
 func (s *Server) Verbs() map[string]control.Verb {
-	return map[string]control.Verb{revocation.VerbRevoke: s.revoke, verbSignals: s.signalStatus}
+	return map[string]control.Verb{revocation.VerbRevoke: s.revoke, verbSignals: s.signalStatus, VerbShadow: s.shadowVerb, VerbAccept: s.acceptVerb}
 }
 
 // revoke takes credentials back, on every gateway that shares the state, or lifts

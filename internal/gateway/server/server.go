@@ -50,6 +50,7 @@ type Server struct {
 	started time.Time
 
 	records   *trail.Log
+	decisions *decisions
 	buckets   *limit.Memory
 	keys      *authn.KeyStore
 	relations *source.Pool // outlives reloads: what was read last decides on
@@ -127,6 +128,9 @@ func (s *Server) open(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("opening the event file: %w", err)
 	}
+	if s.decisions, err = openDecisions(cfg, s.log, s.alarms.Raise); err != nil {
+		return err
+	}
 	s.tracer, err = admin.NewTracer(ctx, cfg.Tracing, s.version)
 	if err != nil {
 		return err
@@ -152,6 +156,7 @@ func (s *Server) begin(ctx context.Context) error {
 		return err
 	}
 	s.gw = gw
+	s.decisions.commit(s.cfg)
 	s.gauges()
 	// The operator's side comes first: exchanges lean on it from the first on.
 	if s.cfg.Admin.Listen != "off" {
@@ -177,6 +182,10 @@ func (s *Server) gauges() {
 		}
 		return 0
 	})
+	if log := s.decisions.log; log != nil {
+		s.metrics.Gauge("crenel_decision_log_waiting", "Decisions queued for the decision log.", func() float64 { return float64(log.Stats().Waiting) })
+		s.metrics.Gauge("crenel_decision_log_lost", "Decisions that the decision log could not keep.", func() float64 { return float64(log.Stats().Lost) })
+	}
 	s.metrics.Gauge("crenel_exchanges_in_flight", "Exchanges under way.", func() float64 { return float64(s.current().Inflight()) })
 	s.metrics.Gauge("crenel_limit_shared_buckets", "Requests charged to a bucket shared with others, since a rate had more callers than it remembers.",
 		func() float64 { return float64(s.buckets.Crowded()) })
@@ -190,7 +199,7 @@ func (s *Server) compile(ctx context.Context, cfg *config.Config) (*gateway.Gate
 		return nil, nil, err
 	}
 	d := gateway.Deps{
-		Log: s.log, Trail: s.records, Buckets: s.buckets, Keys: s.keys, Relations: s.relations, Bundles: s.bundles, State: s.state, Observer: s,
+		Log: s.log, Trail: s.records, Buckets: s.buckets, Keys: s.keys, Relations: s.relations, Bundles: s.bundles, State: s.state, Observer: s, Decisions: s.decisions,
 		Client: &http.Client{Timeout: 10 * time.Second},
 	}
 	if s.tracer != nil {
@@ -283,15 +292,18 @@ func (s *Server) swap(ctx context.Context) error {
 	}
 	gw, events, err := s.compile(ctx, cfg)
 	if err != nil {
+		s.decisions.drop()
 		return err
 	}
 	if err := s.plane.Load(cfg, gw); err != nil {
+		s.decisions.drop()
 		return errors.Join(err, discard(gw, events))
 	}
 	s.mu.Lock()
 	s.cfg, s.gw = cfg, gw
 	s.mu.Unlock()
 	s.adopt(events)
+	s.decisions.commit(cfg)
 	tuneCollector()
 	return nil
 }
@@ -300,13 +312,14 @@ func (s *Server) swap(ctx context.Context) error {
 func restartOnly(was, is *config.Config) []string {
 	var out []string
 	for name, pair := range map[string][2]any{
-		"data_dir": {was.DataDir, is.DataDir},
-		"trail":    {was.Trail, is.Trail},
-		"admin":    {was.Admin, is.Admin},
-		"tracing":  {was.Tracing, is.Tracing},
-		"alarms":   {was.Alarms, is.Alarms},
-		"log":      {was.Log, is.Log},
-		"state":    {was.State, is.State},
+		"data_dir":     {was.DataDir, is.DataDir},
+		"trail":        {was.Trail, is.Trail},
+		"decision_log": {was.DecisionLog, is.DecisionLog},
+		"admin":        {was.Admin, is.Admin},
+		"tracing":      {was.Tracing, is.Tracing},
+		"alarms":       {was.Alarms, is.Alarms},
+		"log":          {was.Log, is.Log},
+		"state":        {was.State, is.State},
 	} {
 		if !reflect.DeepEqual(pair[0], pair[1]) {
 			out = append(out, name)
@@ -334,6 +347,9 @@ func (s *Server) files() []string {
 		out = append(out, a.Guards.Authz.Policies...)
 		out = append(out, a.Guards.Authz.Data...)
 		out = append(out, bundleFiles(a.Guards.Authz.Bundles)...)
+		out = append(out, a.Guards.Authz.Shadow.Policies...)
+		out = append(out, a.Guards.Authz.Shadow.Data...)
+		out = append(out, a.Guards.Authz.Shadow.Bundle)
 		out = append(out, a.Guards.WAF.Rules...)
 		for j := range a.Guards.Authn.Methods {
 			m := &a.Guards.Authn.Methods[j]
@@ -384,6 +400,7 @@ func (s *Server) stop(ctx context.Context) error {
 	if s.admin != nil {
 		errs = append(errs, s.admin.Close(ctx))
 	}
+	errs = append(errs, s.decisions.close(ctx))
 	errs = append(errs, s.tracer.Close(ctx))
 	if s.records != nil {
 		errs = append(errs, s.records.Close())

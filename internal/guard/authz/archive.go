@@ -220,3 +220,24 @@ func (r *LogRules) ask(ctx context.Context, e *evaluator, event ast.Value) (ast.
 		})
 	return out, err
 }
+
+// Variant is a policy with other rules than p's, or other data, or both, that
+// decides by the same rule. What part does not have is p's.
+func (p *Policy) Variant(ctx context.Context, o *Part) (*Policy, error) {
+	rules := &Part{Modules: p.source.modules, Texts: p.source.texts}
+	if len(o.Modules) > 0 {
+		rules.Modules, rules.Texts = o.Modules, o.Texts
+	}
+	src, err := join(map[string]*Part{"candidate": rules})
+	if err != nil {
+		return nil, err
+	}
+	src.data, src.revisions = p.data, p.revisions
+	if o.Data != nil {
+		src.data = &documents{tree: o.Data, tables: p.data.tables}
+	}
+	return src.compile(ctx, p.rule)
+}
+
+// SameData reports whether two policies read the very same data.
+func (p *Policy) SameData(o *Policy) bool { return p == o || p != nil && o != nil && p.data == o.data }

@@ -181,7 +181,7 @@ func (l *Log) Close(ctx context.Context) error {
 		err = l.disk.close("stopped")
 	}
 	if l.o.Sink != nil {
-		err = errors.Join(err, l.o.Sink.close(ctx))
+		err = errors.Join(err, l.o.Sink.Close(ctx))
 	}
 	return err
 }

@@ -291,3 +291,43 @@ func timeOf(id string) (time.Time, bool) {
 	}
 	return time.UnixMilli(ms), true
 }
+
+// Recent returns the most recent decisions that keep takes, oldest first, but no
+// more than n. Only as many segments as it needs are read. The error is a
+// *Damage when some of them are not whole; what could be read is returned too.
+func (r *Reader) Recent(ctx context.Context, n int, keep func(*Event) bool) ([]*Event, error) {
+	at, err := readTip(r.dir, r.keys)
+	if err != nil {
+		return nil, &Damage{File: filepath.Join(r.dir, headName), What: "it cannot be read", Err: err}
+	}
+	list, err := segments(r.dir)
+	if err != nil {
+		return nil, fmt.Errorf("reading the decision log: %w", err)
+	}
+	var parts [][]*Event
+	var errs []error
+	have := 0
+	for i := len(list) - 1; i >= 0 && have < n; i-- {
+		if at != nil && list[i].seq < at.First {
+			break
+		}
+		var part []*Event
+		w := &walk{Reader: r, ctx: ctx, tip: at, yield: func(e *Event, err error) bool {
+			switch {
+			case err != nil:
+				errs = append(errs, err)
+			case keep(e):
+				part = append(part, e)
+			}
+			return ctx.Err() == nil
+		}}
+		w.segment(list[i], i == len(list)-1)
+		parts = append(parts, part)
+		have += len(part)
+	}
+	out := make([]*Event, 0, have)
+	for i := len(parts) - 1; i >= 0; i-- {
+		out = append(out, parts[i]...)
+	}
+	return out[max(0, len(out)-n):], errors.Join(append(errs, ctx.Err())...)
+}

@@ -321,8 +321,8 @@ func (s *Sink) post(ctx context.Context, body []byte) error {
 	return nil
 }
 
-// close sends what waits, but not longer than ctx.
-func (s *Sink) close(ctx context.Context) error {
+// Close sends what waits, but not longer than ctx.
+func (s *Sink) Close(ctx context.Context) error {
 	s.mu.Lock()
 	s.closing = true
 	s.mu.Unlock()

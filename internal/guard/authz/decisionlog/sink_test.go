@@ -168,7 +168,7 @@ func TestSinkIsBounded(t *testing.T) {
 		t.Errorf("%+v", st)
 	}
 	begin := time.Now()
-	if err := s.close(t.Context()); err != nil {
+	if err := s.Close(t.Context()); err != nil {
 		t.Logf("said: %v", err)
 	}
 	if time.Since(begin) > 8*time.Second {
