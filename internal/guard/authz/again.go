@@ -12,6 +12,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/topdown/builtins"
 
 	"github.com/crenel-project/crenel/internal/exchange"
+	"github.com/crenel-project/crenel/internal/guard/access"
 	"github.com/crenel-project/crenel/internal/spec"
 )
 
@@ -168,4 +169,18 @@ func (r *recordedIdentity) identity() *exchange.Identity {
 		id.Also = append(id.Also, *r.Also[i].identity())
 	}
 	return id
+}
+
+// ForReplay makes a guard that makes recorded decisions again by policies that it
+// is given: the document and the config's own demands, and no policy that decides.
+func ForReplay(o Options) (*Guard, error) {
+	g := &Guard{realm: "api", timeout: againLimit, now: time.Now, record: recording{api: o.API}}
+	var err error
+	if g.demands, err = access.New(o.API, o.Overrides, o.Authenticates); err != nil {
+		return nil, fmt.Errorf("authz: %w", err)
+	}
+	if g.filters, g.rows, err = newRowFilters(o.Config.Filters, o.API); err != nil {
+		return nil, fmt.Errorf("authz: %w", err)
+	}
+	return g, nil
 }
