@@ -29,7 +29,7 @@ type Source struct {
 	MinRows int `yaml:"min_rows" default:"0" min:"0" max:"1000000000"`
 	// MaxRows refuses an answer with more rows.
 	MaxRows int `yaml:"max_rows" default:"5000000" min:"1" max:"1000000000"`
-	// MaxMemory is the most that the data may take in memory; 100 MB of JSON take about 40.
+	// MaxMemory is the most that the data may take in memory; 100 MB of JSON take about 60.
 	MaxMemory Bytes `yaml:"max_memory" default:"512MiB" min:"64KiB" max:"64GiB"`
 	// MaxRead is how many values one reference of a policy may take out at once.
 	MaxRead int `yaml:"max_read" default:"200000" min:"100" max:"100000000"`
@@ -57,8 +57,10 @@ type SQLSource struct {
 	Rows `yaml:",inline"`
 	// Driver of the database.
 	Driver string `yaml:"driver" required:"true" enum:"postgres,sqlite" noun:"driver"`
-	// DSN is how to reach it: a postgres:// URL, or the path of a SQLite file.
-	DSN Secret `yaml:"dsn" required:"true" example:"${DATABASE_URL}"`
+	// DSN is how to reach PostgreSQL: a postgres:// URL.
+	DSN Secret `yaml:"dsn" example:"${DATABASE_URL}"`
+	// Path is the file of SQLite.
+	Path string `yaml:"path" kind:"file" example:"app.db"`
 	// Query that reads everything.
 	Query string `yaml:"query" required:"true" example:"\"SELECT id, owner, updated_at FROM objects\""`
 	// Changed is the query that reads what changed since a value of Cursor, its one

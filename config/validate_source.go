@@ -92,6 +92,16 @@ func (v *validator) sqlSource(s *SQLSource, path string) {
 	}
 	v.rows(&s.Rows, path)
 	switch {
+	case s.Driver == "postgres" && s.DSN.IsZero() && !v.broken(path+".dsn"):
+		v.add(path+".dsn", "must be set for postgres", "such as dsn: ${DATABASE_URL}")
+	case s.Driver == "postgres" && s.Path != "":
+		v.add(path+".path", "is the file of SQLite, and the driver is postgres", "remove it")
+	case s.Driver == "sqlite" && s.Path == "":
+		v.add(path+".path", "must be set for sqlite", "such as path: app.db")
+	case s.Driver == "sqlite" && !s.DSN.IsZero():
+		v.add(path+".dsn", "is not for SQLite", "write the file as path")
+	}
+	switch {
 	case s.Changed != "" && s.Cursor == "":
 		v.add(path+".cursor", "must be set for changed", "name the column whose greatest value changes are asked for by")
 	case s.Changed != "" && !parameter.MatchString(s.Changed):

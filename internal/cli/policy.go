@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -126,6 +127,7 @@ type triedIdentity struct {
 
 func newPolicyTry() *cobra.Command {
 	var file, request, api, trace string
+	var data []string
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "try",
@@ -133,6 +135,9 @@ func newPolicyTry() *cobra.Command {
 		Long: `Show what authz decides on a request that a file describes, with the input
 document and the trace of the evaluation. Nothing is sent. The caller is who the
 file says; no credentials are checked. Exits with 1 when the call is refused.
+
+Data come from the config's sources, each of which is read once; with --data they
+come from files in their stead, such as {"owners": {"7": "alice"}}.
 
 The file: {"method": "GET", "path": "/pets/7?full=true", "headers": {}, "body": {},
 "identity": {"subject": "alice", "roles": [], "scopes": [], "tenant": "", "claims": {}},
@@ -143,7 +148,7 @@ The file: {"method": "GET", "path": "/pets/7?full=true", "headers": {}, "body": 
 			if request == "" {
 				return usagef("which request? name the file with --request")
 			}
-			e, err := tryPolicy(c.Context(), file, api, request, trace)
+			e, err := tryPolicy(c.Context(), file, api, request, trace, data)
 			if err != nil {
 				return err
 			}
@@ -161,12 +166,13 @@ The file: {"method": "GET", "path": "/pets/7?full=true", "headers": {}, "body": 
 	configFlag(c, &file)
 	c.Flags().StringVar(&request, "request", "", "the `file` that describes the request, JSON")
 	c.Flags().StringVar(&api, "api", "", "the `name` of the API, when the config has several")
+	c.Flags().StringArrayVar(&data, "data", nil, "a data `file` or folder, JSON or YAML, in the place of the config's sources; may be repeated")
 	c.Flags().StringVar(&trace, "trace", authz.TraceFull, "`which` steps to show: full, fails, notes or none")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
 }
 
-func tryPolicy(ctx context.Context, file, api, request, trace string) (*authz.Explanation, error) {
+func tryPolicy(ctx context.Context, file, api, request, trace string, data []string) (*authz.Explanation, error) {
 	cfg, err := config.Load(file)
 	if err != nil {
 		return nil, err
@@ -192,6 +198,12 @@ func tryPolicy(ctx context.Context, file, api, request, trace string) (*authz.Ex
 	now := time.Now
 	if !r.Time.IsZero() {
 		now = func() time.Time { return r.Time }
+	}
+	if len(data) > 0 {
+		fixtures := *ac
+		fixtures.Guards.Authz.Sources = nil
+		fixtures.Guards.Authz.Data = slices.Concat(ac.Guards.Authz.Data, data)
+		ac = &fixtures
 	}
 	// A pool without a folder: what the running gateway keeps there is its own.
 	feeds, err := gateway.PolicyFeeds(ac, gateway.Deps{

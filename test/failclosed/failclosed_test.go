@@ -164,6 +164,41 @@ func policy(rego string) map[string]string {
 	return map[string]string{"p.rego": "package crenel.authz\n" + rego + "\n"}
 }
 
+// sourced is a policy with a source of data.
+func sourced(setting string) string {
+	if setting != "" {
+		setting = ", " + setting
+	}
+	return "    authz: {policies: [p.rego], sources: [{at: x, file: {path: data.json}" + setting + "}]}\n"
+}
+
+// reading is a policy that reads all that its source gives.
+func reading(data string) map[string]string {
+	files := policy(`decision := count(data.x) > 0`)
+	files["data.json"] = data
+	return files
+}
+
+func members(n int) string {
+	out := make([]string, n)
+	for i := range out {
+		out[i] = fmt.Sprintf("%q: 1", fmt.Sprint("k", i))
+	}
+	return strings.Join(out, ", ")
+}
+
+// leap is a clock that a row sets forward while it runs.
+type leap struct{ ahead atomic.Int64 }
+
+var later leap
+
+func (l *leap) Now() time.Time { return time.Now().Add(time.Duration(l.ahead.Load())) }
+
+func (l *leap) jump(t *testing.T, d time.Duration) {
+	l.ahead.Store(int64(d))
+	t.Cleanup(func() { l.ahead.Store(0) })
+}
+
 const policies = "    authz: {policies: [p.rego]}\n"
 
 // fullAt is the size that every event file begins with, and beyond which no file
@@ -327,6 +362,15 @@ var table = []struct {
 		{what: "the policy decides something that is no decision", setting: "guards.authz.policies", guards: policies, files: policy(`decision := "yes"`), status: 503, code: "authz.error"},
 		{what: "the policy demands what is not known", setting: "guards.authz.policies", guards: policies, files: policy(`decision := {"allow": true, "obligations": {"stripp": ["/a"]}}`), status: 503, code: "authz.error"},
 		{what: "the policy takes too long", setting: "guards.authz.timeout", guards: "    authz: {policies: [p.rego], timeout: 1ms}\n", files: policy(`decision := count([1 | some i in numbers.range(1, 3000); some j in numbers.range(1, 3000); i * j == -1]) == 0`), status: 503, code: "authz.timeout"},
+		{what: "a source of the policy's data has never answered", setting: "guards.authz.sources", guards: sourced(""), files: reading(`{"a":`), status: 503, code: "authz.unavailable"},
+		{what: "a source of the policy's data is silent for too long", setting: "guards.authz.sources.max_age", guards: sourced("max_age: 1m"), files: reading(`{"a": 1}`), clock: later.Now, before: func(s *stand) {
+			if err := os.Remove(filepath.Join(s.dir, "data.json")); err != nil {
+				s.t.Fatal(err)
+			}
+			later.jump(s.t, time.Hour)
+		}, status: 503, code: "authz.unavailable"},
+		{what: "a source of the policy's data has more rows than the limit", setting: "guards.authz.sources.max_rows", guards: sourced("max_rows: 1"), files: reading(`{"a": 1, "b": 2}`), status: 503, code: "authz.unavailable"},
+		{what: "the policy reads too much of a source's data at once", setting: "guards.authz.sources.max_read", guards: sourced("max_read: 100"), files: reading("{" + members(200) + "}"), status: 503, code: "authz.error"},
 		{what: "the bundle's server cannot be reached and no bundle is kept", setting: "guards.authz.bundles", guards: "    authz: {bundles: [{name: b, url: \"http://127.0.0.1:1/b.tar.gz\"}]}\n", status: 503, code: "authz.unavailable"},
 		{what: "the bundle is not signed", setting: "guards.authz.bundles.signing", guards: "    authz: {bundles: [{name: b, url: b, signing: {keys: [{id: k, algorithm: HS256, secret: \"file:secret\"}]}}]}\n",
 			files: map[string]string{"b/p.rego": "package crenel.authz\ndecision := true", "secret": strings.Repeat("s", 32)}, status: 503, code: "authz.unavailable"},

@@ -33,7 +33,7 @@ type sqlOrigin struct {
 func newSQL(c *config.SQLSource, b bounds) *sqlOrigin {
 	o := &sqlOrigin{cfg: c, bounds: b}
 	if c.Driver == "sqlite" {
-		s := &sqliteReader{dsn: c.DSN}
+		s := &sqliteReader{path: c.Path}
 		o.query, o.end = s.rows, s.close
 	} else {
 		p := &postgresReader{dsn: c.DSN}
@@ -161,25 +161,19 @@ func decodeJSON(tree *relation.Tree, v any) (any, error) {
 
 // sqliteReader reads from a file, which it opens for reading alone.
 type sqliteReader struct {
-	dsn config.Secret
-	db  *sql.DB
+	path string
+	db   *sql.DB
 }
 
 func (s *sqliteReader) open() error {
 	if s.db != nil {
 		return nil
 	}
-	path, query, _ := strings.Cut(strings.TrimPrefix(s.dsn.Reveal(), "file:"), "?")
-	q, err := url.ParseQuery(query)
-	if err != nil {
-		return errors.New("the dsn does not parse: write the path of the file")
-	}
-	q.Set("mode", "ro")
-	q.Add("_pragma", "query_only(1)")
-	q.Add("_pragma", "busy_timeout(5000)")
-	u := url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}
+	q := url.Values{"mode": {"ro"}, "_pragma": {"query_only(1)", "busy_timeout(5000)"}}
+	u := url.URL{Scheme: "file", Opaque: (&url.URL{Path: s.path}).EscapedPath(), RawQuery: q.Encode()}
+	var err error
 	if s.db, err = sql.Open("sqlite", u.String()); err != nil {
-		return errors.New("the dsn does not parse: write the path of the file")
+		return fmt.Errorf("opening %s: %w", s.path, err)
 	}
 	s.db.SetMaxOpenConns(1)
 	return nil

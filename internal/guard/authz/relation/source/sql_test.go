@@ -42,7 +42,7 @@ func TestSQLite(t *testing.T) {
 	s := settings("x")
 	s.SQL = &config.SQLSource{
 		Rows:   config.Rows{Key: []string{"id"}, Cursor: "updated_at", Tombstone: "deleted"},
-		Driver: "sqlite", DSN: config.NewSecret(path), JSON: []string{"tags"},
+		Driver: "sqlite", Path: path, JSON: []string{"tags"},
 		Query:   "SELECT * FROM objects WHERE NOT deleted;",
 		Changed: "SELECT * FROM objects WHERE updated_at >= ?",
 	}
@@ -73,7 +73,7 @@ func TestSQLiteManyAndNested(t *testing.T) {
 	s := settings("x")
 	s.SQL = &config.SQLSource{
 		Rows:   config.Rows{Key: []string{"tenant", "id"}, Value: "role", Many: true, Cursor: "n"},
-		Driver: "sqlite", DSN: config.NewSecret("file:" + path), Query: "SELECT tenant, id, role, n FROM members",
+		Driver: "sqlite", Path: path, Query: "SELECT tenant, id, role, n FROM members",
 		Changed: "SELECT tenant, id, role, n FROM members m WHERE EXISTS (SELECT 1 FROM members c WHERE c.tenant = m.tenant AND c.id = m.id AND c.n > ?)",
 	}
 	r := start(t, nil, s)
