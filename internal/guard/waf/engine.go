@@ -10,8 +10,10 @@ import (
 	coreruleset "github.com/corazawaf/coraza-coreruleset/v4"
 	"github.com/corazawaf/coraza/v3"
 	"github.com/corazawaf/coraza/v3/experimental"
+	"github.com/corazawaf/coraza/v3/types"
 
 	"github.com/crenel-project/crenel/config"
+	"github.com/crenel-project/crenel/internal/guard/waf/triage"
 )
 
 // The files of the rule set that judge a request. Left out are 905 (exceptions
@@ -28,8 +30,12 @@ var ruleFiles = []string{
 
 // newEngine compiles the rule set. Each engine keeps compiled patterns in a cache
 // of the library that only closeEngine empties.
-func newEngine(c config.WAF, values int) (coraza.WAF, error) {
-	cfg := coraza.NewWAFConfig().WithRootFS(rulesFS{}).WithDirectives(setup(c, values))
+func newEngine(c config.WAF, values int) (coraza.WAF, []triage.Rule, error) {
+	var rules []triage.Rule
+	cfg := experimental.WAFConfigWithRuleObserver(coraza.NewWAFConfig(), func(r types.RuleMetadata) {
+		rules = append(rules, triage.Rule{ID: r.ID(), Raw: r.Raw()})
+	})
+	cfg = cfg.WithRootFS(rulesFS{}).WithDirectives(setup(c, values))
 	for _, f := range ruleFiles {
 		cfg = cfg.WithDirectives("Include @owasp_crs/REQUEST-" + f + ".conf")
 	}
@@ -37,12 +43,33 @@ func newEngine(c config.WAF, values int) (coraza.WAF, error) {
 		cfg = cfg.WithDirectivesFromFile(f)
 	}
 	// Last, so that custom rules count towards the score too.
-	cfg = cfg.WithDirectives("Include @owasp_crs/REQUEST-949-BLOCKING-EVALUATION.conf").WithDirectives(removed)
+	cfg = cfg.WithDirectives("Include @owasp_crs/REQUEST-949-BLOCKING-EVALUATION.conf").WithDirectives(removed())
 	e, err := coraza.NewWAF(cfg)
 	if err != nil {
-		return nil, fmt.Errorf("loading the rule set: %w", err)
+		return nil, nil, fmt.Errorf("loading the rule set: %w", err)
 	}
-	return e, nil
+	return e, rules, nil
+}
+
+// chainsOf reads the further members of chained rules, which the engine does not
+// hand out.
+func chainsOf(c config.WAF) (map[int][]string, error) {
+	var files []string
+	for _, f := range ruleFiles {
+		b, err := fs.ReadFile(rulesFS{}, "@owasp_crs/REQUEST-"+f+".conf")
+		if err != nil {
+			return nil, fmt.Errorf("reading the rule set: %w", err)
+		}
+		files = append(files, string(b))
+	}
+	for _, f := range c.Rules {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			return nil, fmt.Errorf("reading rules: %w", err)
+		}
+		files = append(files, string(b))
+	}
+	return triage.Chains(files...)
 }
 
 func closeEngine(e coraza.WAF) error {
@@ -53,12 +80,19 @@ func closeEngine(e coraza.WAF) error {
 	return c.Close()
 }
 
-// removed are rules that are wrong for every API, each with its reason:
+// removedRules are rules that are wrong for every API, each with its reason:
 //
 //   - 942200 (PL2) is broken in 4.25.0: it matches plain prose.
 //   - 920180 (PL1) wants a Content-Length, which HTTP/2 and chunked requests need not have.
-const removed = `SecRuleRemoveById 942200
-SecRuleRemoveById 920180`
+var removedRules = []int{942200, 920180}
+
+func removed() string {
+	var b strings.Builder
+	for _, id := range removedRules {
+		fmt.Fprintf(&b, "SecRuleRemoveById %d\n", id)
+	}
+	return b.String()
+}
 
 // setup is what crs-setup.conf is elsewhere. Methods and content types are
 // replaced for each request by its own, which the contract has ruled on; what

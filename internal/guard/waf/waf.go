@@ -16,6 +16,7 @@ import (
 	"github.com/crenel-project/crenel/config"
 	"github.com/crenel-project/crenel/internal/exchange"
 	"github.com/crenel-project/crenel/internal/guard"
+	"github.com/crenel-project/crenel/internal/guard/waf/triage"
 	"github.com/crenel-project/crenel/internal/spec"
 )
 
@@ -30,14 +31,15 @@ type Options struct {
 // Guard inspects one API's requests. It is immutable and safe for concurrent
 // use; Close it when its generation ends.
 type Guard struct {
-	cfg    config.WAF
-	engine coraza.WAF
-	skips  []skips // by Operation.Index
-	types  string
-	urls   *urlRules
-	heavy  chan struct{} // slots for inspections that cost much
-	log    *slog.Logger
-	now    func() time.Time
+	cfg     config.WAF
+	engine  coraza.WAF
+	silence *silence
+	skips   []skips // by Operation.Index
+	types   string
+	urls    *urlRules
+	heavy   chan struct{} // slots for inspections that cost much
+	log     *slog.Logger
+	now     func() time.Time
 }
 
 // The defaults of config.WAF, for configs that were not read from a file.
@@ -82,8 +84,16 @@ func New(o Options) (*Guard, error) {
 	if g.urls, err = newURLRules(c.AllowURLs); err != nil {
 		return nil, err
 	}
-	if g.engine, err = newEngine(c, c.Values); err != nil {
+	var rules []triage.Rule
+	if g.engine, rules, err = newEngine(c, c.Values); err != nil {
 		return nil, fmt.Errorf("waf: %w", err)
+	}
+	chains, err := chainsOf(c)
+	if err != nil {
+		return nil, fmt.Errorf("waf: %w", errors.Join(err, closeEngine(g.engine)))
+	}
+	if g.silence, err = newSilence(g, rules, chains); err != nil {
+		return nil, fmt.Errorf("waf: %w", errors.Join(err, closeEngine(g.engine)))
 	}
 	return g, nil
 }
@@ -107,6 +117,10 @@ func (g *Guard) rule(ctx context.Context, x *exchange.Exchange) exchange.Verdict
 	if v := g.urls.rule(c.fields); v.Action != exchange.Allow {
 		return v
 	}
+	silent, keys := g.silence.judge(x, c.fields)
+	if silent {
+		return exchange.Verdict{}
+	}
 	cost := estimate(g.cfg.Paranoia, len(c.fields), c.bytes)
 	if cost > g.cfg.Budget {
 		return exchange.Refuse("waf.too_many", "", fmt.Sprintf("inspecting %d values of %d bytes would take about %s, the budget is %s", len(c.fields), c.bytes, cost.Round(time.Millisecond), g.cfg.Budget))
@@ -123,7 +137,11 @@ func (g *Guard) rule(ctx context.Context, x *exchange.Exchange) exchange.Verdict
 			return exchange.Undecided("waf.unavailable", "too many costly inspections at once")
 		}
 	}
-	return g.inspect(ctx, x, c.fields)
+	v := g.inspect(ctx, x, c.fields)
+	if v.Action == exchange.Allow && v.Detail == nil {
+		g.silence.remember(keys)
+	}
+	return v
 }
 
 // cheap is what an inspection may cost without waiting for a slot.
@@ -182,12 +200,9 @@ func (g *Guard) late(ctx context.Context, begin time.Time) exchange.Verdict {
 func (g *Guard) feed(tx types.Transaction, state plugintypes.TransactionState, x *exchange.Exchange, fields []field) {
 	r := &x.Request
 	vars := state.Variables()
-	method, mediaType := methods, g.types
-	if x.Operation != nil {
-		method = r.Method // the contract has let it in
-	}
-	if r.Body != nil && r.Body.Declared != nil {
-		mediaType = "|" + r.Body.MediaType + "|"
+	method, mediaType := methodsOf(x)
+	if mediaType == "" {
+		mediaType = g.types
 	}
 	vars.TX().Set("allowed_methods", []string{method})
 	vars.TX().Set("allowed_request_content_type", []string{mediaType})
@@ -225,6 +240,19 @@ func (g *Guard) feed(tx types.Transaction, state plugintypes.TransactionState, x
 			vars.RequestCookies().Add(f.name, f.text)
 		}
 	}
+}
+
+// methodsOf are the methods that the contract lets in, and the body's content
+// type, "" where no contract has ruled on it.
+func methodsOf(x *exchange.Exchange) (method, mediaType string) {
+	method = methods
+	if x.Operation != nil {
+		method = x.Request.Method
+	}
+	if b := x.Request.Body; b != nil && b.Declared != nil {
+		mediaType = "|" + b.MediaType + "|"
+	}
+	return method, mediaType
 }
 
 const methods = "GET HEAD POST PUT PATCH DELETE OPTIONS"

@@ -1,0 +1,181 @@
+package waf
+
+import (
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+
+	"github.com/corazawaf/coraza/v3/experimental/plugins/plugintypes"
+
+	"github.com/crenel-project/crenel/internal/exchange"
+	"github.com/crenel-project/crenel/internal/guard/waf/triage"
+)
+
+// silence knows which requests the engine has nothing to say of.
+type silence struct {
+	triage *triage.Triage
+	seed   maphash.Seed
+	values map[string]bool // header fields of transport, canonical
+
+	mu    sync.RWMutex
+	known map[transportKey]bool // combinations that the engine found silent
+}
+
+// transportKey stands for how a message travels: its method, the names of its
+// header fields, and the values of those that rules look at by name. It is a keyed
+// digest of 128 bits, so that nobody can make two alike.
+type transportKey [2]uint64
+
+// maxKnown combinations are remembered; beyond them all are found out anew.
+const maxKnown = 4096
+
+// perRequest are the variables that feed sets for each request.
+var perRequest = []string{"allowed_methods", "allowed_request_content_type"}
+
+// newSilence compiles the rules that the engine has loaded. What it has set for a
+// request without any content is what it sets for all.
+func newSilence(g *Guard, rules []triage.Rule, chains map[int][]string) (*silence, error) {
+	x := &exchange.Exchange{Request: exchange.Request{Method: http.MethodGet, RawPath: "/", Path: "/", Host: "localhost"}}
+	tx := g.engine.NewTransaction()
+	defer tx.Close()
+	state, ok := tx.(plugintypes.TransactionState)
+	if !ok {
+		return nil, errors.New("the engine does not show its variables")
+	}
+	g.feed(tx, state, x, nil)
+	tx.ProcessRequestHeaders()
+	if _, err := tx.ProcessRequestBody(); err != nil {
+		return nil, fmt.Errorf("trying the rule set: %w", err)
+	}
+	constants := map[string]string{}
+	for _, v := range state.Variables().TX().FindAll() {
+		constants[strings.ToLower(v.Key())] = v.Value()
+	}
+	for _, name := range perRequest {
+		delete(constants, name)
+	}
+	t, err := triage.New(triage.Options{
+		Rules: rules, Removed: removedRules, Chains: chains, PerRequest: perRequest, Level: g.cfg.Paranoia, TX: constants, Root: rulesFS{}, Paths: []string{"@owasp_crs", ""},
+	})
+	if err != nil {
+		return nil, err
+	}
+	s := &silence{triage: t, seed: maphash.MakeSeed(), values: map[string]bool{"Content-Type": true}, known: map[transportKey]bool{}}
+	for _, name := range t.Transport() {
+		s.values[http.CanonicalHeaderKey(name)] = true
+	}
+	return s, nil
+}
+
+// judge reports whether the engine has nothing to say of the request. keys are
+// what to remember when the engine has been asked and has said nothing: how it
+// travels, and that together with the texts that rules begin to match.
+func (s *silence) judge(x *exchange.Exchange, fields []field) (silent bool, keys []transportKey) {
+	if len(s.triage.Always()) > 0 {
+		return false, nil
+	}
+	texts := textsOf(x, fields)
+	suspects, alone := s.triage.Suspects(texts)
+	if !alone {
+		return false, nil
+	}
+	key := s.key(x, fields)
+	for _, i := range suspects {
+		t := &texts[i]
+		key.add(s.seed, string(rune('a'+t.Kind))+t.Name, t.Text)
+	}
+	s.mu.RLock()
+	known := s.known[key]
+	s.mu.RUnlock()
+	return known, []transportKey{key}
+}
+
+// remember notes that the engine was asked about a request and said nothing.
+func (s *silence) remember(keys []transportKey) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, k := range keys {
+		if len(s.known) >= maxKnown {
+			clear(s.known)
+		}
+		s.known[k] = true
+	}
+}
+
+// key digests how a request travels. Fields may come in any order.
+func (s *silence) key(x *exchange.Exchange, fields []field) transportKey {
+	var key transportKey
+	add := func(name, value string) { key.add(s.seed, name, value) }
+	r := &x.Request
+	method, mediaType := methodsOf(x)
+	add("method", r.Method)
+	add("methods", method)
+	add("types", mediaType)
+	if r.Body != nil && len(r.Body.Bytes) > 0 {
+		add("body", r.Body.MediaType)
+	}
+	add("host", host(r.Host))
+	for i := range fields {
+		f := &fields[i]
+		if f.src != fromHeader {
+			continue
+		}
+		if s.values[f.name] {
+			add("header "+f.name, f.text)
+		} else {
+			add("name "+f.name, "")
+		}
+	}
+	return key
+}
+
+// add mixes a name and a value in, in whatever order they come.
+func (k *transportKey) add(seed maphash.Seed, name, value string) {
+	var h maphash.Hash
+	h.SetSeed(seed)
+	_, _ = h.WriteString(name) // it cannot fail
+	_ = h.WriteByte(0)
+	_, _ = h.WriteString(value)
+	k[0] += h.Sum64()
+	_ = h.WriteByte(1)
+	k[1] += h.Sum64()
+}
+
+// textsOf are the texts that the engine is given: see Guard.feed.
+func textsOf(x *exchange.Exchange, fields []field) []triage.Text {
+	out := make([]triage.Text, 0, 2*len(fields)+5)
+	path := x.Request.RawPath
+	uri := path
+	if u, err := url.ParseRequestURI(path); err == nil {
+		uri, path = u.String(), u.Path
+	}
+	base := path
+	if i := strings.LastIndexAny(path, `/\`); i >= 0 && i+1 < len(path) {
+		base = path[i+1:]
+	}
+	out = append(out,
+		triage.Text{Kind: triage.Line, Text: x.Request.Method + " " + x.Request.RawPath + " " + protocol},
+		triage.Text{Kind: triage.Filename, Text: path},
+		triage.Text{Kind: triage.Basename, Text: base},
+		triage.Text{Kind: triage.URI, Text: uri},
+		triage.Text{Kind: triage.Header, Name: "host", Text: host(x.Request.Host)})
+	if uri != x.Request.RawPath {
+		out = append(out, triage.Text{Kind: triage.URI, Text: x.Request.RawPath})
+	}
+	for i := range fields {
+		f := &fields[i]
+		switch f.src {
+		case fromHeader:
+			out = append(out, triage.Text{Kind: triage.HeaderName, Name: f.name, Text: f.name}, triage.Text{Kind: triage.Header, Name: f.name, Text: f.text})
+		case fromCookie:
+			out = append(out, triage.Text{Kind: triage.CookieName, Name: f.name, Text: f.name}, triage.Text{Kind: triage.Cookie, Name: f.name, Text: f.text})
+		default:
+			out = append(out, triage.Text{Kind: triage.ArgName, Name: f.name, Text: f.name}, triage.Text{Kind: triage.Arg, Name: f.name, Text: f.text})
+		}
+	}
+	return out
+}

@@ -1,0 +1,143 @@
+package waf
+
+import (
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/crenel-project/crenel/internal/exchange"
+	"github.com/crenel-project/crenel/internal/value"
+)
+
+// places puts a text at each place of a request where rules look.
+func places(t testing.TB, text string) map[string]*exchange.Exchange {
+	t.Helper()
+	clean := strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return ' '
+		}
+		return r
+	}, text)
+	out := map[string]*exchange.Exchange{
+		"value":  request(t, 0, "", `{"text":`+string(value.AppendString(nil, strings.ToValidUTF8(text, "?")))+`}`),
+		"query":  request(t, 1, url.Values{"q": {text}}.Encode(), ""),
+		"name":   request(t, 1, url.Values{text: {"1"}}.Encode(), ""),
+		"header": request(t, 1, "", "", "X-Note", clean),
+		"agent":  request(t, 1, "", "", "Referer", clean),
+		"cookie": request(t, 1, "", "", "Cookie", "sid="+strings.ReplaceAll(clean, ";", ",")),
+	}
+	x := path(t, text)
+	x.Request.RawPath = "/notes/" + url.PathEscape(text)
+	x.Request.Path = "/notes/" + text
+	out["path"] = x
+	return out
+}
+
+// silentAndAsked is what the triage says of a request, and what the engine does.
+func silentAndAsked(t testing.TB, g *Guard, x *exchange.Exchange) (silent bool, v exchange.Verdict) {
+	t.Helper()
+	c := collector{value: int(g.cfg.Value), count: g.cfg.Values}
+	if !c.collect(x) {
+		return false, exchange.Verdict{Action: exchange.Deny}
+	}
+	silent, keys := g.silence.judge(x, c.fields)
+	v = g.inspect(t.Context(), x, c.fields)
+	if v.Action == exchange.Allow && v.Detail == nil {
+		g.silence.remember(keys)
+	}
+	return silent, v
+}
+
+// Whatever the engine has something to say of, the triage does not call silent:
+// over all public data, wherever in a request it stands.
+func TestSilenceMissesNothing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("inspects thousands of requests")
+	}
+	every := 997 // a prime: no pattern of the files' order
+	if s := os.Getenv("CRENEL_WAF_EVERY"); s != "" {
+		var err error
+		if every, err = strconv.Atoi(s); err != nil || every < 1 {
+			t.Fatalf("CRENEL_WAF_EVERY=%q is no number", s)
+		}
+	}
+	files, err := filepath.Glob(filepath.Join(corpora(t), "*", "*.jsonl.gz"))
+	if err != nil || len(files) == 0 {
+		t.Fatal("no corpora", err)
+	}
+	for level := 1; level <= 2; level++ {
+		g := at(t, level)
+		asked, silences, loud := 0, 0, 0
+		for _, f := range files {
+			for _, s := range sampled(t, f, every) {
+				text := s.Value
+				if text == "" {
+					text = s.Query
+				}
+				if text == "" || len(text) > 4096 {
+					continue
+				}
+				for where, x := range places(t, text) {
+					silent, v := silentAndAsked(t, g, x)
+					asked++
+					heard := v.Action != exchange.Allow || v.Detail != nil
+					if silent {
+						silences++
+					}
+					if heard {
+						loud++
+					}
+					if silent && heard {
+						t.Errorf("level %d, %s in %s: called silent, but the engine says %v %v: %q", level, where, filepath.Base(f), v.Code, v.Detail, text)
+					}
+				}
+			}
+		}
+		t.Logf("level %d: %d requests, %d called silent, the engine found something in %d: %d were asked about in vain", level, asked, silences, loud, asked-silences-loud)
+		if silences == 0 || loud == 0 {
+			t.Error("one of the two never happened")
+		}
+	}
+}
+
+// A combination of transport fields is asked about once.
+func TestTransportIsLearned(t *testing.T) {
+	g := at(t, 1)
+	fresh := "Fresh-" + strconv.Itoa(os.Getpid())
+	first, v := silentAndAsked(t, g, request(t, 1, "", "", fresh, "a"))
+	if first || v.Action != exchange.Allow {
+		t.Fatalf("an unknown combination: silent %v, %v", first, v)
+	}
+	if again, _ := silentAndAsked(t, g, request(t, 1, "", "", fresh, "another plain value")); !again {
+		t.Error("a known combination is asked about again")
+	}
+	for _, other := range []*exchange.Exchange{
+		request(t, 1, "", "", fresh, "a", "Content-Type", "text/evil"),
+		request(t, 1, "", "", fresh, "a", http.CanonicalHeaderKey("x-other"), "a"),
+	} {
+		if silent, _ := silentAndAsked(t, g, other); silent {
+			t.Errorf("%v is called silent unseen", other.Request.Header)
+		}
+	}
+}
+
+func FuzzSilence(f *testing.F) {
+	for _, s := range []string{"a plain note", "1' OR '1'='1", "<script>alert(1)</script>", "../../etc/passwd", "%2e%2e%2f", "é\xff\x00", "${jndi:ldap://x}", "a\nb;ls -la"} {
+		f.Add(s)
+	}
+	g := at(f, 2)
+	f.Fuzz(func(t *testing.T, text string) {
+		if len(text) > 1024 {
+			return
+		}
+		for where, x := range places(t, text) {
+			if silent, v := silentAndAsked(t, g, x); silent && (v.Action != exchange.Allow || v.Detail != nil) {
+				t.Fatalf("%s: called silent, but the engine says %v %v: %q", where, v.Code, v.Detail, text)
+			}
+		}
+	})
+}

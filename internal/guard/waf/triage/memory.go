@@ -1,0 +1,86 @@
+package triage
+
+import (
+	"hash/maphash"
+	"sync"
+)
+
+// memory remembers which rules match a text, mostly none: names, header fields and
+// common values come again and again. A text is known by a keyed digest of 128
+// bits, so that nobody can make another that is taken for it.
+type memory struct {
+	seeds  [2]maphash.Seed
+	shards *[memoryShards]memoryShard
+}
+
+type textKey [2]uint64
+
+const (
+	memoryShards = 16
+	memoryHalf   = 2048 // in a shard: 2 generations of 32,768 in all, about 3 MB
+	memoryLength = 1024 // longer texts do not come again
+)
+
+type memoryShard struct {
+	mu         sync.RWMutex
+	young, old map[textKey][]*rule
+}
+
+func newMemory() memory {
+	n := memory{seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}, shards: new([memoryShards]memoryShard)}
+	for i := range n.shards {
+		n.shards[i].young = map[textKey][]*rule{}
+	}
+	return n
+}
+
+// key digests all that decides whether a rule matches.
+func (n *memory) key(t *Text) (k textKey) {
+	for i := range k {
+		var h maphash.Hash
+		h.SetSeed(n.seeds[i])
+		_ = h.WriteByte(byte(t.Kind)) // it cannot fail
+		_, _ = h.WriteString(t.Name)
+		_ = h.WriteByte(0xff) // no name holds it: it is no UTF-8
+		_, _ = h.WriteString(t.Text)
+		k[i] = h.Sum64()
+	}
+	return k
+}
+
+// get returns the rules that match the text, if it is known.
+func (n *memory) get(t *Text) (rules []*rule, known bool) {
+	if len(t.Text)+len(t.Name) > memoryLength {
+		return nil, false
+	}
+	k := n.key(t)
+	s := &n.shards[k[0]%memoryShards]
+	s.mu.RLock()
+	rules, known = s.young[k]
+	if known {
+		s.mu.RUnlock()
+		return rules, true
+	}
+	rules, known = s.old[k]
+	s.mu.RUnlock()
+	if known {
+		s.store(k, rules)
+	}
+	return rules, known
+}
+
+func (n *memory) put(t *Text, rules []*rule) {
+	if len(t.Text)+len(t.Name) <= memoryLength {
+		k := n.key(t)
+		n.shards[k[0]%memoryShards].store(k, rules)
+	}
+}
+
+func (s *memoryShard) store(k textKey, rules []*rule) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.young) >= memoryHalf {
+		s.old, s.young = s.young, make(map[textKey][]*rule, memoryHalf)
+	}
+	s.young[k] = rules
+}

@@ -1,0 +1,439 @@
+package triage
+
+import (
+	"fmt"
+	"io/fs"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/corazawaf/coraza/v3/experimental/plugins/plugintypes"
+)
+
+// Kind is which of the engine's variables a text is.
+type Kind uint8
+
+// The kinds of texts. A value and its name are two texts.
+const (
+	Arg Kind = iota
+	ArgName
+	Cookie
+	CookieName
+	Header
+	HeaderName
+	Filename
+	Basename
+	URI
+	Line
+	kinds
+)
+
+// texts maps the engine's variables to the kinds of texts that they hold. That a
+// rule looks at the arguments of the query alone is not told apart.
+var texts = map[string]Kind{
+	"ARGS": Arg, "ARGS_GET": Arg, "ARGS_POST": Arg, "ARGS_PATH": Arg,
+	"ARGS_NAMES": ArgName, "ARGS_GET_NAMES": ArgName, "ARGS_POST_NAMES": ArgName,
+	"REQUEST_COOKIES": Cookie, "REQUEST_COOKIES_NAMES": CookieName,
+	"REQUEST_HEADERS": Header, "REQUEST_HEADERS_NAMES": HeaderName,
+	"REQUEST_FILENAME": Filename, "REQUEST_BASENAME": Basename,
+	"REQUEST_URI": URI, "REQUEST_URI_RAW": URI, "REQUEST_LINE": Line,
+}
+
+// empty are collections that are never filled: the engine gets no body, and no
+// upload. A rule that looks at nothing does not match.
+var empty = map[string]bool{
+	"XML": true, "JSON": true, "FILES": true, "FILES_NAMES": true, "FILES_SIZES": true, "FILES_TMPNAMES": true,
+	"FILES_TMP_CONTENT": true, "MULTIPART_PART_HEADERS": true, "MULTIPART_NAME": true, "MULTIPART_FILENAME": true,
+	"ENV": true, "GEO": true, "RESPONSE_HEADERS": true, "RESPONSE_ARGS": true,
+}
+
+// bare are variables that are always there and always empty.
+var bare = map[string]bool{"REQUEST_BODY": true, "QUERY_STRING": true}
+
+// fixed are variables that do not depend on the request, but for what Transport
+// names.
+var fixed = map[string]bool{
+	"REQUEST_METHOD": true, "REQUEST_PROTOCOL": true, "REQUEST_BODY_LENGTH": true,
+	"REQBODY_PROCESSOR": true, "REQBODY_ERROR": true, "REQBODY_PROCESSOR_ERROR": true, "MULTIPART_STRICT_ERROR": true,
+	"MULTIPART_UNMATCHED_BOUNDARY": true, "FILES_COMBINED_SIZE": true,
+}
+
+// rule is the condition on texts that a rule puts.
+type rule struct {
+	id       int
+	local    bool // what its chain goes on to look at is what it found, or how the message travels
+	at       [kinds]bool
+	targets  []target
+	negated  bool
+	operator plugintypes.Operator
+	name     string // of the operator
+	argument string
+	chains   [][]plugintypes.Transformation // several when every step counts
+	names    [][]string
+}
+
+// looksAt reports whether the rule looks at a text.
+func (r *rule) looksAt(t *Text) bool {
+	if !r.at[t.Kind] {
+		return false
+	}
+	in, out := false, false
+	for i := range r.targets {
+		g := &r.targets[i]
+		if kind, ok := texts[g.variable]; !ok || kind != t.Kind || g.count {
+			continue
+		}
+		hit := g.selector == "" && g.pattern == nil ||
+			g.selector != "" && strings.EqualFold(g.selector, t.Name) ||
+			g.pattern != nil && g.pattern.MatchString(t.Name)
+		in, out = in || hit && !g.except, out || hit && g.except
+	}
+	return in && !out
+}
+
+// matches reports whether the rule's operator matches the text behind the rule's
+// transformations: exactly what the engine would find.
+func (r *rule) matches(text string) (hit bool) {
+	defer func() {
+		if recover() != nil {
+			hit = true // the operator wants more than a text: the engine must be asked
+		}
+	}()
+	last := ""
+	for i, chain := range r.chains {
+		out := transform(chain, text)
+		if i > 0 && out == last {
+			continue
+		}
+		last = out
+		if r.operator.Evaluate(quiet{}, out) != r.negated {
+			return true
+		}
+	}
+	return false
+}
+
+// compiler turns directives into conditions.
+type compiler struct {
+	o       Options
+	tx      map[string]string // constants
+	dynamic map[string]bool   // TX variables that requests change
+	made    []string          // prefixes of those whose names are made up
+	out     *Triage
+}
+
+// change notes that requests change a variable; a name with a macro is all that
+// begin like it.
+func (c *compiler) change(name string) {
+	prefix, _, made := strings.Cut(name, "%{")
+	if !made {
+		c.dynamic[name] = true
+		return
+	}
+	for known := range c.tx {
+		if strings.HasPrefix(known, prefix) {
+			c.dynamic[known] = true
+		}
+	}
+	c.made = append(c.made, prefix)
+}
+
+// changes reports whether requests change a variable.
+func (c *compiler) changes(name string) bool {
+	return c.dynamic[name] || slices.ContainsFunc(c.made, func(p string) bool { return strings.HasPrefix(name, p) })
+}
+
+// condition adds what must hold for a rule to match. An error is that it cannot
+// be expressed.
+func (c *compiler) condition(id int, d *directive, local bool) error {
+	if !d.condition {
+		return fmt.Errorf("it has no condition")
+	}
+	onTexts, onNames, onTransport, onTX, onNothing, counts := false, false, false, false, false, false
+	for i := range d.targets {
+		t := &d.targets[i]
+		kind, isText := texts[t.variable]
+		switch {
+		case t.except && !t.count:
+		case t.variable == "TX":
+			onTX = true
+		case empty[t.variable] && !t.count:
+		case isText && (kind == Header || kind == HeaderName) && t.count:
+			onTransport = true
+		case isText && t.count:
+			counts = true
+		case isText && kind == HeaderName:
+			onNames = true
+		case bare[t.variable]:
+			onNothing = true
+		case isText:
+			onTexts = true
+		case fixed[t.variable] || empty[t.variable]:
+			onTransport = true
+		default:
+			return fmt.Errorf("it looks at %s", t.variable)
+		}
+	}
+	switch {
+	case counts:
+		return fmt.Errorf("it counts what a request holds")
+	case onTX:
+		if onTexts || onTransport || len(d.targets) != 1 {
+			return fmt.Errorf("it looks at TX beside others")
+		}
+		return c.onTX(d)
+	case onNothing && !onTexts:
+		return c.transport(d)
+	case onTransport && (onTexts || onNothing):
+		return fmt.Errorf("it looks at texts and at how the message travels")
+	case (onTransport || onNames) && !onTexts:
+		return c.transport(d)
+	case !onTexts:
+		return nil // it looks at nothing that is ever there
+	case transportHeaders(d) && !positive(d):
+		// What no set can express and looks at few headers by name only.
+		return c.transport(d)
+	}
+	return c.onTexts(id, d, local)
+}
+
+// transportHeaders reports whether all that the rule looks at is headers by name.
+func transportHeaders(d *directive) bool {
+	for i := range d.targets {
+		if t := &d.targets[i]; t.variable != "REQUEST_HEADERS" && !empty[t.variable] || t.selector == "" && !empty[t.variable] {
+			return false
+		}
+	}
+	return true
+}
+
+// transport notes whose values a combination is known by.
+func (c *compiler) transport(d *directive) error {
+	for _, m := range macro.FindAllStringSubmatch(d.argument, -1) {
+		if tx, ok := strings.CutPrefix(strings.ToLower(m[1]), "tx."); !ok || !slices.Contains(c.o.PerRequest, tx) && c.changes(tx) {
+			return fmt.Errorf("it compares with %s", m[0])
+		}
+	}
+	for i := range d.targets {
+		if t := &d.targets[i]; t.variable == "REQUEST_HEADERS" && !slices.Contains(c.out.transport, t.selector) {
+			c.out.transport = append(c.out.transport, t.selector)
+		}
+	}
+	return nil
+}
+
+// onTX rules on a condition on a variable that the rules themselves set.
+func (c *compiler) onTX(d *directive) error {
+	t := &d.targets[0]
+	if t.pattern != nil || t.selector == "" {
+		return fmt.Errorf("it looks at TX variables by a pattern")
+	}
+	if strings.Contains(t.selector, "anomaly_score") && !t.count {
+		if n := strings.ToLower(d.operator); (n == "ge" || n == "gt") && !d.negated && d.argument != "0" {
+			return nil // it adds up what others have scored: nothing
+		}
+		return fmt.Errorf("it looks at a score")
+	}
+	if c.changes(t.selector) {
+		return fmt.Errorf("it looks at TX:%s, which requests change", t.selector)
+	}
+	value, known := c.tx[t.selector]
+	if t.count {
+		value = "0"
+		if known {
+			value = "1"
+		}
+	} else if !known {
+		return nil // there is no such variable to look at
+	}
+	argument, err := c.expand(d.argument)
+	if err != nil {
+		return err
+	}
+	op, err := engineOperator(d.operator, plugintypes.OperatorOptions{Arguments: argument})
+	if err != nil {
+		return err
+	}
+	chain, err := transformations(d.chain)
+	if err != nil {
+		return err
+	}
+	if op.Evaluate(quiet{}, transform(chain, value)) != d.negated {
+		return fmt.Errorf("its condition on TX:%s always holds", t.selector)
+	}
+	return nil
+}
+
+var (
+	macro = regexp.MustCompile(`%\{([^}]*)\}`)
+	// ownMacro is one of what the rules have found or set, or of the Host.
+	ownMacro = regexp.MustCompile(`(?i)^[^%]*%\{(tx\.\w+|matched_\w+|request_headers\.host)\}[^%]*$`)
+)
+
+// expand puts constants in the place of macros.
+func (c *compiler) expand(s string) (string, error) {
+	var err error
+	out := macro.ReplaceAllStringFunc(s, func(m string) string {
+		name := strings.ToLower(m[2 : len(m)-1])
+		tx, ok := strings.CutPrefix(name, "tx.")
+		value, known := c.tx[tx]
+		if !ok || !known || c.changes(tx) {
+			err = fmt.Errorf("it compares with %s", m)
+		}
+		return value
+	})
+	return out, err
+}
+
+// onTexts makes a condition on texts.
+func (c *compiler) onTexts(id int, d *directive, local bool) error {
+	if strings.Contains(d.argument, "%{") {
+		return fmt.Errorf("it compares with %s", d.argument)
+	}
+	r := &rule{id: id, local: local, targets: d.targets, negated: d.negated, name: d.operator, argument: d.argument}
+	for i := range d.targets {
+		if kind, ok := texts[d.targets[i].variable]; ok && !d.targets[i].except {
+			r.at[kind] = true
+		}
+	}
+	var err error
+	r.operator, err = engineOperator(d.operator, plugintypes.OperatorOptions{Arguments: d.argument, Path: c.o.Paths, Root: c.o.Root})
+	if err != nil {
+		return err
+	}
+	r.names = [][]string{d.chain}
+	if d.multi {
+		r.names = nil
+		for i := range len(d.chain) + 1 {
+			r.names = append(r.names, d.chain[:i])
+		}
+	}
+	for _, names := range r.names {
+		chain, err := transformations(names)
+		if err != nil {
+			return err
+		}
+		r.chains = append(r.chains, chain)
+	}
+	for i := range d.targets {
+		if bare[d.targets[i].variable] && !d.targets[i].except && r.matches("") {
+			return fmt.Errorf("it matches an empty %s", d.targets[i].variable)
+		}
+	}
+	pattern, fl := c.pattern(r)
+	c.out.add(r, pattern, fl)
+	return nil
+}
+
+// positive reports whether the operator finds something in a text that a regular
+// expression can express.
+func positive(d *directive) bool {
+	if d.negated {
+		return false
+	}
+	switch d.operator {
+	case "rx", "pm", "pmf", "pmFromFile", "contains", "streq", "beginsWith", "endsWith":
+		return true
+	}
+	return false
+}
+
+// pattern is a regular expression, for a set, that matches at least whenever the
+// rule's operator does; "" when there is none. Sets are matched line by line, so
+// that texts can be joined.
+func (c *compiler) pattern(r *rule) (expr string, fl flavour) {
+	if !positive(&directive{negated: r.negated, operator: r.name}) {
+		return "", fl
+	}
+	switch r.name {
+	case "rx":
+		ok, high := joinable(r.argument)
+		switch {
+		case r.operator.Evaluate(quiet{}, "\n"):
+			return "", fl // it would match between any two texts
+		case !ok, high && strings.Contains(r.argument, "(?"):
+			return "", fl // what a fold of bytes is, RE2 and the engine differ on
+		case high:
+			return "(?sm)" + r.argument, flavour{bytes: true}
+		}
+		return "(?sm)" + r.argument, fl
+	case "contains":
+		return ascii("(?s)" + regexp.QuoteMeta(r.argument)), fl
+	case "streq", "beginsWith":
+		return ascii("(?sm)^" + regexp.QuoteMeta(r.argument)), fl
+	case "endsWith":
+		return ascii("(?sm)" + regexp.QuoteMeta(r.argument) + "$"), fl
+	case "pm":
+		return words(strings.Split(r.argument, " ")), flavour{words: true}
+	}
+	for _, p := range c.o.Paths {
+		name := r.argument
+		if p != "" {
+			name = p + "/" + r.argument
+		}
+		if b, err := fs.ReadFile(c.o.Root, name); err == nil {
+			var list []string
+			for line := range strings.Lines(string(b)) {
+				if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+					list = append(list, line)
+				}
+			}
+			return words(list), flavour{words: true}
+		}
+	}
+	return "", fl
+}
+
+// ascii is the expression, "" when it holds characters beyond ASCII: operators
+// compare bytes.
+func ascii(expr string) string {
+	for i := range len(expr) {
+		if expr[i] >= 0x80 {
+			return ""
+		}
+	}
+	return expr
+}
+
+func words(list []string) string {
+	for i, w := range list {
+		if w == "" {
+			return "(?s)" // it matches everything
+		}
+		list[i] = regexp.QuoteMeta(w)
+	}
+	return "(?i)" + strings.Join(list, "|")
+}
+
+// joinable reports whether an expression matches a text that stands between line
+// ends wherever it matches the text alone: it knows no beginning and end but of
+// lines. high says that it matches bytes, not characters.
+func joinable(expr string) (ok, high bool) {
+	for i := 0; i < len(expr); i++ {
+		switch {
+		case expr[i] == '\\' && i+1 < len(expr):
+			switch expr[i+1] {
+			case 'A', 'z', 'Z', 'G', 'C':
+				return false, false
+			case 'x':
+				high = high || highByte(expr[i+2:])
+			}
+			i++
+		case strings.HasPrefix(expr[i:], "(?"):
+			end := strings.IndexAny(expr[i:], ":)")
+			if flags := expr[i+2 : i+max(end, 2)]; end > 0 && strings.Contains(flags, "-") {
+				return false, false // it may end the line by line matching
+			}
+		}
+	}
+	return true, high
+}
+
+// highByte reports whether the digits of a \x escape are above ASCII.
+func highByte(digits string) bool {
+	if strings.HasPrefix(digits, "{") {
+		digits = strings.TrimLeft(digits[1:max(1, strings.IndexByte(digits, '}'))], "0")
+		return len(digits) > 2 || len(digits) == 2 && digits[0] >= '8'
+	}
+	return len(digits) > 0 && digits[0] >= '8'
+}

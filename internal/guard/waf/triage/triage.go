@@ -1,0 +1,255 @@
+package triage
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// Rule is one rule as the engine has loaded it.
+type Rule struct {
+	ID  int
+	Raw string
+}
+
+// Options are what a Triage is made from.
+type Options struct {
+	Rules   []Rule
+	Removed []int // ids that were removed after they had been loaded
+	// Chains are the further members of chained rules: see Chains.
+	Chains map[int][]string
+	Level  int // paranoia level, 1 to 4
+	// TX are the variables that the rules set whatever the request is, as the engine
+	// has them behind a request that no rule matched. Names in lower case.
+	TX map[string]string
+	// PerRequest are variables that are each request's own and part of how it travels.
+	PerRequest []string
+	// Root and Paths are where word files are found.
+	Root  fs.FS
+	Paths []string
+}
+
+// Text is one text of a request as the engine would be given it.
+type Text struct {
+	Kind Kind
+	Name string // of an Arg, Cookie or Header
+	Text string
+}
+
+// Triage is a compiled rule set. It is immutable and safe for concurrent use.
+type Triage struct {
+	families  []*family
+	books     [len(flavours)]book
+	memory    memory
+	single    []*rule // evaluated text by text
+	transport []string
+	always    map[int]string // rules that cannot be expressed, and why
+	rules     int
+}
+
+// The rules of CRS below evaluation judge; those from it on add up. Ids outside
+// of CRS are custom rules.
+const (
+	firstCRS = 900_000
+	lastCRS  = 999_999
+)
+
+// New compiles a rule set.
+func New(o Options) (*Triage, error) {
+	t := &Triage{always: map[int]string{}, memory: newMemory()}
+	c := &compiler{o: o, tx: o.TX, dynamic: map[string]bool{}, out: t}
+	var errs []error
+	var all [][]*directive
+	var ids []int
+	for _, r := range o.Rules {
+		if slices.Contains(o.Removed, r.ID) || strings.HasPrefix(strings.ToLower(strings.TrimSpace(r.Raw)), "secmarker") {
+			continue
+		}
+		d, err := parse(r.Raw)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("rule %d: %w", r.ID, err))
+			continue
+		}
+		if r.ID >= firstCRS && r.ID <= lastCRS && d.level > o.Level {
+			continue // jumped over
+		}
+		members := []*directive{d}
+		for _, raw := range o.Chains[r.ID] {
+			m, err := parse(raw)
+			if err != nil {
+				errs = append(errs, fmt.Errorf("rule %d, chained: %w", r.ID, err))
+				continue
+			}
+			members = append(members, m)
+		}
+		all, ids = append(all, members), append(ids, r.ID)
+		// What a rule sets unless it is set, or always, is the same for every request.
+		constant := !d.condition || len(d.targets) == 1 && d.targets[0].variable == "TX" && d.targets[0].count && !d.chained
+		for _, m := range members {
+			for _, name := range m.sets {
+				if !constant {
+					c.change(name)
+				}
+			}
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	for i, members := range all {
+		if !counts(members) {
+			continue // it only notes something for others, or jumps
+		}
+		t.rules++
+		// For a chain to match each of its members must: one will do.
+		var why error
+		for n, d := range members {
+			err := c.condition(ids[i], d, local(members[n+1:]) && n == 0)
+			if why == nil || err == nil {
+				why = err
+			}
+			if err == nil {
+				break
+			}
+		}
+		if why != nil {
+			t.always[ids[i]] = why.Error()
+		}
+	}
+	return t, t.compile()
+}
+
+// counts reports whether a rule can add to a score or stop a request. A chain
+// whose members are not known can.
+func counts(members []*directive) bool {
+	for _, d := range members {
+		if d.scores || d.disrupts {
+			return true
+		}
+	}
+	return members[len(members)-1].chained
+}
+
+// local reports whether the further members of a chain look at nothing but what
+// the first has found and how the message travels.
+func local(members []*directive) bool {
+	for i, d := range members {
+		if i == len(members)-1 && d.chained || macro.MatchString(d.argument) && !ownMacro.MatchString(d.argument) {
+			return false
+		}
+		for _, t := range d.targets {
+			switch {
+			case t.variable == "MATCHED_VAR", t.variable == "MATCHED_VARS", t.variable == "TX", empty[t.variable], bare[t.variable], fixed[t.variable]:
+			case t.variable == "REQUEST_HEADERS" && t.count:
+			default:
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// Always lists the rules for which the engine must be asked about every request,
+// and why.
+func (t *Triage) Always() map[int]string { return t.always }
+
+// Transport lists the header fields whose values belong to how a message travels,
+// in lower case.
+func (t *Triage) Transport() []string { return t.transport }
+
+// add takes a rule in: into the family of its transformations, or, without a
+// pattern, to those that are evaluated text by text.
+func (t *Triage) add(r *rule, pattern string, fl flavour) {
+	if pattern == "" {
+		t.single = append(t.single, r)
+		return
+	}
+	for i := range r.chains {
+		f := t.family(r.names[i], fl)
+		f.add(r, i, pattern)
+	}
+}
+
+// Suspects returns the places in list of the texts that a rule may match, in
+// order; none means that no rule can match on any text. alone says that whether
+// these rules match depends on those texts and on how the message travels only.
+func (t *Triage) Suspects(list []Text) (out []int, alone bool) {
+	s := scans.Get().(*scan)
+	defer scans.Put(s)
+	s.begin(list)
+	for i := range list {
+		rules, known := t.memory.get(&list[i])
+		if known {
+			s.found[i] = rules
+		} else {
+			s.todo = append(s.todo, i)
+		}
+	}
+	gaveUp := false
+	for i := range t.books {
+		if err := t.books[i].scan(t, s); err != nil {
+			gaveUp = true
+		}
+	}
+	for _, r := range t.single {
+		for _, i := range s.todo {
+			if r.looksAt(&list[i]) && r.matches(list[i].Text) {
+				s.note(i, r)
+			}
+		}
+	}
+	if gaveUp {
+		return slices.Clone(s.todo), false
+	}
+	for _, i := range s.todo {
+		t.memory.put(&list[i], s.found[i])
+	}
+	alone = true
+	for i, rules := range s.found {
+		if len(rules) == 0 {
+			continue
+		}
+		out = append(out, i)
+		for _, r := range rules {
+			alone = alone && r.local
+		}
+	}
+	s.end()
+	return out, alone
+}
+
+var scans = sync.Pool{New: func() any { return new(scan) }}
+
+// String says what the triage is made of.
+func (t *Triage) String() string {
+	patterns := 0
+	for _, f := range t.families {
+		patterns += len(f.rules)
+	}
+	return strconv.Itoa(t.rules) + " rules: " + strconv.Itoa(patterns) + " patterns in " + strconv.Itoa(len(t.families)) + " families, " +
+		strconv.Itoa(len(t.single)) + " text by text, " + strconv.Itoa(len(t.transport)) + " fields of transport, " + strconv.Itoa(len(t.always)) + " always"
+}
+
+// Why lists the rules that match a text.
+func (t *Triage) Why(text Text) []int {
+	var out []int
+	note := func(r *rule) {
+		if r.looksAt(&text) && r.matches(text.Text) && !slices.Contains(out, r.id) {
+			out = append(out, r.id)
+		}
+	}
+	for _, f := range t.families {
+		for _, r := range f.rules {
+			note(r)
+		}
+	}
+	for _, r := range t.single {
+		note(r)
+	}
+	slices.Sort(out)
+	return out
+}
