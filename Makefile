@@ -46,6 +46,9 @@ $(GOLANGCI):
 
 # Every fuzz target for a moment: enough to notice a target that no longer runs
 # or a regression on what earlier runs found.
+waf-corpus: ## the triage against the engine over all public attack data (about an hour)
+	CRENEL_WAF_EVERY=1 $(GO) test -count=1 -timeout 3h -run Silence -v ./internal/guard/waf
+
 fuzz-short:
 	./test/fuzz.sh 2s
 

@@ -1,12 +1,14 @@
 package triage
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"unicode/utf8"
+	"weak"
 
 	"github.com/corazawaf/coraza/v3/experimental/plugins/plugintypes"
 	"github.com/wasilibs/go-re2/experimental"
@@ -133,19 +135,24 @@ func (t *Triage) compile() error {
 			if f.flavour != flavour {
 				continue
 			}
-			for n := len(f.rules) - 1; n >= 0; n-- {
-				if _, err := compileSet(f.patterns[n:n+1], f.bytes); err != nil {
-					t.single = append(t.single, f.rules[n])
-					f.rules, f.of, f.patterns = slices.Delete(f.rules, n, n+1), slices.Delete(f.of, n, n+1), slices.Delete(f.patterns, n, n+1)
-				}
-			}
 			for n := range f.rules {
 				b.patterns, b.of, b.place = append(b.patterns, f.patterns[n]), append(b.of, f), append(b.place, n)
 			}
 		}
-		var err error
-		if b.sets, err = newPool(b.patterns, flavour.bytes); err != nil {
-			return fmt.Errorf("compiling %d patterns: %w", len(b.patterns), err)
+		for {
+			var err error
+			if b.sets, err = poolOf(b.patterns, flavour.bytes); err == nil {
+				break
+			}
+			bad := slices.IndexFunc(b.patterns, func(p string) bool {
+				_, err := compileSet([]string{p}, flavour.bytes)
+				return err != nil
+			})
+			if bad < 0 {
+				return fmt.Errorf("compiling %d patterns: %w", len(b.patterns), err)
+			}
+			t.single = append(t.single, b.of[bad].rules[b.place[bad]])
+			b.patterns, b.of, b.place = slices.Delete(b.patterns, bad, bad+1), slices.Delete(b.of, bad, bad+1), slices.Delete(b.place, bad, bad+1)
 		}
 	}
 	return nil
@@ -265,6 +272,34 @@ type locked struct {
 
 func compileSet(patterns []string, bytes bool) (*experimental.Set, error) {
 	return experimental.CompileSetWithOptions(patterns, experimental.CompileOptions{Latin1: bytes})
+}
+
+// pools are those in use, by what they were made of: a reload mostly brings the
+// same rules, and APIs share them.
+var (
+	poolsMu sync.Mutex
+	pools   = map[[sha256.Size]byte]weak.Pointer[pool]{}
+)
+
+func poolOf(patterns []string, bytes bool) (*pool, error) {
+	h := sha256.New()
+	_, _ = fmt.Fprintf(h, "%v %q", bytes, patterns) // it cannot fail
+	key := [sha256.Size]byte(h.Sum(nil))
+	poolsMu.Lock()
+	defer poolsMu.Unlock()
+	for k, w := range pools {
+		if w.Value() == nil {
+			delete(pools, k)
+		}
+	}
+	if p := pools[key].Value(); p != nil {
+		return p, nil
+	}
+	p, err := newPool(patterns, bytes)
+	if err == nil {
+		pools[key] = weak.Make(p)
+	}
+	return p, err
 }
 
 func newPool(patterns []string, bytes bool) (*pool, error) {

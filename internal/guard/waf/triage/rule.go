@@ -1,6 +1,7 @@
 package triage
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"regexp"
@@ -147,7 +148,7 @@ func (c *compiler) changes(name string) bool {
 // be expressed.
 func (c *compiler) condition(id int, d *directive, local bool) error {
 	if !d.condition {
-		return fmt.Errorf("it has no condition")
+		return errors.New("it has no condition")
 	}
 	onTexts, onNames, onTransport, onTX, onNothing, counts := false, false, false, false, false, false
 	for i := range d.targets {
@@ -176,10 +177,10 @@ func (c *compiler) condition(id int, d *directive, local bool) error {
 	}
 	switch {
 	case counts:
-		return fmt.Errorf("it counts what a request holds")
+		return errors.New("it counts what a request holds")
 	case onTX:
 		if onTexts || onTransport || len(d.targets) != 1 {
-			return fmt.Errorf("it looks at TX beside others")
+			return errors.New("it looks at TX beside others")
 		}
 		return c.onTX(d)
 	case onNothing && !onTexts:

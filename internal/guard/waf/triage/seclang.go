@@ -46,7 +46,8 @@ func parse(raw string) (*directive, error) {
 		if err != nil {
 			return nil, fmt.Errorf("SecAction: %w", err)
 		}
-		return d, d.read(actions)
+		d.read(actions)
+		return d, nil
 	case "secrule":
 	default:
 		return nil, fmt.Errorf("%q is neither SecRule nor SecAction", name)
@@ -75,7 +76,8 @@ func parse(raw string) (*directive, error) {
 	if strings.TrimSpace(rest) != "" {
 		return nil, errors.New("there is something behind the actions")
 	}
-	return d, d.read(actions)
+	d.read(actions)
+	return d, nil
 }
 
 // word takes a word off, in quotes or up to a space.
@@ -195,7 +197,7 @@ var sum = regexp.MustCompile(`(?i)^\+%\{tx\.\w*bound_anomaly_score_pl[1-4]\}$`)
 var paranoia = regexp.MustCompile(`^paranoia-level/([1-4])$`)
 
 // read takes from the actions what matters here.
-func (d *directive) read(list string) error {
+func (d *directive) read(list string) {
 	for list != "" {
 		var action string
 		action, list = cutAction(list)
@@ -234,7 +236,6 @@ func (d *directive) read(list string) error {
 			d.scores = d.scores || strings.Contains(variable, "anomaly_score") && strings.HasPrefix(number, "+") && !sum.MatchString(number)
 		}
 	}
-	return nil
 }
 
 // cutAction takes the first action off: up to a comma that stands in no quotes.
