@@ -315,6 +315,8 @@ type OperationOverride struct {
 	Public *bool `yaml:"public"`
 	// Roles of which the caller must hold one.
 	Roles []string `yaml:"roles"`
+	// StepUp is how the caller must have signed in.
+	StepUp *StepUp `yaml:"step_up"`
 	// Rates in addition to the API's.
 	Rates []Rate `yaml:"rates"`
 	// WritableBy maps a body field's JSON pointer to the roles that may write it.
@@ -368,6 +370,8 @@ type Authn struct {
 	Methods []AuthnMethod `yaml:"methods"`
 	// ClockSkew allowed on exp and nbf.
 	ClockSkew time.Duration `yaml:"clock_skew" default:"30s" min:"1s" max:"5m"`
+	// Resource publishes where clients get tokens for this API (RFC 9728).
+	Resource *Resource `yaml:"resource"`
 	// TokenSize is the largest credential that is read. The header section's own limit holds too.
 	TokenSize Bytes `yaml:"token_size" default:"16KiB" min:"256" max:"256KiB"`
 }

@@ -160,8 +160,12 @@ func (v *validator) operations(a *API, path string) {
 		} else {
 			seen[o.Operation] = i
 		}
-		if o.Mode == "" && len(o.Modes) == 0 && o.BodyLimit == 0 && o.Responses == "" && o.Public == nil && len(o.Roles) == 0 && len(o.Rates) == 0 && len(o.WritableBy) == 0 && o.Operation != "" {
-			v.add(at, "changes nothing", "set one of mode, modes, body_limit, public, roles, rates or writable_by")
+		if o.Mode == "" && len(o.Modes) == 0 && o.BodyLimit == 0 && o.Responses == "" && o.Public == nil && len(o.Roles) == 0 && o.StepUp == nil && len(o.Rates) == 0 && len(o.WritableBy) == 0 && o.Operation != "" {
+			v.add(at, "changes nothing", "set one of mode, modes, body_limit, public, roles, step_up, rates or writable_by")
+		}
+		v.stepUp(o.StepUp, at+".step_up")
+		if o.Public != nil && *o.Public && o.StepUp != nil {
+			v.add(at+".public", "the operation is public and demands a step-up", "drop one of the two")
 		}
 		if o.Public != nil && *o.Public && len(o.Roles) > 0 {
 			v.add(at+".roles", "a public operation has callers without roles", "remove public or roles")

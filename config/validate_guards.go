@@ -11,6 +11,7 @@ import (
 )
 
 func (v *validator) guards(a *API, path string) {
+	v.resource(a.Guards.Authn.Resource, path+".authn.resource")
 	for i := range a.Guards.Authn.Methods {
 		v.method(&a.Guards.Authn.Methods[i], fmt.Sprintf("%s.authn.methods[%d]", path, i))
 	}

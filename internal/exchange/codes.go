@@ -109,6 +109,7 @@ func init() {
 		Code{"authn.too_large", 401, "Authentication failed", "The credentials are larger than the limit."},
 		Code{"authn.revoked", 401, "Authentication failed", "The credential, its session or all that its holder was given was revoked."},
 		Code{"authn.inactive", 401, "Authentication failed", "The authorization server says that the token is not active (RFC 7662): expired, revoked or never issued."},
+		Code{"authn.step_up", 401, "Stronger authentication required", "The operation demands another or a fresher sign-in than the caller's (RFC 9470)."},
 		Code{"authn.ambiguous", 400, "Bad request", "More than one credential of one kind was sent."},
 		Code{"authn.binding", 401, "Authentication failed", "The token is bound to a key or a certificate that the caller did not prove to have (RFC 7800), or is bound to none where that is demanded."},
 		Code{"authn.proof", 401, "Authentication failed", "The DPoP proof is missing, or does not hold for this call (RFC 9449)."},

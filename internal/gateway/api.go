@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"sort"
 	"strings"
@@ -111,6 +112,10 @@ func (a *api) steps(ctx context.Context, cfg *config.Config, deps Deps) ([]guard
 	if who != nil {
 		a.closers = append(a.closers, func() error { who.Close(); return nil })
 		a.checks = append(a.checks, namedCheck{"authn", who.Ready})
+		if r := who.Resource(); r != nil {
+			a.endpoints = append(a.endpoints, Endpoint{Name: "resource_metadata", API: a.cfg.Name, Hosts: a.cfg.Hosts, Path: r.Path,
+				Methods: []string{http.MethodGet, http.MethodHead}, Handler: r})
+		}
 	}
 	attacks, err := waf.New(waf.Options{API: a.spec, Config: g.WAF, Log: deps.Log, Now: deps.Now})
 	note(err)

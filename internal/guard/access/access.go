@@ -17,6 +17,8 @@ type Demand struct {
 	Alternatives []spec.Requirement
 	// Roles are sets of which the caller must hold one role each.
 	Roles [][]string
+	// StepUp are demands on how the caller signed in; all of them hold.
+	StepUp []config.StepUp
 }
 
 // Table holds the Demands of one API.
@@ -44,8 +46,8 @@ func New(api *spec.API, overrides []config.OperationOverride, methods bool) (*Ta
 	}
 	for i := range overrides {
 		o := &overrides[i]
-		if !used[i] && (len(o.Roles) > 0 || o.Public != nil) {
-			errs = append(errs, fmt.Errorf("operations: %q sets roles or public but matches no operation of the document: what it is to protect would be open", o.Operation))
+		if !used[i] && (len(o.Roles) > 0 || o.Public != nil || o.StepUp != nil) {
+			errs = append(errs, fmt.Errorf("operations: %q sets roles, public or step_up but matches no operation of the document: what it is to protect would be open", o.Operation))
 		}
 	}
 	return t, errors.Join(errs...)
@@ -71,19 +73,25 @@ func demand(op *spec.Operation, overrides []config.OperationOverride, used []boo
 		if len(o.Roles) > 0 {
 			d.Roles = append(d.Roles, o.Roles)
 		}
+		if o.StepUp != nil {
+			d.StepUp = append(d.StepUp, *o.StepUp)
+		}
 		if o.Public != nil {
 			opened = opened || *o.Public
 			closed = closed || !*o.Public
 		}
 	}
 	switch {
-	case closed || len(d.Roles) > 0:
+	case closed || len(d.Roles) > 0 || len(d.StepUp) > 0:
 		d.Public = false
 	case opened:
 		d.Public = true
 	}
 	if opened && len(d.Roles) > 0 {
 		return d, fmt.Errorf("operations: %s is public and demands roles; drop one of the two", op.ID)
+	}
+	if opened && len(d.StepUp) > 0 {
+		return d, fmt.Errorf("operations: %s is public and demands a step-up; drop one of the two", op.ID)
 	}
 	return d, nil
 }

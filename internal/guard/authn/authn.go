@@ -78,14 +78,17 @@ type Guard struct {
 	// unknown is for calls whose operation is not known.
 	unknown plan
 
-	state   state.Store // nil: nothing can be used once
-	public  *publicBase // nil when the request tells
-	keys    *KeyStore
-	held    []sourceName // acquired of keys
-	tokens  []*jwtMethod
-	askers  []*whoami.Asker
-	asked   []*introspected
-	revoked *revocation.Checker // nil when nothing is ever revoked
+	state  state.Store // nil: nothing can be used once
+	public *publicBase // nil when the request tells
+	keys   *KeyStore
+	held   []sourceName // acquired of keys
+	tokens []*jwtMethod
+	askers []*whoami.Asker
+	asked  []*introspected
+	skew   time.Duration
+	// resource is the API's published metadata, nil when it has none.
+	resource *Resource
+	revoked  *revocation.Checker // nil when nothing is ever revoked
 }
 
 // method is one compiled way to prove who is calling, at one place.
@@ -110,6 +113,7 @@ type plan struct {
 	public       bool
 	alternatives [][]string // scheme names; empty: any credential
 	methods      []*method  // those that the alternatives name
+	demands      []config.StepUp
 	challenges   []challenge
 	dpop         *challenge // for calls by the scheme DPoP, where the challenges do not speak of it
 	// takesAccessToken says that the operation declares a query parameter of that name.
@@ -143,7 +147,7 @@ func New(o Options) (*Guard, error) {
 		errs = append(errs, fmt.Errorf("clock_skew is %s; it must be from 0 to %s", s, maxSkew))
 	}
 	g := &Guard{now: o.Now, maxToken: int(o.Config.TokenSize), keys: o.Keys, state: o.State}
-	g.serial = serials.Add(1)
+	g.serial, g.skew = serials.Add(1), o.Config.ClockSkew
 	var err error
 	if g.public, err = newPublicBase(o.PublicURL); err != nil {
 		errs = append(errs, err)
@@ -158,6 +162,11 @@ func New(o Options) (*Guard, error) {
 	methods, err := g.compile(&o)
 	if err != nil {
 		errs = append(errs, err)
+	}
+	if o.Config.Resource != nil && err == nil {
+		if g.resource, err = newResource(o.Config.Resource, &o, methods); err != nil {
+			errs = append(errs, err)
+		}
 	}
 	table, err := access.New(o.API, o.Overrides, len(o.Config.Methods) > 0)
 	if err != nil {
@@ -262,14 +271,18 @@ func (g *Guard) plan(o *Options, table *access.Table, methods []*method) {
 		realm = o.API.Title
 	}
 	realm = quotable(realm, "api")
-	g.unknown = newPlan(table.For(nil), methods, realm)
+	meta := ""
+	if g.resource != nil {
+		meta = quotable(g.resource.url, "")
+	}
+	g.unknown = newPlan(table.For(nil), methods, realm, meta)
 	if o.API == nil {
 		return
 	}
 	var closed []string
 	g.plans = make([]plan, len(o.API.Operations))
 	for i, op := range o.API.Operations {
-		p := newPlan(table.For(op), methods, realm)
+		p := newPlan(table.For(op), methods, realm, meta)
 		for _, q := range op.Parameters {
 			p.takesAccessToken = p.takesAccessToken || q.In == "query" && q.Name == "access_token"
 		}
@@ -285,8 +298,8 @@ func (g *Guard) plan(o *Options, table *access.Table, methods []*method) {
 	}
 }
 
-func newPlan(d *access.Demand, methods []*method, realm string) plan {
-	p := plan{public: d.Public}
+func newPlan(d *access.Demand, methods []*method, realm, meta string) plan {
+	p := plan{public: d.Public, demands: d.StepUp}
 	named := make(map[string]bool)
 	for _, r := range d.Alternatives {
 		alt := make([]string, len(r))
@@ -302,6 +315,7 @@ func newPlan(d *access.Demand, methods []*method, realm string) plan {
 		}
 	}
 	p.challenges, p.dpop = challenges(p.methods, realm)
+	p.also(scopeOf(d), meta)
 	return p
 }
 

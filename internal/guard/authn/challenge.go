@@ -5,13 +5,15 @@ import (
 	"strings"
 
 	"github.com/crenel-project/crenel/internal/exchange"
+	"github.com/crenel-project/crenel/internal/guard/access"
 )
 
 // challenge is one challenge of a WWW-Authenticate field (RFC 9110 section 11.6.1).
 type challenge struct {
 	text   string
-	bearer bool // takes RFC 6750's error parameters
-	dpop   bool // takes RFC 9449's
+	bearer bool   // takes RFC 6750's error parameters
+	dpop   bool   // takes RFC 9449's
+	also   string // parameters that follow the error: scope, resource_metadata
 }
 
 // challenges lists one challenge for each way to prove who is calling. aside is
@@ -77,6 +79,8 @@ var descriptions = map[string]string{
 	"authn.issuer":        "The access token is from an issuer that is not trusted",
 	"authn.too_large":     "The access token is too large",
 	"authn.revoked":       "The access token was revoked",
+	"authn.inactive":      "The access token is not active",
+	"authn.step_up":       "Another or a fresher authentication is required",
 	"authn.ambiguous":     "More than one access token was sent",
 	"authn.binding":       "The access token is bound to what the caller did not prove to have",
 	"authn.proof":         "The DPoP proof is missing or does not hold for this request",
@@ -106,12 +110,45 @@ var proofErrors = map[string]string{
 	"authn.proof": "invalid_dpop_proof", "authn.replay": "invalid_dpop_proof", "authn.proof_nonce": "use_dpop_nonce",
 }
 
+// also gives the challenges for tokens the scopes that the operation demands (RFC
+// 6750 section 3) and the URL of the resource's metadata (RFC 9728 section 5.1).
+func (p *plan) also(scope, metadata string) {
+	text := ""
+	if scope = quotable(scope, ""); scope != "" {
+		text += `, scope="` + scope + `"`
+	}
+	if metadata != "" {
+		text += `, resource_metadata="` + metadata + `"`
+	}
+	for i := range p.challenges {
+		if c := &p.challenges[i]; c.bearer || c.dpop {
+			c.also = text
+		}
+	}
+	if p.dpop != nil {
+		p.dpop.also = text
+	}
+}
+
+// scopeOf are the scopes of an operation's first alternative that has some.
+func scopeOf(d *access.Demand) string {
+	for _, alt := range d.Alternatives {
+		for _, use := range alt {
+			if len(use.Scopes) > 0 && (use.Scheme.Type == "oauth2" || use.Scheme.Type == "openIdConnect") {
+				return strings.Join(use.Scopes, " ")
+			}
+		}
+	}
+	return ""
+}
+
 // write appends the challenge, with what is wrong when something was sent.
 func (c *challenge) write(b *strings.Builder, f *failure) {
 	if b.Len() > 0 {
 		b.WriteString(", ")
 	}
 	b.WriteString(c.text)
+	defer func() { b.WriteString(c.also) }()
 	proof := proofErrors[f.code]
 	if f.code == "authn.missing" || !c.bearer && !c.dpop || c.bearer && proof != "" {
 		return
@@ -120,6 +157,8 @@ func (c *challenge) write(b *strings.Builder, f *failure) {
 	switch {
 	case f.code == "authn.ambiguous":
 		name = "invalid_request"
+	case f.code == "authn.step_up":
+		name = "insufficient_user_authentication"
 	case proof != "":
 		name = proof
 	}
@@ -127,7 +166,7 @@ func (c *challenge) write(b *strings.Builder, f *failure) {
 	if text == "" {
 		text = "The access token is invalid"
 	}
-	b.WriteString(`, error="` + name + `", error_description="` + text + `"`)
+	b.WriteString(`, error="` + name + `", error_description="` + text + `"` + f.parameters)
 }
 
 // quotable makes a text fit for a quoted-string of a header field.

@@ -8,10 +8,11 @@ import (
 
 // failure is why a credential does not hold.
 type failure struct {
-	code   string // a code of the table, "authn.…"
-	reason string // for the operator; never holds a credential
-	nonce  string // for the client to make its next proof with
-	unable bool   // it could not be decided, because a dependency is down
+	code       string // a code of the table, "authn.…"
+	reason     string // for the operator; never holds a credential
+	nonce      string // for the client to make its next proof with
+	parameters string // more of the challenge
+	unable     bool   // it could not be decided, because a dependency is down
 }
 
 func fail(code, reason string) *failure { return &failure{code: code, reason: reason} }

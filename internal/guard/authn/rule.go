@@ -77,6 +77,9 @@ func (g *Guard) rule(ctx context.Context, x *exchange.Exchange) exchange.Verdict
 		return p.deny(x, f, at)
 	}
 	if p.settle(x, found) {
+		if f := p.stepUp(x, now, g.skew); f != nil {
+			return f.verdict("", p.challenge(f))
+		}
 		return allowed(x, found)
 	}
 	if p.public {
