@@ -29,8 +29,8 @@ import (
 
 func newPolicy() *cobra.Command {
 	return group("policy", "Test policies, and try one on a request",
-		examples("crenel policy test policies/", "crenel policy try --request request.json"),
-		newPolicyTest(), newPolicyTry(), newPolicyMatrix())
+		examples("crenel policy test policies/", "crenel policy try --request request.json", "crenel policy matrix --check"),
+		newPolicyTest(), newPolicyTry(), newPolicyMatrix(), newPolicyMutate())
 }
 
 func newPolicyTest() *cobra.Command {

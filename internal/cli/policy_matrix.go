@@ -9,12 +9,16 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/crenel-project/crenel/config"
+	"github.com/crenel-project/crenel/internal/gateway"
 	"github.com/crenel-project/crenel/internal/guard/authz"
+	"github.com/crenel-project/crenel/internal/guard/authz/bundle"
 	"github.com/crenel-project/crenel/internal/guard/authz/matrix"
+	"github.com/crenel-project/crenel/internal/guard/authz/relation/source"
 	"github.com/crenel-project/crenel/internal/spec"
 )
 
@@ -108,10 +112,48 @@ func matrixOptions(ctx context.Context, file, api string) (matrix.Options, *conf
 	if o.API, err = spec.Load(ctx, ac.Spec, spec.LoadOptions{AllowRemote: ac.RemoteRefs, BasePaths: []string{""}}); err != nil {
 		return o, nil, err
 	}
-	if len(ac.Guards.Authz.Policies) > 0 {
-		o.Part, err = authz.LoadFiles(ac.Guards.Authz.Policies, ac.Guards.Authz.Data)
-	}
+	o.Part, err = policyPart(ctx, ac)
 	return o, ac, err
+}
+
+// policyPart loads an API's policies and data of files and bundles. Data that are
+// kept up to date from elsewhere are left out.
+func policyPart(ctx context.Context, ac *config.API) (*authz.Part, error) {
+	a := &ac.Guards.Authz
+	switch {
+	case len(a.Bundles) > 0:
+		bundles := *ac
+		bundles.Guards.Authz.Sources = nil
+		feeds, err := gateway.PolicyFeeds(&bundles, gateway.Deps{Bundles: bundle.NewPool("", nil, time.Now), Relations: source.NewPool(nil, time.Now)})
+		if err != nil {
+			return nil, err
+		}
+		if len(a.Policies)+len(a.Data) > 0 {
+			part, err := authz.LoadFiles(a.Policies, a.Data)
+			if err != nil {
+				return nil, err
+			}
+			feeds = append(feeds, authz.Fixed("files", part))
+		}
+		return authz.Collect(ctx, feeds, a.Query, time.Now)
+	case len(a.Policies) > 0:
+		return authz.LoadFiles(a.Policies, a.Data)
+	}
+	return nil, nil
+}
+
+// fromHere writes the place of a policy's rule as a person would: OPA's loader
+// leaves out the slash of absolute paths.
+func fromHere(place string) string {
+	here, err := os.Getwd()
+	if err != nil {
+		return place
+	}
+	abs := "/" + strings.TrimPrefix(place, "/")
+	if !strings.HasPrefix(abs, here+"/") {
+		return place
+	}
+	return strings.TrimPrefix(abs, here+"/")
 }
 
 func writeMatrix(p *printer, m *matrix.Matrix, out string) error {
@@ -138,6 +180,9 @@ func checkMatrix(c *cobra.Command, p *printer, d *matrix.Deriver, m *matrix.Matr
 	for i := range changes {
 		if ch := &changes[i]; ch.Is != "" {
 			ch.Rules = d.Rules(c.Context(), ch.Operation, ch.Actor, ch.Relation)
+			for n := range ch.Rules {
+				ch.Rules[n] = fromHere(ch.Rules[n])
+			}
 		}
 	}
 	if asJSON {

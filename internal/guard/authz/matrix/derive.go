@@ -52,17 +52,6 @@ type Deriver struct {
 	now      time.Time
 }
 
-// feed hands the policies to the guard, with data that the world makes up.
-type feed struct{ part *authz.Part }
-
-func (f *feed) Sources() []authz.Source { return []authz.Source{{Name: "files"}} }
-
-func (f *feed) Start(ctx context.Context, e *authz.Engine) error {
-	return e.Update(ctx, map[string]*authz.Part{"files": f.part})
-}
-
-func (f *feed) Close() error { return nil }
-
 // New compiles the policies and finds out what they look at.
 func New(ctx context.Context, o Options) (*Deriver, error) {
 	if o.API == nil {
@@ -77,7 +66,7 @@ func New(ctx context.Context, o Options) (*Deriver, error) {
 		part := d.split(o.Part)
 		words.namedIn(part.Modules)
 		d.literals.gather(part.Modules)
-		ao.Feeds = []authz.Feed{&feed{part}}
+		ao.Feeds = []authz.Feed{authz.Fixed("files", part)}
 	}
 	var err error
 	if d.guard, err = authz.New(ao); err != nil {

@@ -254,7 +254,7 @@ func (p *pointer) decision(r *ast.Rule, val ast.Object) {
 		key, _ := k.Value.(ast.String)
 		switch v := t.Value.(type) {
 		case ast.Boolean:
-			p.add(orElse(t.Location, r.Location), fmt.Sprintf("%s became %v", key, !bool(v)), func() { r.Head.Value = ast.NewTerm(replaced(val, k, ast.BooleanTerm(!bool(v)))) })
+			p.add(orElse(t.Location, r.Location), fmt.Sprintf("%s became %v", string(key), !bool(v)), func() { r.Head.Value = ast.NewTerm(replaced(val, k, ast.BooleanTerm(!bool(v)))) })
 		case ast.Object:
 			if key != "obligations" {
 				return
