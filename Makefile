@@ -9,7 +9,7 @@ GOLANGCI  := $(BIN)/golangci-lint
 GOLANGCI_VERSION := v2.15.0
 FUZZTIME  ?= 10s
 
-.PHONY: all build demo test lint unit fuzz-short fuzz bench bench-data corpus reload providers generate release clean
+.PHONY: all build demo test lint unit waf-corpus fuzz-short fuzz bench bench-data corpus reload providers generate release clean
 
 all: build
 
@@ -44,11 +44,11 @@ lint: $(GOLANGCI)
 $(GOLANGCI):
 	GOBIN=$(CURDIR)/$(BIN) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 
+waf-corpus: ## the triage against the engine over all public attack data (hours)
+	CRENEL_WAF_EVERY=1 $(GO) test -count=1 -timeout 6h -run Silence -v ./internal/guard/waf
+
 # Every fuzz target for a moment: enough to notice a target that no longer runs
 # or a regression on what earlier runs found.
-waf-corpus: ## the triage against the engine over all public attack data (about an hour)
-	CRENEL_WAF_EVERY=1 $(GO) test -count=1 -timeout 3h -run Silence -v ./internal/guard/waf
-
 fuzz-short:
 	./test/fuzz.sh 2s
 
