@@ -215,6 +215,8 @@ type API struct {
 	// AllowedOrigins may open WebSockets, make cookie-authenticated writes, and be let
 	// in with credentials by the API's own CORS answers, beside the API's own origin.
 	AllowedOrigins []string `yaml:"allowed_origins" kind:"origin" example:"[https://app.example.com]"`
+	// Login logs the users of web front ends in.
+	Login *Login `yaml:"login"`
 	// Guards are the guards' own settings.
 	Guards Guards `yaml:"guards"`
 	// Operations override settings for single operations.
@@ -244,6 +246,8 @@ type Upstream struct {
 	// Sign adds a signed header by which the upstream can refuse whoever comes
 	// around the gateway.
 	Sign *Sign `yaml:"sign"`
+	// Token is an access token that the gateway puts into the requests.
+	Token *UpstreamToken `yaml:"token"`
 }
 
 // UpstreamTLS is TLS towards the upstream.
@@ -390,6 +394,8 @@ type AuthnMethod struct {
 	Own *OwnMethod `yaml:"own"`
 	// Signature verifies signed requests of partners (RFC 9421).
 	Signature *SignatureMethod `yaml:"signature"`
+	// Session is the session of a browser that logged in at the gateway.
+	Session *SessionMethod `yaml:"session"`
 }
 
 // JWTMethod verifies bearer JWTs of one issuer.

@@ -33,6 +33,7 @@ func (v *validator) api(a *API, path string) {
 	v.publicURL(a, path)
 	v.operations(a, path)
 	v.guards(a, path+".guards")
+	v.login(a, path)
 }
 
 func (v *validator) upstream(a *API, path string) {

@@ -36,16 +36,16 @@ var (
 
 func (v *validator) method(m *AuthnMethod, path string) {
 	n := 0
-	for _, set := range []bool{m.JWT != nil, m.APIKey != nil, m.Own != nil, m.Introspection != nil, m.Signature != nil} {
+	for _, set := range []bool{m.JWT != nil, m.APIKey != nil, m.Own != nil, m.Introspection != nil, m.Signature != nil, m.Session != nil} {
 		if set {
 			n++
 		}
 	}
 	switch {
 	case n == 0:
-		v.add(path, "the method says nothing", "set one of jwt, introspection, api_key, own or signature")
+		v.add(path, "the method says nothing", "set one of jwt, introspection, api_key, own, signature or session")
 	case n > 1:
-		v.add(path, "the method is more than one kind", "make each of jwt, introspection, api_key, own and signature a list item of its own")
+		v.add(path, "the method is more than one kind", "make each of jwt, introspection, api_key, own, signature and session a list item of its own")
 	case m.JWT != nil:
 		v.jwt(m.JWT, path+".jwt")
 	case m.Introspection != nil:
@@ -55,6 +55,7 @@ func (v *validator) method(m *AuthnMethod, path string) {
 		v.carriers(path+".api_key", []string{"header", "query", "cookie"}, []string{k.Header, k.Query, k.Cookie}, 0)
 	case m.Signature != nil:
 		v.signature(m.Signature, path+".signature")
+	case m.Session != nil: // see login
 	default:
 		o := m.Own
 		v.carriers(path+".own", []string{"header", "query", "cookie"}, []string{o.Header, o.Query, o.Cookie}, 1)

@@ -119,6 +119,18 @@ func init() {
 		Code{"authn.replay", 401, "Authentication failed", "The proof or the signed request was used before."},
 		Code{"authn.unavailable", 503, "Authentication unavailable", "The issuer's keys cannot be had, or what was revoked cannot be known, so nobody can be let in."},
 
+		Code{"authn.csrf", 403, "Cross-site request refused", "A call with a browser's session may be another site's doing: it comes from another origin, or a write lacks the session's X-CSRF-Token (CSRF, CWE-352)."},
+
+		Code{"login.request", 400, "Bad request", "A request to a page of the login is not well formed."},
+		Code{"login.state", 400, "Login not completed", "No login of this state is under way in this browser: it was finished before, took too long, or was begun elsewhere (RFC 9700 section 4.7)."},
+		Code{"login.issuer", 400, "Login not completed", "The answer is not from the issuer that the login was sent to (mix-up, RFC 9207)."},
+		Code{"login.refused", 403, "Login refused", "The issuer did not log the user in, or did not take the login's code."},
+		Code{"login.token", 403, "Login refused", "A token of the login does not verify (OpenID Connect Core section 3.1.3.7)."},
+		Code{"login.step_up", 403, "Login refused", "The authentication is not as fresh or as strong as was asked for (RFC 9470)."},
+		Code{"login.too_large", 403, "Login refused", "The session is larger than its cookies can hold."},
+		Code{"login.unavailable", 503, "Login unavailable", "The issuer or the shared state cannot be asked."},
+		Code{"login.logout_token", 400, "Bad request", "A logout token does not verify (OpenID Connect Back-Channel Logout section 2.6)."},
+
 		Code{"authz.scope", 403, "Insufficient scope", "The token lacks a scope that the operation demands."},
 		Code{"authz.denied", 403, "Forbidden", "The policy does not allow this call."},
 		Code{"authz.undefined", 403, "Forbidden", "The policy made no decision."},

@@ -96,6 +96,7 @@ var codeGroups = []struct{ prefix, title, text string }{
 	{"body", "Reading the body", "A body is decoded once, strictly. These stand for every content type that has a tree: JSON, forms, multipart, XML, text."},
 	{"contract", "Guard `contract`", "See [guards/contract.md](guards/contract.md)."},
 	{"authn", "Guard `authn`", "See [guards/authn.md](guards/authn.md)."},
+	{"login", "Login of browsers", "Of the login's own pages. See [guards/login.md](guards/login.md)."},
 	{"authz", "Guard `authz`", "See [guards/authz.md](guards/authz.md) and [policies.md](policies.md)."},
 	{"limit", "Guard `limit`", "See [guards/limit.md](guards/limit.md)."},
 	{"waf", "Guard `waf`", "See [guards/waf.md](guards/waf.md)."},

@@ -67,6 +67,9 @@ type Exchange struct {
 
 	Operation *spec.Operation // set by contract; nil before, and for shadow calls
 	Identity  Identity        // set by authn
+	// Token is the access token by which the caller was verified, for what trades it
+	// for one of the upstream's. Set by authn; never recorded, "" when there is none.
+	Token string
 	// Params are the declared parameters found in the request, decoded and typed,
 	// in the order of Operation.Parameters. Set by contract.
 	Params []Param
@@ -82,6 +85,8 @@ type Exchange struct {
 	// AnswerHeader are fields that guards add to the answer, allowed or denied
 	// (RateLimit). Nil when there are none.
 	AnswerHeader map[string]string
+	// AnswerCookies are Set-Cookie fields that guards add to the answer, allowed or denied.
+	AnswerCookies []string
 }
 
 // Request is the client's half.

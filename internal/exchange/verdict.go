@@ -49,6 +49,20 @@ type Verdict struct {
 	More []Fault
 	// Detail is evidence for the record, such as WAF rule ids and scores.
 	Detail map[string]any
+	// LoginHelps says that a browser which logs in would be let in.
+	LoginHelps bool
+	// StepUp is the fresher or stronger authentication that is demanded (RFC 9470), or nil.
+	StepUp *StepUp
+	// Login is where a browser can log in, "" where it cannot. With Redirect the
+	// answer sends it there.
+	Login    string
+	Redirect bool
+}
+
+// StepUp is a demand on how and when the user authenticated.
+type StepUp struct {
+	ACR    []string // any of them; nil demands none
+	MaxAge int64    // seconds; -1 demands none
 }
 
 // Fault is one of several faults that a step found.

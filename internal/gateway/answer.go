@@ -105,6 +105,7 @@ func (a *answer) rule(status int) exchange.Verdict {
 	h := a.Header()
 	cleanAnswerHeader(h)
 	s.corsHeaders(h)
+	s.answerCookies(h)
 	s.setHeader(h, "X-Crenel-Request-Id", x.ID)
 	for name, text := range x.AnswerHeader {
 		s.setHeader(h, canonical(name), text)

@@ -15,6 +15,7 @@ import (
 	"github.com/crenel-project/crenel/internal/exchange"
 	"github.com/crenel-project/crenel/internal/guard"
 	"github.com/crenel-project/crenel/internal/guard/authn"
+	"github.com/crenel-project/crenel/internal/guard/authn/login"
 	"github.com/crenel-project/crenel/internal/guard/authn/posture"
 	"github.com/crenel-project/crenel/internal/guard/authz"
 	"github.com/crenel-project/crenel/internal/guard/contract"
@@ -47,6 +48,9 @@ type api struct {
 	now              func() time.Time
 	closers          []func() error
 	checks           []namedCheck
+	// sessions are those of browsers that the API takes; nil when it takes none.
+	sessions   *login.Sessions
+	passCookie bool
 }
 
 type namedCheck struct {
@@ -55,7 +59,8 @@ type namedCheck struct {
 }
 
 // newAPI loads an API's document and builds its guards.
-func newAPI(ctx context.Context, cfg *config.Config, ac *config.API, deps Deps) (a *api, err error) {
+func (g *Gateway) newAPI(ctx context.Context, ac *config.API) (a *api, err error) {
+	cfg, deps := g.cfg, g.deps
 	a = &api{cfg: ac, now: deps.Now}
 	defer func() {
 		if err != nil {
@@ -84,6 +89,10 @@ func newAPI(ctx context.Context, cfg *config.Config, ac *config.API, deps Deps) 
 	}
 	a.setBodyLimits(overrides)
 	a.settings = settings(ac, overrides)
+	a.sessions, a.passCookie = g.sessionsOf(ac)
+	if l := g.logins[ac.Name]; l != nil {
+		a.checks = append(a.checks, namedCheck{login.Name, l.Ready})
+	}
 	steps, err := a.steps(ctx, cfg, deps)
 	if err != nil {
 		return a, err
@@ -107,7 +116,11 @@ func (a *api) steps(ctx context.Context, cfg *config.Config, deps Deps) ([]guard
 	note(err)
 	rules, err := contract.New(contract.Options{API: a.spec, Config: g.Contract, Overrides: a.cfg.Operations, Log: deps.Log})
 	note(err)
-	who, err := authn.New(authn.Options{Name: a.cfg.Name, API: a.spec, Config: g.Authn, Overrides: a.cfg.Operations, Log: deps.Log, Now: deps.Now, Client: deps.Client, Keys: deps.Keys, Ask: a.ask, State: deps.State, StateMaxAge: cfg.State.MaxAge, PublicURL: a.cfg.PublicURL})
+	ao := authn.Options{Name: a.cfg.Name, API: a.spec, Config: g.Authn, Overrides: a.cfg.Operations, Log: deps.Log, Now: deps.Now, Client: deps.Client, Keys: deps.Keys, Ask: a.ask, State: deps.State, StateMaxAge: cfg.State.MaxAge, PublicURL: a.cfg.PublicURL}
+	if a.sessions != nil {
+		ao.Sessions = a.sessions // an interface that holds nil would not be nil
+	}
+	who, err := authn.New(ao)
 	note(err)
 	if who != nil {
 		a.closers = append(a.closers, func() error { who.Close(); return nil })

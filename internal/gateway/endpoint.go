@@ -96,8 +96,8 @@ func (s *session) serveOwn() {
 	}
 	s.r.Body = http.MaxBytesReader(s.w, s.r.Body, e.MaxBody)
 	w := &counted{ResponseWriter: s.w, status: http.StatusOK}
-	s.answered = true
-	e.Handler.ServeHTTP(w, s.r)
+	s.answered, s.requested = true, len(s.x.Rulings)
+	e.Handler.ServeHTTP(w, s.r.WithContext(exchange.With(s.r.Context(), &s.x)))
 	s.completion.Status, s.completion.BytesOut = w.status, w.bytes
 }
 

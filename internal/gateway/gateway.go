@@ -17,6 +17,7 @@ import (
 	"github.com/crenel-project/crenel/config"
 	"github.com/crenel-project/crenel/internal/exchange"
 	"github.com/crenel-project/crenel/internal/guard/authn"
+	"github.com/crenel-project/crenel/internal/guard/authn/login"
 	"github.com/crenel-project/crenel/internal/guard/authz"
 	"github.com/crenel-project/crenel/internal/guard/authz/bundle"
 	"github.com/crenel-project/crenel/internal/guard/authz/relation/source"
@@ -95,6 +96,7 @@ type Gateway struct {
 	memory    memory
 	endpoints endpoints
 	ownState  state.Store // nil when the state outlives the generation
+	logins    map[string]*login.Login
 }
 
 type suffix struct {
@@ -120,6 +122,9 @@ func New(ctx context.Context, cfg *config.Config, deps Deps) (*Gateway, error) {
 	if deps.Relations == nil {
 		deps.Relations = source.NewPool(deps.Log, deps.Now)
 	}
+	if deps.Keys == nil {
+		deps.Keys = authn.NewKeyStore(deps.Client, deps.Log, deps.Now)
+	}
 	var own state.Store
 	if deps.State == nil {
 		own = state.NewMemory(deps.Now)
@@ -131,8 +136,11 @@ func New(ctx context.Context, cfg *config.Config, deps Deps) (*Gateway, error) {
 	g := &Gateway{cfg: cfg, deps: deps, log: deps.Log, hosts: map[string][]place{}, trusted: cfg.Server.TrustedProxies, ownState: own}
 	g.memory.left.Store(int64(cfg.Server.Limits.Memory))
 	var errs []error
+	if err := g.makeLogins(); err != nil {
+		errs = append(errs, err)
+	}
 	for i := range cfg.APIs {
-		a, err := newAPI(ctx, cfg, &cfg.APIs[i], deps)
+		a, err := g.newAPI(ctx, &cfg.APIs[i])
 		if err != nil {
 			errs = append(errs, fmt.Errorf("api %s: %w", cfg.APIs[i].Name, err))
 			continue
@@ -278,6 +286,9 @@ func (g *Gateway) Close() error {
 	var errs []error
 	for _, a := range g.apis {
 		errs = append(errs, a.close())
+	}
+	for _, l := range g.logins {
+		l.Close()
 	}
 	if g.ownState != nil {
 		errs = append(errs, g.ownState.Close())

@@ -30,6 +30,7 @@ func (s *session) prepareUpstream() {
 	if req.StripCredentials(s.api.stripCredentials) {
 		r.URL.RawQuery = req.Query
 	}
+	s.keepOwnCookies()
 	h := r.Header
 	if req.Upgrade == "websocket" {
 		h.Set("Connection", "Upgrade")

@@ -24,17 +24,25 @@ func writeProblem(w http.ResponseWriter, x *exchange.Exchange, v exchange.Verdic
 	for name, text := range v.Header {
 		h.Set(name, text)
 	}
+	status = code.Status
+	if v.Redirect {
+		// Who opens a page wants a login, and not a document that names one.
+		h.Set("Location", v.Login)
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Del("WWW-Authenticate")
+		status = http.StatusSeeOther
+	}
 	body := problemBody(x, code, v)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
-	w.WriteHeader(code.Status)
+	w.WriteHeader(status)
 	if x.Request.Method == http.MethodHead {
-		return code.Status, 0
+		return status, 0
 	}
 	written, err := w.Write(body)
 	if err != nil {
-		return code.Status, int64(written) // the client has gone: nobody is left to be told
+		return status, int64(written) // the client has gone: nobody is left to be told
 	}
-	return code.Status, int64(written)
+	return status, int64(written)
 }
 
 func problemBody(x *exchange.Exchange, code exchange.Code, v exchange.Verdict) []byte {
@@ -56,6 +64,10 @@ func problemBody(x *exchange.Exchange, code exchange.Code, v exchange.Verdict) [
 	if v.At != "" {
 		b = append(b, `,"at":`...)
 		b = value.AppendString(b, v.At)
+	}
+	if v.Login != "" {
+		b = append(b, `,"login":`...)
+		b = value.AppendString(b, v.Login)
 	}
 	if len(v.More) > 0 {
 		b = append(b, `,"more":[`...)

@@ -378,7 +378,11 @@ func (s *session) deny(v exchange.Verdict) {
 		v = exchange.Refuse("gateway.overloaded", "", "the decision could not be recorded")
 	}
 	if s.api != nil {
+		if s.api.sessions != nil {
+			v = s.api.sessions.Offer(&s.x, v)
+		}
 		s.corsHeaders(s.w.Header())
+		s.answerCookies(s.w.Header())
 	}
 	s.answered = true
 	s.completion.Status, s.completion.BytesOut = writeProblem(s.w, &s.x, v)
@@ -479,7 +483,7 @@ func (s *session) finish() {
 	c := &s.completion
 	c.Type, c.ID, c.Time = "completion", s.x.ID, s.g.deps.Now()
 	c.Micros = c.Time.Sub(s.x.Start).Microseconds()
-	if s.requested < len(s.x.Rulings) && s.completion.Called {
+	if s.requested < len(s.x.Rulings) && (s.completion.Called || s.own != nil) {
 		c.Rulings = recordRulings(s.x.Rulings[s.requested:])
 	}
 	if l, ok := s.r.Body.(*limitedBody); ok {

@@ -112,7 +112,7 @@ func (p *Provider) Start() {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	defer os.Remove(script.Name())
+	defer func() { _ = os.Remove(script.Name()) }()
 	if _, err := script.Write(source); err != nil {
 		p.t.Fatal(err)
 	}
@@ -123,7 +123,7 @@ func (p *Provider) Start() {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	p.run(exec.Command(node, script.Name(), string(argument)))
+	p.run(exec.Command(node, script.Name(), string(argument))) //nolint:gosec // what make providers installed
 	ready := p.await("ready", startWithin)
 	p.Issuer, _ = ready["ready"].(string)
 	u, err := url.Parse(p.Issuer)

@@ -55,6 +55,8 @@ type Options struct {
 	PublicURL string
 	// CacheSize is how many verified tokens are kept. Default 10,000.
 	CacheSize int
+	// Sessions are those of browsers. Needed by a session method.
+	Sessions Sessions
 }
 
 // Guard is the compiled authn guard of one API. It is safe for concurrent use.
@@ -70,7 +72,10 @@ type Guard struct {
 	cache    *cache
 	places   []*place
 	mtls     *method // nil when the document has no mutualTLS scheme
-	plans    []plan  // by Operation.Index
+	// session takes the sessions of browsers; nil when no method does.
+	session  *method
+	sessions Sessions
+	plans    []plan // by Operation.Index
 	// signers are the methods for signed requests; whole says that one of them wants
 	// bodies checked before they are passed on.
 	signers []*method
@@ -93,7 +98,8 @@ type Guard struct {
 
 // method is one compiled way to prove who is calling, at one place.
 type method struct {
-	kind    string // "jwt", "introspection", "api_key", "own", "mtls"
+	kind    string // "jwt", "introspection", "api_key", "own", "mtls", "session"
+	cookie  string // of a session
 	schemes []string
 	place   *place
 	jwt     *jwtMethod

@@ -56,6 +56,8 @@ func (m *method) challenge(realm string) challenge {
 	switch {
 	case m.signed != nil:
 		return challenge{text: "Signature" + r}
+	case m.kind == sessionKind:
+		return challenge{text: "Cookie" + r + `, cookie-name="` + quotable(m.cookie, "") + `"`}
 	case m.place == nil:
 		return challenge{text: "Mutual" + r}
 	case m.place.in == "cookie":
@@ -91,7 +93,7 @@ var descriptions = map[string]string{
 // challenge is the whole field of a denial. Without credentials it says no
 // error (RFC 6750 section 3.1).
 func (p *plan) challenge(f *failure) string {
-	if f.unable {
+	if f.unable || f.code == "authn.csrf" {
 		return ""
 	}
 	var b strings.Builder

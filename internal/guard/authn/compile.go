@@ -62,13 +62,13 @@ func (g *Guard) compile(o *Options) ([]*method, error) {
 // compileOne makes one entry's methods: one for each place that it may stand at.
 func (g *Guard) compileOne(o *Options, c *config.AuthnMethod) ([]*method, error) {
 	set := 0
-	for _, is := range []bool{c.JWT != nil, c.APIKey != nil, c.Own != nil, c.Introspection != nil, c.Signature != nil} {
+	for _, is := range []bool{c.JWT != nil, c.APIKey != nil, c.Own != nil, c.Introspection != nil, c.Signature != nil, c.Session != nil} {
 		if is {
 			set++
 		}
 	}
 	if set != 1 {
-		return nil, fmt.Errorf("exactly one of jwt, introspection, api_key, own and signature is needed, not %d", set)
+		return nil, fmt.Errorf("exactly one of jwt, introspection, api_key, own, signature and session is needed, not %d", set)
 	}
 	var ms []*method
 	switch {
@@ -117,6 +117,15 @@ func (g *Guard) compileOne(o *Options, c *config.AuthnMethod) ([]*method, error)
 		g.signers = append(g.signers, one)
 		g.whole = g.whole || s.whole
 		ms = []*method{one}
+	case c.Session != nil:
+		if o.Sessions == nil {
+			return nil, errors.New("session: there is no login whose sessions they could be")
+		}
+		if g.session != nil {
+			return nil, errors.New("session: there are two: a browser has one session")
+		}
+		g.session, g.sessions = newSessionMethod(o, c.Schemes), o.Sessions
+		return []*method{g.session}, unknownSchemes(c, o)
 	case c.Own != nil:
 		for _, p := range ownPlaces(c.Own) {
 			ms = append(ms, &method{kind: "own", place: p})
@@ -224,16 +233,10 @@ func sortedSchemes(api *spec.API) []*spec.SecurityScheme {
 // that the config names, else all that fit their kind and place.
 func assignSchemes(ms []*method, c *config.AuthnMethod, o *Options) error {
 	if len(c.Schemes) > 0 {
-		var errs []error
-		for _, n := range c.Schemes {
-			if o.API == nil || o.API.SecuritySchemes[n] == nil {
-				errs = append(errs, fmt.Errorf("schemes: the document has no security scheme %q", n))
-			}
-		}
 		for _, m := range ms {
 			m.schemes = c.Schemes
 		}
-		return errors.Join(errs...)
+		return unknownSchemes(c, o)
 	}
 	if o.API == nil {
 		return nil
@@ -242,6 +245,16 @@ func assignSchemes(ms []*method, c *config.AuthnMethod, o *Options) error {
 		m.schemes = fitting(m, o)
 	}
 	return nil
+}
+
+func unknownSchemes(c *config.AuthnMethod, o *Options) error {
+	var errs []error
+	for _, n := range c.Schemes {
+		if o.API == nil || o.API.SecuritySchemes[n] == nil {
+			errs = append(errs, fmt.Errorf("schemes: the document has no security scheme %q", n))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // fitting lists the schemes that a method satisfies by its kind and place. A

@@ -14,11 +14,12 @@ import (
 // candidate is one credential of the request: who it proves, or why it does not.
 type candidate struct {
 	method   *method
-	place    *place // nil for a client certificate
+	place    *place // nil for a client certificate and a session
 	identity *exchange.Identity
 	schemes  []string
 	failure  *failure
-	withDPoP bool // it came by the scheme DPoP, with a proof in a field of its own
+	withDPoP bool   // it came by the scheme DPoP, with a proof in a field of its own
+	token    string // the access token, where the credential is one or has one
 }
 
 func (c *candidate) at() string {
@@ -27,6 +28,8 @@ func (c *candidate) at() string {
 		return c.place.at
 	case c.method.signed != nil:
 		return signedAt
+	case c.method.kind == sessionKind:
+		return "cookie:" + c.method.cookie
 	}
 	return ""
 }
@@ -69,6 +72,11 @@ func (g *Guard) rule(ctx context.Context, x *exchange.Exchange) exchange.Verdict
 	if len(g.signers) > 0 && (len(x.Request.Header["Signature-Input"]) > 0 || len(x.Request.Header["Signature"]) > 0) {
 		found = g.signed(ctx, x, found, now)
 	}
+	if g.session != nil {
+		if c, ok := g.findSession(ctx, x); ok {
+			found = append(found, c)
+		}
+	}
 	for i := range found {
 		g.takeBack(&found[i])
 	}
@@ -92,7 +100,9 @@ func (g *Guard) rule(ctx context.Context, x *exchange.Exchange) exchange.Verdict
 		return allowed(x, found)
 	}
 	f, at := p.failure(found)
-	return p.deny(x, f, at)
+	v := p.deny(x, f, at)
+	v.LoginHelps = p.loginHelps(f, found)
+	return v
 }
 
 // deny refuses a call, with what the operation takes in place of it.
@@ -101,6 +111,9 @@ func (p *plan) deny(x *exchange.Exchange, f *failure, at string) exchange.Verdic
 	if f.unable {
 		return v
 	}
+	if v.Header == nil {
+		v.Header = map[string]string{}
+	}
 	for _, m := range p.methods {
 		if m.signed != nil {
 			v.Header["Accept-Signature"] = m.signed.accept(x)
@@ -108,6 +121,20 @@ func (p *plan) deny(x *exchange.Exchange, f *failure, at string) exchange.Verdic
 		}
 	}
 	return v
+}
+
+// loginHelps reports whether a browser would be let in with a session, as far as
+// this guard can tell: the operation takes one, and there was none that held.
+func (p *plan) loginHelps(f *failure, found []candidate) bool {
+	if f.unable || f.code == "authn.csrf" {
+		return false
+	}
+	for i := range found {
+		if found[i].method.kind == sessionKind && found[i].failure == nil {
+			return false
+		}
+	}
+	return slices.ContainsFunc(p.methods, func(m *method) bool { return m.kind == sessionKind })
 }
 
 // check verifies the credential that stood at a place.
@@ -142,7 +169,7 @@ func (g *Guard) check(ctx context.Context, x *exchange.Exchange, at *place, cred
 		v, m, f := g.verify(ctx, at, credential, now)
 		c.failure = f
 		if f == nil {
-			c.method, c.schemes, c.identity = m, m.schemes, v.identity
+			c.method, c.schemes, c.identity, c.token = m, m.schemes, v.identity, credential
 			c.failure = g.confirm(ctx, x, m, &v.bound, credential, withDPoP, now)
 		}
 	}
@@ -258,7 +285,7 @@ func (p *plan) settle(x *exchange.Exchange, found []candidate) bool {
 
 // identify sets the identity, with the further credentials that hold beside it.
 func (p *plan) identify(x *exchange.Exchange, found []candidate, first int) {
-	x.Identity = *found[first].identity
+	x.Identity, x.Token = *found[first].identity, found[first].token
 	x.Identity.Schemes = found[first].schemes
 	for i := range found {
 		if i != first && found[i].failure == nil {

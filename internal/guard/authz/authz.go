@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -332,6 +333,10 @@ func (g *Guard) verdict(x *exchange.Exchange, p *Policy, d *decision) exchange.V
 		v := exchange.Refuse("authz.step_up", "", orElse(d.reason, "the policy demands a fresher or stronger authentication"))
 		v.Header = map[string]string{"WWW-Authenticate": d.stepUp.challenge(g.realm)}
 		v.Detail = d.detail
+		v.StepUp = &exchange.StepUp{ACR: d.stepUp.acr, MaxAge: -1}
+		if n, err := strconv.ParseInt(d.stepUp.maxAge, 10, 64); err == nil {
+			v.StepUp.MaxAge = n
+		}
 		return v
 	}
 	if !d.allow {
