@@ -31,8 +31,9 @@ type Source struct {
 	MaxRows int `yaml:"max_rows" default:"5000000" min:"1" max:"1000000000"`
 	// MaxMemory is the most that the data may take in memory; 100 MB of JSON take about 60.
 	MaxMemory Bytes `yaml:"max_memory" default:"512MiB" min:"64KiB" max:"64GiB"`
-	// MaxRead is how many values one reference of a policy may take out at once.
-	MaxRead int `yaml:"max_read" default:"200000" min:"100" max:"100000000"`
+	// MaxRead is how many values one reference of a policy may take out at once. Of
+	// an object with more a policy may look up members, and count them.
+	MaxRead int `yaml:"max_read" default:"100000" min:"100" max:"100000000"`
 }
 
 // Rows says how rows become data. With key [id], a row is the member named by

@@ -240,9 +240,21 @@ func (p *Policy) store(e *Evaluation) storage.Store {
 	return p.data
 }
 
-func (p *Policy) run(ctx context.Context, v *evaluator, e *Evaluation) (ast.Value, error) {
+func (p *Policy) run(ctx context.Context, v *evaluator, e *Evaluation) (result ast.Value, err error) {
 	w := workspaces.Get().(*workspace)
-	defer w.release()
+	defer func() {
+		// A table that is too large to be handed out whole says so where OPA leaves no
+		// other way, in the midst of a comparison. What was in use is not used again.
+		if r := recover(); r != nil {
+			cause, ok := r.(error)
+			if !ok {
+				cause = fmt.Errorf("%v", r)
+			}
+			result, err = nil, fmt.Errorf("the evaluation broke off: %w", cause)
+			return
+		}
+		w.release()
+	}()
 	w.rules.Push()
 	w.stop = deadline{at: time.Now().Add(e.Limit)}
 	q := topdown.NewQuery(v.query).WithQueryCompiler(v.queries).WithCompiler(v.compiler).WithStore(p.store(e)).WithTransaction(moment{}).
@@ -255,7 +267,7 @@ func (p *Policy) run(ctx context.Context, v *evaluator, e *Evaluation) (ast.Valu
 		q = q.WithNDBuiltinCache(e.Observed)
 	}
 	var out ast.Value
-	err := q.Iter(ctx, func(r topdown.QueryResult) error {
+	err = q.Iter(ctx, func(r topdown.QueryResult) error {
 		out = r[resultVar].Value
 		return nil
 	})

@@ -17,6 +17,9 @@ type Edit struct {
 	b     *Builder
 	root  *openEdit
 	count int
+	// freed are parts that nothing refers to after the edit. They are not used again
+	// within it: what it began from still names them.
+	freed map[int]bool
 }
 
 // openEdit is an object whose members are being changed.
@@ -32,7 +35,7 @@ func (d *Document) Edit(l Limits) (*Edit, error) {
 	if !d.cursor().isObject() {
 		return nil, fmt.Errorf("editing the data: the document %w", errNotObject)
 	}
-	e := &Edit{doc: d, b: &Builder{vocabulary: d.vocabulary, parts: slices.Clone(d.parts), unused: slices.Clone(d.unused), limits: l.orDefault()}}
+	e := &Edit{doc: d, b: &Builder{vocabulary: d.vocabulary, parts: slices.Clone(d.parts), unused: slices.Clone(d.unused), limits: l.orDefault()}, freed: map[int]bool{}}
 	d.vocabulary.Lock()
 	defer d.vocabulary.Unlock()
 	e.root = e.openAt(d.root)
@@ -149,9 +152,14 @@ func (e *Edit) descend(path []string, create bool) (*openEdit, error) {
 
 // forget lets go of the parts of a member that is replaced.
 func (e *Edit) forget(o *openEdit, key string) {
-	delete(o.below, key)
 	if at := o.now(key); at != nil {
 		e.release(at)
+	}
+	if below := o.below[key]; below != nil {
+		delete(o.below, key)
+		for k := range below.set {
+			e.forget(below, k)
+		}
 	}
 }
 
@@ -177,8 +185,7 @@ func (e *Edit) release(b []byte) {
 				}
 			}
 		}
-		e.b.parts[id] = nil
-		e.b.unused = append(e.b.unused, id)
+		e.freed[id] = true
 	case tagArray, tagObject, tagShaped:
 		n, rest := uvarint(b[1:])
 		if b[0] == tagShaped {
@@ -205,6 +212,10 @@ func (e *Edit) Commit() (*Document, error) {
 	if err := e.close(e.root); err != nil {
 		return nil, err
 	}
+	for id := range e.freed {
+		e.b.parts[id] = nil
+		e.b.unused = append(e.b.unused, id)
+	}
 	return &Document{
 		root:  binary.AppendUvarint([]byte{tagTable}, uint64(e.root.part)), //nolint:gosec // not negative
 		parts: e.b.parts, unused: e.b.unused, words: e.doc.vocabulary.words, vocabulary: e.doc.vocabulary,
@@ -218,8 +229,7 @@ func (e *Edit) close(o *openEdit) error {
 			return err
 		}
 		if e.b.parts[below.part].(*table).count == 0 {
-			e.b.parts[below.part] = nil
-			e.b.unused = append(e.b.unused, below.part)
+			e.freed[below.part] = true
 			o.set[key] = nil
 		}
 	}

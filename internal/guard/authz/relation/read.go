@@ -9,8 +9,8 @@ import (
 )
 
 // DefaultMost is how many values one read may make, unless told otherwise: some
-// 30 MB, and less time than a decision may take.
-const DefaultMost = 200_000
+// 15 MB, and less time than a decision may take.
+const DefaultMost = 100_000
 
 // Table is a document as policies read it. It is immutable and safe for
 // concurrent use.
@@ -34,7 +34,13 @@ func newTable(d *Document, at string, most int, m *memo) *Table {
 
 // With is the table of another version of its document. What was made of parts
 // that both versions share need not be made again.
-func (t *Table) With(d *Document) *Table { return newTable(d, t.at, t.most, t.memo) }
+func (t *Table) With(d *Document) *Table {
+	m := t.memo
+	if d.vocabulary != t.doc.vocabulary {
+		m = new(memo) // they share nothing: what is kept would keep the old version in memory
+	}
+	return newTable(d, t.at, t.most, m)
+}
 
 // Document is what the table gives out.
 func (t *Table) Document() *Document { return t.doc }
@@ -42,29 +48,43 @@ func (t *Table) Document() *Document { return t.doc }
 // errNotFound is made once: policies ask for what is not there all the time.
 var errNotFound = &storage.Error{Code: storage.NotFoundErr, Message: "there are no data at this path"}
 
-// Read returns the value at a path below the table's own. What is too large to
-// be made for one decision is a *TooManyValuesError.
+// Read returns the value at a path below the table's own. An object that is too
+// large to be made for one decision can only be asked for its members and their
+// number; an array is a *TooManyValuesError.
 func (t *Table) Read(path storage.Path) (ast.Value, error) {
 	c, ok := t.doc.cursor().find(path)
 	if !ok {
 		return nil, errNotFound
 	}
-	n := c.count()
-	if n < memoFrom {
-		return t.make(c)
+	return t.value(c)
+}
+
+// value makes the value at a cursor; of an object that is too large a view.
+func (t *Table) value(c cursor) (ast.Value, error) {
+	if c.count() < memoFrom {
+		v, err := t.make(c)
+		return v, err
 	}
 	key := t.doc.key(c)
 	if v := t.memo.get(key); v != nil {
 		return v, nil
 	}
+	whole, _ := key.(*table)
+	if whole != nil && (whole.count >= t.most || whole.exceeds.Load() >= int64(t.most)) {
+		return &view{table: t, at: c}, nil
+	}
 	m := maker{left: t.most}
 	made, err := m.term(c)
+	if err != nil && whole != nil {
+		whole.exceeds.Store(int64(t.most))
+		return &view{table: t, at: c}, nil
+	}
 	if err != nil {
 		return nil, t.named(err)
 	}
-	if used := t.most - m.left; !m.nested && used <= memoMost/2 {
+	if !m.nested {
 		order(made.Value)
-		t.memo.put(key, made.Value, used)
+		t.memo.put(key, made.Value, t.most-m.left, 2*t.most)
 	}
 	return made.Value, nil
 }
@@ -115,8 +135,7 @@ type kept struct {
 
 const (
 	memoSlots = 1 << 10
-	memoFrom  = 12      // members or elements: smaller ones are made quickly
-	memoMost  = 200_000 // values, all together
+	memoFrom  = 12 // members or elements: smaller ones are made quickly
 )
 
 func (m *memo) slot(key any) *atomic.Pointer[kept] {
@@ -130,15 +149,15 @@ func (m *memo) get(key any) ast.Value {
 	return nil
 }
 
-// put keeps a value in the place of another, as long as there is room.
-func (m *memo) put(key any, v ast.Value, size int) {
+// put keeps a value in the place of another, as long as there is room for all.
+func (m *memo) put(key any, v ast.Value, size, most int) {
 	s := m.slot(key)
 	old := s.Load()
 	grow := int64(size)
 	if old != nil {
 		grow -= int64(old.size)
 	}
-	if m.used.Add(grow) > memoMost {
+	if m.used.Add(grow) > int64(most) {
 		m.used.Add(-grow)
 		// Make room for those that come after: what nobody asks for must not stay.
 		if old != nil && s.CompareAndSwap(old, nil) {

@@ -253,6 +253,54 @@ func jsonOf(t *rapid.T, d *Document) string {
 	return v.String()
 }
 
+// TestEditPartsOnce: a table within a member that is changed and then removed in
+// one edit is let go of once; else two members would come to share its place.
+func TestEditPartsOnce(t *testing.T) {
+	many := func(of string) map[string]any {
+		m := map[string]any{}
+		for i := range inlineMembers + 1 {
+			m[fmt.Sprint(of, i)] = of
+		}
+		return m
+	}
+	b := NewBuilder(Limits{})
+	b.Any(map[string]any{"a": map[string]any{"big": many("old"), "more": many("more")}})
+	d, err := b.Finish()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		e, err := d.Edit(Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		set := func(path []string, v any) {
+			t.Helper()
+			if err := e.Set(path, func(b *Builder) { b.Any(v) }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		set([]string{"a", "big"}, many("new"))
+		if err := e.Delete([]string{"a"}); err != nil {
+			t.Fatal(err)
+		}
+		for _, k := range []string{"b", "c", "d", "e"} {
+			set([]string{k}, many(k))
+		}
+		set([]string{"a", "big"}, many("again"))
+		if d, err = e.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		want := ast.MustInterfaceToValue(map[string]any{"a": map[string]any{"big": many("again")}, "b": many("b"), "c": many("c"), "d": many("d"), "e": many("e")})
+		if got, err := d.Value(nil, 1<<20); err != nil || got.Compare(want) != 0 {
+			t.Fatalf("%v (%v), want %v", got, err, want)
+		}
+		if n := len(d.parts) - len(d.unused); n != 7 { // the root, a, big and b to e
+			t.Fatalf("%d parts are held, of which 7 are used", n)
+		}
+	}
+}
+
 // TestWholeTables: enough members that shards split and directories double.
 func TestWholeTables(t *testing.T) {
 	var text bytes.Buffer

@@ -3,6 +3,7 @@ package relation
 import (
 	"fmt"
 	"hash/maphash"
+	"sync/atomic"
 )
 
 // An object of many members is an extendible hash table: a directory of shards,
@@ -30,6 +31,8 @@ type table struct {
 	shards []*shard // 1<<depth; one that is not split as deep stands more than once
 	depth  uint8
 	count  int
+	// exceeds is a number of values that all of it was found to have more of; 0: not known.
+	exceeds atomic.Int64
 }
 
 // shard is some of a table's entries: a key as text, then its value, and so on.
