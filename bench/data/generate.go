@@ -62,7 +62,7 @@ func actionID(i int) string {
 }
 
 func mix(i, salt int) uint64 {
-	x := uint64(i)*0x9e3779b97f4a7c15 + uint64(salt)*0xbf58476d1ce4e5b9 //nolint:gosec // not negative
+	x := uint64(i)*0x9e3779b97f4a7c15 + uint64(salt)*0xbf58476d1ce4e5b9
 	x ^= x >> 31
 	x *= 0x94d049bb133111eb
 	return x ^ x>>29
@@ -103,14 +103,14 @@ allow if data.owners[input.object] == input.user`,
 				if i > 0 {
 					w.printf(",")
 				}
-				w.printf("%q:%q", objectID(i), userID(int(mix(i, 7)%uint64(ownerCount)))) //nolint:gosec // below ownerCount
+				w.printf("%q:%q", objectID(i), userID(int(mix(i, 7)%uint64(ownerCount))))
 				g.objects = i + 1
 			}
 			w.printf("}")
 		},
 		input: func(g *world, r *rand.Rand) map[string]any {
-			i := r.IntN(g.objects + g.objects/10)    // some objects that are not there
-			u := int(mix(i, 7) % uint64(ownerCount)) //nolint:gosec // below ownerCount
+			i := r.IntN(g.objects + g.objects/10) // some objects that are not there
+			u := int(mix(i, 7) % uint64(ownerCount))
 			if r.IntN(2) == 0 {
 				u = r.IntN(ownerCount)
 			}
@@ -205,7 +205,7 @@ func generate(to io.Writer, bytes int64) (map[string]*world, int64, error) {
 	w.printf("}")
 	for i := range shapes {
 		s := &shapes[i]
-		g := newWorld(uint64(i)) //nolint:gosec // not negative
+		g := newWorld(uint64(i))
 		w.printf(",%q:", s.name)
 		s.write(w, g, w.n+bytes*int64(s.share)/100)
 		worlds[s.name] = g

@@ -53,7 +53,7 @@ func run(o *options) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }() // a temporary folder
 	o.file = filepath.Join(dir, "data.json")
 	f, err := os.Create(o.file)
 	if err != nil {
@@ -92,7 +92,7 @@ func measure(o *options, store string) (*result, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := exec.Command(self, "-child", store, "-file", o.file, "-bytes", fmt.Sprint(o.bytes), "-duration", o.duration.String())
+	c := exec.Command(self, "-child", store, "-file", o.file, "-bytes", fmt.Sprint(o.bytes), "-duration", o.duration.String()) //nolint:gosec // it calls itself
 	c.Stderr = os.Stderr
 	out, err := c.Output()
 	if err != nil {

@@ -187,7 +187,7 @@ func (b *Builder) Key(k string) {
 func (b *Builder) finish(from int, parts bool) {
 	if n := len(b.buf) - from; !parts && n >= wordMin && n <= wordMax {
 		if id, ok := b.vocabulary.word(b.buf[from:]); ok {
-			b.buf = binary.AppendUvarint(append(b.buf[:from], tagWord), uint64(id)) //nolint:gosec // not negative
+			b.buf = binary.AppendUvarint(append(b.buf[:from], tagWord), uint64(id))
 		}
 	}
 	if len(b.open) == 0 {
@@ -284,14 +284,14 @@ func (b *Builder) part(tag byte, p any) {
 	} else {
 		b.parts = append(b.parts, p)
 	}
-	b.buf = binary.AppendUvarint(append(b.buf, tag), uint64(id)) //nolint:gosec // not negative
+	b.buf = binary.AppendUvarint(append(b.buf, tag), uint64(id))
 }
 
 // frame puts tag, number and length before what lies in buf since l began.
 func (b *Builder) frame(l *level, tag byte, number int) {
 	var few [2*binary.MaxVarintLen64 + 1]byte
-	head := binary.AppendUvarint(append(few[:0], tag), uint64(number)) //nolint:gosec // not negative
-	head = binary.AppendUvarint(head, uint64(len(b.buf)-l.begin))      //nolint:gosec // not negative
+	head := binary.AppendUvarint(append(few[:0], tag), uint64(number))
+	head = binary.AppendUvarint(head, uint64(len(b.buf)-l.begin))
 	b.buf = slices.Insert(b.buf, l.begin, head...)
 }
 

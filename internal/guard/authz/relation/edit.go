@@ -143,7 +143,7 @@ func (e *Edit) descend(path []string, create bool) (*openEdit, error) {
 			}
 			next = e.openAt(at)
 			o.below[key] = next
-			o.set[key] = binary.AppendUvarint([]byte{tagTable}, uint64(next.part)) //nolint:gosec // not negative
+			o.set[key] = binary.AppendUvarint([]byte{tagTable}, uint64(next.part))
 		}
 		o = next
 	}
@@ -217,7 +217,7 @@ func (e *Edit) Commit() (*Document, error) {
 		e.b.unused = append(e.b.unused, id)
 	}
 	return &Document{
-		root:  binary.AppendUvarint([]byte{tagTable}, uint64(e.root.part)), //nolint:gosec // not negative
+		root:  binary.AppendUvarint([]byte{tagTable}, uint64(e.root.part)),
 		parts: e.b.parts, unused: e.b.unused, words: e.doc.vocabulary.words, vocabulary: e.doc.vocabulary,
 		values: e.doc.values, edits: e.doc.edits + e.count,
 	}, nil

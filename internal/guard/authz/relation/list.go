@@ -38,7 +38,7 @@ func (l *list) add(value []byte) {
 		l.runs = append(l.runs, run{first: l.count})
 	}
 	r := &l.runs[len(l.runs)-1]
-	r.at = append(r.at, uint32(len(r.entries))) //nolint:gosec // a run is far below 4 GiB
+	r.at = append(r.at, uint32(len(r.entries)))
 	r.entries = append(r.entries, value...)
 	l.count++
 }

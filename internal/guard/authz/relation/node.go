@@ -38,7 +38,7 @@ func uvarint(b []byte) (int, []byte) {
 		return int(b[0]), b[1:]
 	}
 	n, size := binary.Uvarint(b)
-	return int(n), b[size:] //nolint:gosec // lengths within memory
+	return int(n), b[size:]
 }
 
 // size returns how many bytes the value at the beginning of b takes.
@@ -158,11 +158,12 @@ func (c cursor) member(segment string) (cursor, bool) {
 
 // find descends a path.
 func (c cursor) find(path []string) (cursor, bool) {
-	ok := true
 	for _, segment := range path {
-		if c, ok = c.member(segment); !ok {
+		next, ok := c.member(segment)
+		if !ok {
 			return c, false
 		}
+		c = next
 	}
 	return c, true
 }

@@ -262,7 +262,7 @@ func TestReadWhileEdited(t *testing.T) {
 	var wg sync.WaitGroup
 	for g := range 3 {
 		wg.Go(func() {
-			r := rand.New(rand.NewPCG(1, uint64(g))) //nolint:gosec // which members a test reads
+			r := rand.New(rand.NewPCG(1, uint64(g)))
 			for {
 				select {
 				case <-stop:
@@ -333,7 +333,7 @@ func BenchmarkRead(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			paths := make([]storage.Path, 4096)
 			for i := range paths {
-				paths[i] = storage.Path{strconv.Itoa(rand.IntN(1_000_000)*7 + offset)} //nolint:gosec // which members are read
+				paths[i] = storage.Path{strconv.Itoa(rand.IntN(1_000_000)*7 + offset)}
 			}
 			b.ReportAllocs()
 			i := 0

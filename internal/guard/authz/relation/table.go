@@ -23,8 +23,8 @@ var seed = maphash.MakeSeed()
 func hashText(s string) uint64       { return maphash.String(seed, s) }
 func hashKey(key any) uint64         { return maphash.Comparable(seed, key) }
 func hashBytes(b []byte) uint64      { return maphash.Bytes(seed, b) }
-func slot(hash uint64, n int) int    { return int((hash & 0xffffffff) * uint64(n) >> 32) } //nolint:gosec // n is a length
-func place(hash uint64, d uint8) int { return int(hash >> (64 - d)) }                      //nolint:gosec // at most maxDepth bits
+func slot(hash uint64, n int) int    { return int((hash & 0xffffffff) * uint64(n) >> 32) }
+func place(hash uint64, d uint8) int { return int(hash >> (64 - d)) }
 
 // table is an object of many members; it never changes.
 type table struct {
@@ -238,9 +238,9 @@ func (s *shard) place(key []byte, at int) error {
 		}
 		if taken == 0 {
 			if s.narrow != nil {
-				s.narrow[i] = uint16(at + 1) //nolint:gosec // entries is no longer than shardSize
+				s.narrow[i] = uint16(at + 1)
 			} else {
-				s.wide[i] = uint32(at + 1) //nolint:gosec // a shard is far below 4 GiB
+				s.wide[i] = uint32(at + 1)
 			}
 			return nil
 		}

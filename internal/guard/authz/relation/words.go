@@ -87,7 +87,7 @@ func (v *vocabulary) word(value []byte) (int, bool) {
 	}
 	id := len(v.words.ends)
 	v.words.text = append(v.words.text, value...)
-	v.words.ends = append(v.words.ends, uint32(len(v.words.text))) //nolint:gosec // at most wordRoom
+	v.words.ends = append(v.words.ends, uint32(len(v.words.text)))
 	if (id+1)*10 > len(v.index)*7 {
 		v.reindex()
 	} else {
@@ -101,7 +101,7 @@ func (v *vocabulary) enter(h uint64, id int) {
 	for v.index[i] != 0 {
 		i = (i + 1) % len(v.index)
 	}
-	v.index[i] = uint32(id + 1) //nolint:gosec // at most wordsMax
+	v.index[i] = uint32(id + 1)
 }
 
 func (v *vocabulary) reindex() {

@@ -42,7 +42,6 @@ type keeper struct {
 
 	mu    sync.Mutex
 	feeds map[*feed]bool
-	table *relation.Table
 	news  news
 }
 
@@ -94,7 +93,7 @@ func pause(every time.Duration, failures int) time.Duration {
 	if failures > 0 {
 		d = min(every, time.Second<<min(failures-1, 20))
 	}
-	return d - time.Duration(rand.Int64N(int64(d)/10+1)) //nolint:gosec // not a secret
+	return d - time.Duration(rand.Int64N(int64(d)/10+1))
 }
 
 // look asks the source once and tells the feeds.

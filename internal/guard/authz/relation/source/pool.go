@@ -3,6 +3,7 @@ package source
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -195,5 +196,5 @@ func open(c *config.Source) (origin, error) {
 	case c.File != nil:
 		return &fileOrigin{cfg: c.File, bounds: b}, nil
 	}
-	return nil, fmt.Errorf("the source is of no kind")
+	return nil, errors.New("the source is of no kind")
 }

@@ -320,7 +320,7 @@ func (t *intake) see(v any) error {
 		}
 		return fmt.Errorf("is of type %T: it must be a time, number or text", v)
 	}
-	greater := false
+	var greater bool
 	switch m := t.mark.(type) {
 	case time.Time:
 		w, ok := v.(time.Time)

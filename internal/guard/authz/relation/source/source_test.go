@@ -196,9 +196,6 @@ type answers struct {
 	body, media, etag string
 	status            int
 	stall             bool
-	asked, full       int
-	since             []string
-	auth              string
 }
 
 func serve(t *testing.T) (*httptest.Server, *atomic.Pointer[answers]) {

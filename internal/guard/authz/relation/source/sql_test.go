@@ -197,10 +197,10 @@ func newPostgres(t *testing.T) *postgres {
 		if err := os.Chown(p.dir, uid, gid); err != nil {
 			t.Fatal(err)
 		}
-		p.owner = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}} //nolint:gosec // a user's number
+		p.owner = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
 	}
 	pw := filepath.Join(p.dir, "pw")
-	if err := os.WriteFile(pw, []byte("s3cret"), 0o644); err != nil { //nolint:gosec // of a server that lives for a test
+	if err := os.WriteFile(pw, []byte("s3cret"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	c := exec.Command(filepath.Join(p.bin, "initdb"), "-D", filepath.Join(p.dir, "data"), "-U", "owner", "-A", "scram-sha-256", "--pwfile", pw, "-N", "-E", "UTF8", "--locale=C")
