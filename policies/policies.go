@@ -13,6 +13,12 @@ import (
 //go:embed lib
 var files embed.FS
 
+// InputSchema is the JSON Schema (draft 7) of the input that policies see. opa
+// check -s and editors take it as well.
+//
+//go:embed input.schema.json
+var InputSchema []byte
+
 // LibPackage is the package that the library's rules live in.
 const LibPackage = "data.crenel.lib"
 

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -198,12 +200,39 @@ func shareHost(a, b []string) bool {
 func (d *deep) compile(ctx context.Context) {
 	g, err := gateway.New(ctx, d.cfg, gateway.Deps{Log: slog.New(slog.DiscardHandler), Now: time.Now})
 	if err != nil {
-		for line := range strings.Lines(err.Error()) {
-			d.add("", strings.TrimSpace(line), "")
-		}
+		d.placed(err.Error())
 		return
 	}
 	if err := g.Close(); err != nil {
 		d.add("", err.Error(), "")
+	}
+}
+
+// placeIn finds a place in a file within a message of a compiler: of policies, of
+// their tests and data.
+var placeIn = regexp.MustCompile(`(?:^|\s)(\S+\.(?:rego|json|ya?ml)):(\d+): (.+)$`)
+
+// placed adds the mistakes of a message of many lines, each at the place that it
+// names. Headlines and the source that a compiler quotes are left out then.
+func (d *deep) placed(message string) {
+	var bare []string
+	found := false
+	for line := range strings.Lines(message) {
+		line = strings.TrimRight(line, "\n")
+		m := placeIn.FindStringSubmatch(line)
+		if m == nil {
+			if quoted := strings.HasPrefix(line, "\t") || strings.HasPrefix(line, " "); strings.TrimSpace(line) != "" && !(quoted && found) {
+				bare = append(bare, strings.TrimSpace(line))
+			}
+			continue
+		}
+		found = true
+		n, _ := strconv.Atoi(m[2])
+		d.wrong = append(d.wrong, config.Mistake{File: fromHere(m[1]), Line: n, What: m[3]})
+	}
+	for _, line := range bare {
+		if !found || !strings.HasSuffix(line, "occurred:") && !strings.HasSuffix(line, "loading:") {
+			d.add("", line, "")
+		}
 	}
 }

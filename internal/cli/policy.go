@@ -30,7 +30,7 @@ import (
 func newPolicy() *cobra.Command {
 	return group("policy", "Test policies, and try one on a request",
 		examples("crenel policy test policies/", "crenel policy try --request request.json", "crenel policy matrix --check"),
-		newPolicyTest(), newPolicyTry(), newPolicyMatrix(), newPolicyMutate())
+		newPolicyTest(), newPolicyTry(), newPolicyMatrix(), newPolicyMutate(), newPolicyLint())
 }
 
 func newPolicyTest() *cobra.Command {

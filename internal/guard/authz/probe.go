@@ -2,6 +2,7 @@ package authz
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/topdown"
 
 	"github.com/crenel-project/crenel/internal/exchange"
+	"github.com/crenel-project/crenel/policies"
 )
 
 // Probe decides on an exchange as the gateway does, for tools that ask what the
@@ -110,3 +112,26 @@ func (f *fixed) Start(ctx context.Context, e *Engine) error {
 
 // Close implements Feed.
 func (*fixed) Close() error { return nil }
+
+// NewLinter compiles a part's rules for a tool that looks for mistakes: in OPA's
+// strict mode, or with the schema of the input. Its Errors are the mistakes; the
+// error is one of putting the part together.
+func NewLinter(ctx context.Context, p *Part, strict, schema bool) (*ast.Compiler, error) {
+	src, err := join(map[string]*Part{filesSource: p})
+	if err != nil {
+		return nil, err
+	}
+	c := newCompiler(ctx, src.data).WithStrict(strict)
+	if schema {
+		var document any
+		if err := json.Unmarshal(policies.InputSchema, &document); err != nil {
+			return nil, fmt.Errorf("reading the input's schema: %w", err)
+		}
+		set := ast.NewSchemaSet()
+		set.Put(ast.SchemaRootRef, document)
+		c = c.WithSchemas(set)
+	}
+	// The tests are not part of what decides, and give input as they like.
+	c.Compile(with(src.modules, src.library))
+	return c, nil
+}

@@ -14,7 +14,36 @@ import (
 const maxActors = 64
 
 // words are the roles and scopes that policies, document and config name.
-type wordList struct{ roles, scopes []string }
+type wordList struct {
+	roles, scopes []string
+	found         []Word
+}
+
+// Word is a role or scope that a policy names.
+type Word struct {
+	Kind string // "role" or "scope"
+	Text string
+	At   *ast.Location
+}
+
+// Named are the roles and scopes that a document and a config name: demanded by
+// operations, declared by schemes, in extensions and overrides.
+func Named(api *spec.API, overrides []config.OperationOverride) (roles, scopes []string) {
+	w := namedBy(api, overrides)
+	for _, s := range api.SecuritySchemes {
+		for scope := range s.Scopes {
+			w.add("scope", scope)
+		}
+	}
+	return w.roles, w.scopes
+}
+
+// NamedIn are the roles and scopes that policies name, with their places.
+func NamedIn(modules map[string]*ast.Module) []Word {
+	w := &wordList{}
+	w.namedIn(modules)
+	return w.found
+}
 
 func (w *wordList) add(kind, word string) {
 	list := &w.roles
@@ -173,6 +202,7 @@ func (w *wordList) literals(e *ast.Expr, kind string) {
 	ast.WalkTerms(e, func(t *ast.Term) bool {
 		if s, ok := t.Value.(ast.String); ok && !steps[t] {
 			w.add(kind, string(s))
+			w.found = append(w.found, Word{kind, string(s), t.Location})
 		}
 		return false
 	})
