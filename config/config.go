@@ -31,6 +31,8 @@ type Config struct {
 	Alarms Alarms `yaml:"alarms"`
 	// DecisionLog keeps what the policies decided, sealed, to be made again.
 	DecisionLog DecisionLog `yaml:"decision_log"`
+	// DecisionPoint answers services that ask the policies themselves.
+	DecisionPoint DecisionPoint `yaml:"decision_point"`
 	// APIs behind the gateway: at least one.
 	APIs []API `yaml:"apis"`
 

@@ -64,6 +64,7 @@ func (v *validator) config() {
 		}
 		v.api(a, path)
 	}
+	v.decisionPoint()
 	v.collisions()
 }
 

@@ -142,6 +142,14 @@ func init() {
 		Code{"authz.not_owner", 403, "Forbidden", "The answer holds an object that the policy does not let this caller see (API1:2023, CWE-639)."},
 		Code{"authz.step_up", 401, "Stronger authentication required", "The policy demands a fresher or stronger authentication (RFC 9470)."},
 
+		Code{"decision.credentials", 401, "Unauthorized", "The decision point was asked without a key that holds."},
+		Code{"decision.forbidden", 403, "Forbidden", "The key's holder may not ask this of the decision point."},
+		Code{"decision.not_found", 404, "Not found", "The decision point has no such path, or the policies cannot say what was searched for."},
+		Code{"decision.request", 400, "Bad request", "The question to the decision point is not well formed."},
+		Code{"decision.too_large", 413, "Content too large", "The question to the decision point is larger than its limits."},
+		Code{"decision.failed", 500, "Internal error", "The policies failed to evaluate, or took too long: nothing was decided."},
+		Code{"decision.unavailable", 503, "Service unavailable", "No policy may decide, or the decision point answers as many as it may at once."},
+
 		Code{"limit.rate", 429, "Too many requests", "A rate limit was reached."},
 
 		Code{"waf.attack", 403, "Forbidden", "The request matches attack signatures (OWASP Core Rule Set)."},

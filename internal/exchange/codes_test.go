@@ -98,6 +98,7 @@ var codeGroups = []struct{ prefix, title, text string }{
 	{"authn", "Guard `authn`", "See [guards/authn.md](guards/authn.md)."},
 	{"login", "Login of browsers", "Of the login's own pages. See [guards/login.md](guards/login.md)."},
 	{"authz", "Guard `authz`", "See [guards/authz.md](guards/authz.md) and [policies.md](policies.md)."},
+	{"decision", "The decision point", "See [decision-point.md](decision-point.md)."},
 	{"limit", "Guard `limit`", "See [guards/limit.md](guards/limit.md)."},
 	{"waf", "Guard `waf`", "See [guards/waf.md](guards/waf.md)."},
 	{"upload", "Guard `upload`", "See [guards/upload.md](guards/upload.md)."},

@@ -46,6 +46,7 @@ type api struct {
 	filterHeaders    []string                  // in which conditions on rows go to the upstream
 	upstreams        atomic.Pointer[Upstreams] // for questions of the gateway's own
 	now              func() time.Time
+	policy           *authz.Guard
 	closers          []func() error
 	checks           []namedCheck
 	// sessions are those of browsers that the API takes; nil when it takes none.
@@ -150,7 +151,7 @@ func (a *api) steps(ctx context.Context, cfg *config.Config, deps Deps) ([]guard
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
-	a.rules = rules
+	a.rules, a.policy = rules, may
 	a.doorstep = guard.NewChain(a.spec, []guard.Step{limits.AddressStep()}, a.settings, deps.Log)
 	a.preflight = guard.NewChain(a.spec, []guard.Step{limits.AddressStep(), rules.PathStep(), attacks.Step()}, a.settings, deps.Log)
 	identity := []guard.Step{who.Step()}

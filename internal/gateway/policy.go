@@ -18,3 +18,13 @@ func PolicyFeeds(ac *config.API, deps Deps) ([]authz.Feed, error) {
 	}
 	return append(out, deps.Relations.Feeds(ac.Guards.Authz.Sources)...), nil
 }
+
+// Policy returns the authz guard of an API, nil when there is no such API.
+func (g *Gateway) Policy(api string) *authz.Guard {
+	for _, a := range g.apis {
+		if a.cfg.Name == api {
+			return a.policy
+		}
+	}
+	return nil
+}

@@ -47,7 +47,7 @@ func fetch(t *testing.T, url, host string) (int, string) {
 
 func TestListener(t *testing.T) {
 	var checks atomic.Pointer[[]gateway.Check]
-	l, err := Listen("127.0.0.1:0", NewMetrics("1.2.3"), func() []gateway.Check { return *checks.Load() }, quiet)
+	l, err := Listen("127.0.0.1:0", NewMetrics("1.2.3"), func() []gateway.Check { return *checks.Load() }, nil, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +81,7 @@ func TestListener(t *testing.T) {
 	if status, body := fetch(t, url+"/readyz", ""); status != 200 || !strings.Contains(body, `"ready": true`) {
 		t.Errorf("readyz: %d %s", status, body)
 	}
-	if _, err := Listen(l.Addr().String(), NewMetrics("x"), nil, quiet); err == nil {
+	if _, err := Listen(l.Addr().String(), NewMetrics("x"), nil, nil, quiet); err == nil {
 		t.Error("listened on an address in use")
 	}
 }
@@ -102,7 +102,7 @@ func TestMetrics(t *testing.T) {
 	m.Refused(400)
 	m.Reloaded(nil)
 	m.Reloaded(errors.New("x"))
-	l, err := Listen("127.0.0.1:0", m, nil, quiet)
+	l, err := Listen("127.0.0.1:0", m, nil, nil, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,7 +189,7 @@ func TestAlarms(t *testing.T) {
 	if len(got) != 0 {
 		t.Error("the webhook was called after Close")
 	}
-	l, err := Listen("127.0.0.1:0", m, nil, quiet)
+	l, err := Listen("127.0.0.1:0", m, nil, nil, quiet)
 	if err != nil {
 		t.Fatal(err)
 	}

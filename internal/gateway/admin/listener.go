@@ -25,8 +25,8 @@ type Listener struct {
 }
 
 // Listen opens the address and serves on it. ready lists what the gateway
-// depends on.
-func Listen(addr string, m *Metrics, ready func() []gateway.Check, log *slog.Logger) (*Listener, error) {
+// depends on; rest, when set, answers all other paths.
+func Listen(addr string, m *Metrics, ready func() []gateway.Check, rest http.Handler, log *slog.Logger) (*Listener, error) {
 	ln, err := net.Listen("tcp", addr) //nolint:noctx // it lives as long as the process
 	if err != nil {
 		return nil, fmt.Errorf("opening admin.listen (health and metrics; another address, or off, when a second gateway runs here): %w", err)
@@ -38,6 +38,9 @@ func Listen(addr string, m *Metrics, ready func() []gateway.Check, log *slog.Log
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { writeReady(w, ready()) })
 	mux.Handle("GET /metrics", promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 20 * time.Second}))
+	if rest != nil {
+		mux.Handle("/", rest)
+	}
 	loopback := false
 	if ap, err := netip.ParseAddrPort(ln.Addr().String()); err == nil {
 		loopback = ap.Addr().Unmap().IsLoopback()

@@ -61,6 +61,7 @@ type Server struct {
 	tracer    *admin.Tracer
 	plane     *caddy.Plane
 	admin     *admin.Listener
+	point     decisionPoint // where others ask the policies
 	control   *control.Server
 
 	draining  atomic.Bool // it stops: load balancers should look elsewhere
@@ -158,9 +159,23 @@ func (s *Server) begin(ctx context.Context) error {
 	s.gw = gw
 	s.decisions.commit(s.cfg)
 	s.gauges()
+	asked, err := s.newAsked(s.cfg)
+	if err != nil {
+		return errors.Join(err, discard(gw, events))
+	}
+	s.point.current.Store(asked)
 	// The operator's side comes first: exchanges lean on it from the first on.
 	if s.cfg.Admin.Listen != "off" {
-		if s.admin, err = admin.Listen(s.cfg.Admin.Listen, s.metrics, s.ready, s.log); err != nil {
+		var rest http.Handler
+		if s.cfg.DecisionPoint.Listen == "admin" {
+			rest = &s.point
+		}
+		if s.admin, err = admin.Listen(s.cfg.Admin.Listen, s.metrics, s.ready, rest, s.log); err != nil {
+			return errors.Join(err, discard(gw, events))
+		}
+	}
+	if l := s.cfg.DecisionPoint.Listen; l != "off" && l != "admin" {
+		if err := s.point.listen(&s.cfg.DecisionPoint, s.log); err != nil {
 			return errors.Join(err, discard(gw, events))
 		}
 	}
@@ -290,6 +305,10 @@ func (s *Server) swap(ctx context.Context) error {
 	if fixed := restartOnly(old, cfg); len(fixed) > 0 {
 		return fmt.Errorf("%v cannot change while the gateway runs: restart it for that", fixed)
 	}
+	asked, err := s.newAsked(cfg)
+	if err != nil {
+		return err
+	}
 	gw, events, err := s.compile(ctx, cfg)
 	if err != nil {
 		s.decisions.drop()
@@ -299,6 +318,7 @@ func (s *Server) swap(ctx context.Context) error {
 		s.decisions.drop()
 		return errors.Join(err, discard(gw, events))
 	}
+	s.point.current.Store(asked)
 	s.mu.Lock()
 	s.cfg, s.gw = cfg, gw
 	s.mu.Unlock()
@@ -320,6 +340,9 @@ func restartOnly(was, is *config.Config) []string {
 		"alarms":       {was.Alarms, is.Alarms},
 		"log":          {was.Log, is.Log},
 		"state":        {was.State, is.State},
+
+		"decision_point.listen": {was.DecisionPoint.Listen, is.DecisionPoint.Listen},
+		"decision_point.tls":    {was.DecisionPoint.TLS != nil, is.DecisionPoint.TLS != nil},
 	} {
 		if !reflect.DeepEqual(pair[0], pair[1]) {
 			out = append(out, name)
@@ -338,6 +361,10 @@ func (s *Server) files() []string {
 	}
 	out = append(out, cfg.Server.TLS.ClientCA)
 	out = append(out, cfg.SecretFiles()...)
+	out = append(out, cfg.DecisionPoint.Keys)
+	if t := cfg.DecisionPoint.TLS; t != nil {
+		out = append(out, t.Cert, t.Key)
+	}
 	for _, a := range s.current().APIs() {
 		out = append(out, a.Documents...)
 	}
@@ -398,6 +425,7 @@ func (s *Server) stop(ctx context.Context) error {
 		errs = append(errs, s.plane.Stop(ctx))
 	}
 	s.adopt(nil)
+	errs = append(errs, s.point.close(ctx))
 	if s.admin != nil {
 		errs = append(errs, s.admin.Close(ctx))
 	}

@@ -62,8 +62,9 @@ type code struct {
 	uses           usage
 	rule           string   // that decides
 	questions      sync.Map // *question by rule: what is asked beside the decision
-	shape          string   // of the data beside the packages, which the specialised code leans on
-	source         source   // for a copy that is kept
+	asked          askedQueries
+	shape          string // of the data beside the packages, which the specialised code leans on
+	source         source // for a copy that is kept
 	// varies says that a rule calls a function that gives another result another time.
 	varies bool
 }
@@ -258,8 +259,11 @@ func (p *Policy) run(ctx context.Context, v *evaluator, e *Evaluation) (result a
 	w.rules.Push()
 	w.stop = deadline{at: time.Now().Add(e.Limit)}
 	q := topdown.NewQuery(v.query).WithQueryCompiler(v.queries).WithCompiler(v.compiler).WithStore(p.store(e)).WithTransaction(moment{}).
-		WithInput(ast.NewTerm(e.Input)).WithTime(e.Now).WithCancel(&w.stop).WithMetrics(quiet).WithStrictBuiltinErrors(true).
+		WithTime(e.Now).WithCancel(&w.stop).WithMetrics(quiet).WithStrictBuiltinErrors(true).
 		WithVirtualCache(&w.rules).WithBaseCache(&w.data)
+	if e.Input != nil {
+		q = q.WithInput(ast.NewTerm(e.Input))
+	}
 	if e.Tracer != nil {
 		q = q.WithQueryTracer(e.Tracer)
 	}

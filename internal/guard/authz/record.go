@@ -106,13 +106,19 @@ func (g *Guard) recordedEvaluation(x *exchange.Exchange, p *Policy, now time.Tim
 	} else {
 		r.Input = g.build(x, p.uses, now, g.body)
 	}
+	return g.heldEvaluation(Evaluation{Input: r.Input, Now: now, Limit: g.timeout}, p, r)
+}
+
+// heldEvaluation has an evaluation note what its record needs.
+func (g *Guard) heldEvaluation(e Evaluation, p *Policy, r *Record) Evaluation {
 	if p.varies {
 		r.Observed = builtins.NDBCache{}
 	}
 	if len(p.data.tables) > 0 {
 		r.Reads = &Reads{}
 	}
-	return Evaluation{Input: r.Input, Now: now, Limit: g.timeout, Observed: r.Observed, Reads: r.Reads}
+	e.Observed, e.Reads = r.Observed, r.Reads
+	return e
 }
 
 // Reads is what evaluations read of tables, which are too large to be kept whole.
