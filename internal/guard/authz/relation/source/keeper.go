@@ -93,7 +93,7 @@ func pause(every time.Duration, failures int) time.Duration {
 	if failures > 0 {
 		d = min(every, time.Second<<min(failures-1, 20))
 	}
-	return d - time.Duration(rand.Int64N(int64(d)/10+1))
+	return d - time.Duration(rand.Int64N(int64(d)/10+1)) //nolint:gosec // not a secret
 }
 
 // look asks the source once and tells the feeds.
