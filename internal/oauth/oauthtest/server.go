@@ -38,8 +38,10 @@ type Server struct {
 	TokenLife time.Duration  // of access tokens; default 1 hour, 0 is not said when negative
 	Rotate    bool           // refresh tokens are good once, and all end when one is used twice
 	NoRefresh bool
-	PAR       bool
-	Iss       bool // RFC 9207
+	// IgnorePKCE has codes taken whoever began the login.
+	IgnorePKCE bool
+	PAR        bool
+	Iss        bool // RFC 9207
 	// Tamper changes what is signed: kind is "id_token", "logout_token", "access_token".
 	Tamper func(kind string, claims, header map[string]any)
 	// Answer changes the redirect back to the client.
@@ -296,9 +298,10 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
 		g = s.codes[f.Get("code")]
 		delete(s.codes, f.Get("code"))
+		ignore := s.IgnorePKCE
 		s.mu.Unlock()
 		sum := sha256.Sum256([]byte(f.Get("code_verifier")))
-		if g == nil || g.query.Get("redirect_uri") != f.Get("redirect_uri") || g.query.Get("code_challenge") != base64.RawURLEncoding.EncodeToString(sum[:]) {
+		if g == nil || g.query.Get("redirect_uri") != f.Get("redirect_uri") || !ignore && g.query.Get("code_challenge") != base64.RawURLEncoding.EncodeToString(sum[:]) {
 			write(w, 400, map[string]any{"error": "invalid_grant"})
 			return
 		}

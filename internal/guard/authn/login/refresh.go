@@ -19,7 +19,10 @@ const (
 	handoffKeep = 10 * time.Minute
 	handoffPoll = 20 * time.Millisecond
 	maxHandoffs = 8 // followed for one request
-	tombstone   = "ended"
+
+	// What stands in place of a session.
+	tombstone = "ended"  // the issuer refused the refresh token
+	outage    = "failed" // the issuer could not be asked just now: nobody else need wait to find out
 )
 
 // errRefresh is that the tokens are over and no new ones can be had.
@@ -63,6 +66,9 @@ func (l *Login) fresh(ctx context.Context, s *session, now time.Time) (*session,
 		}
 		key := l.handoffKey(s)
 		next, err := l.handedOff(key, s)
+		if down := (*refreshError)(nil); errors.As(err, &down) && !over {
+			return s, nil
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -95,8 +101,11 @@ func (l *Login) handedOff(key string, s *session) (*session, error) {
 	if err != nil || !ok {
 		return nil, err
 	}
-	if string(b) == tombstone {
+	switch string(b) {
+	case tombstone:
 		return nil, errEnded
+	case outage:
+		return nil, &refreshError{errors.New("the issuer could not be asked a moment ago")}
 	}
 	plain, err := l.ring.open(kindHandoff, b)
 	if err != nil {
@@ -167,6 +176,9 @@ func (l *Login) refresh(ctx context.Context, key string, s *session) (*session, 
 	}
 	if err != nil {
 		l.log.Warn("refreshing a session's tokens failed", "subject", s.identity.Subject, "error", err)
+		if err := l.handoff.put(ctx, key, []byte(outage), l.now().Add(l.client.Timeout())); err != nil {
+			return nil, &refreshError{err}
+		}
 		return nil, &refreshError{err}
 	}
 	b, err := json.Marshal(next)

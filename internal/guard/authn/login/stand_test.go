@@ -54,6 +54,8 @@ decision := {"allow": false, "obligations": {"step_up": {"acr_values": ["gold"],
 } else := {"allow": true}
 `
 
+type oauthServer = oauthtest.Server
+
 // clock is the time that gateways, state and issuer agree on.
 type clock struct{ ahead atomic.Int64 }
 
