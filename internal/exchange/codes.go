@@ -59,6 +59,8 @@ func init() {
 		Code{"gateway.upstream_unreachable", 502, "Bad gateway", "No upstream accepted the connection, or its answer was not HTTP."},
 		Code{"gateway.upstream_unavailable", 503, "Service unavailable", "Every upstream is marked down."},
 		Code{"gateway.upstream_timeout", 504, "Gateway timeout", "The upstream did not answer in time."},
+		Code{"gateway.token_refused", 403, "Forbidden", "The authorization server does not trade the caller's token for one of the upstream's, or the caller has none (RFC 8693)."},
+		Code{"gateway.token_unavailable", 503, "Service unavailable", "The access token for the upstream cannot be had."},
 		Code{"gateway.overloaded", 503, "Service unavailable", "A queue of the gateway is full, such as the audit queue."},
 		Code{"gateway.client_gone", 499, "Client closed request", "The client went away before the answer."},
 		Code{"gateway.timeout", 408, "Request timeout", "The request was not received whole in time."},

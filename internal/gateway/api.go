@@ -13,6 +13,7 @@ import (
 
 	"github.com/crenel-project/crenel/config"
 	"github.com/crenel-project/crenel/internal/exchange"
+	"github.com/crenel-project/crenel/internal/gateway/token"
 	"github.com/crenel-project/crenel/internal/guard"
 	"github.com/crenel-project/crenel/internal/guard/authn"
 	"github.com/crenel-project/crenel/internal/guard/authn/login"
@@ -52,6 +53,7 @@ type api struct {
 	// sessions are those of browsers that the API takes; nil when it takes none.
 	sessions   *login.Sessions
 	passCookie bool
+	token      *token.Source // of access tokens for the upstream; nil when it gets none
 }
 
 type namedCheck struct {
@@ -91,6 +93,13 @@ func (g *Gateway) newAPI(ctx context.Context, ac *config.API) (a *api, err error
 	a.setBodyLimits(overrides)
 	a.settings = settings(ac, overrides)
 	a.sessions, a.passCookie = g.sessionsOf(ac)
+	if ac.Upstream.Token != nil {
+		if a.token, err = token.New(token.Options{Config: *ac.Upstream.Token, Client: deps.Client, Now: deps.Now, Log: deps.Log}); err != nil {
+			return a, err
+		}
+		a.closers = append(a.closers, func() error { a.token.Close(); return nil })
+		a.checks = append(a.checks, namedCheck{"upstream token", a.token.Ready})
+	}
 	if l := g.logins[ac.Name]; l != nil {
 		a.checks = append(a.checks, namedCheck{login.Name, l.Ready})
 	}

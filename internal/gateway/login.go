@@ -113,3 +113,11 @@ func hasDirective(control, name string) bool {
 	}
 	return false
 }
+
+// obtainToken has the access token for the upstream at hand, before it is called.
+func (s *session) obtainToken() (v exchange.Verdict) {
+	if s.api.token != nil {
+		s.token, v = s.api.token.Obtain(s.r.Context(), &s.x)
+	}
+	return v
+}

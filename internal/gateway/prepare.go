@@ -32,6 +32,9 @@ func (s *session) prepareUpstream() {
 	}
 	s.keepOwnCookies()
 	h := r.Header
+	if s.api.token != nil && !s.preflighted {
+		s.api.token.Put(h, s.token)
+	}
 	if req.Upgrade == "websocket" {
 		h.Set("Connection", "Upgrade")
 		h.Set("Upgrade", "websocket")

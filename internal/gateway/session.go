@@ -44,6 +44,7 @@ type session struct {
 	preflighted bool
 	answer      answer
 	call        Call
+	token       string       // for the upstream; "" when it gets none
 	checked     *checkedBody // nil when no guard has asked for it
 	prefix      string       // of the path, which a trusted proxy took off
 	texts       [12]string   // room for the values of header fields that are set here
@@ -115,6 +116,10 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, up Upstreams) {
 	if s.api.chain.Mode(&s.x, authz.Name) != guard.Enforce {
 		// A policy that is only watched changes nothing, neither the answer.
 		s.x.Obligations = exchange.Obligations{}
+	}
+	if v := s.obtainToken(); v.Action != exchange.Allow {
+		s.deny(v)
+		return
 	}
 	s.forward()
 }

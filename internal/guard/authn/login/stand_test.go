@@ -184,7 +184,7 @@ apis:
     authn: {methods: [{session: {%s}}, {jwt: {issuer: "%s", audience: [api]}}]}
     waf: {mode: "off"}
     limit: {rates: []}
-%s`, s.conf.upstream, s.conf.api, s.op.Issuer, s.origin, s.conf.login, s.conf.session, s.conf.method, s.op.Issuer, policyLine(s.conf.policy))
+%s`, strings.ReplaceAll(s.conf.upstream, "ISSUER", s.op.Issuer), s.conf.api, s.op.Issuer, s.origin, s.conf.login, s.conf.session, s.conf.method, s.op.Issuer, policyLine(s.conf.policy))
 	for name, text := range map[string]string{"api.yaml": document, "p.rego": s.conf.policy} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			s.t.Fatal(err)
