@@ -55,6 +55,7 @@ func TestScripts(t *testing.T) {
 			"events":  writeEvents,
 			"serving": serving,
 			"call":    call,
+			"shows":   shows,
 			"revoked": revoked,
 		},
 	})
@@ -91,7 +92,7 @@ func serving(ts *testscript.TestScript, _ bool, _ []string) {
 }
 
 // call sends a request until somebody answers, and holds the answer to its status:
-// call STATUS METHOD URL [BODY]. The request's id goes to EVENT.
+// call STATUS METHOD URL [BODY [FIELD…]]. The request's id goes to EVENT.
 func call(ts *testscript.TestScript, _ bool, args []string) {
 	var resp *http.Response
 	client := &http.Client{Timeout: 10 * time.Second}
@@ -104,6 +105,10 @@ func call(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Check(err)
 		if body != "" {
 			req.Header.Set("Content-Type", "application/json")
+		}
+		for _, field := range args[min(4, len(args)):] {
+			name, text, _ := strings.Cut(field, ": ")
+			req.Header.Set(name, text)
 		}
 		if resp, err = client.Do(req); err == nil {
 			break
@@ -317,6 +322,19 @@ func TestPlain(t *testing.T) {
 	} {
 		if got := plain(in); got != want {
 			t.Errorf("plain(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+// shows runs a command until it prints what is looked for: shows TEXT COMMAND ARGS….
+func shows(ts *testscript.TestScript, _ bool, args []string) {
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		ts.Check(ts.Exec(args[1], args[2:]...))
+		if strings.Contains(ts.ReadFile("stdout"), args[0]) {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("%v does not print %q", args[1:], args[0])
 		}
 	}
 }

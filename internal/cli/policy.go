@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -9,7 +8,6 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -28,49 +26,10 @@ import (
 )
 
 func newPolicy() *cobra.Command {
-	return group("policy", "Test policies, and try one on a request",
-		examples("crenel policy test policies/", "crenel policy try --request request.json", "crenel policy matrix --check"),
-		newPolicyTest(), newPolicyTry(), newPolicyMatrix(), newPolicyMutate(), newPolicyLint())
-}
-
-func newPolicyTest() *cobra.Command {
-	var data []string
-	var asJSON bool
-	c := &cobra.Command{
-		Use:   "test PATH…",
-		Short: "Run the Rego tests that lie beside policies",
-		Long: `Run the tests (rules named test_… in files named …_test.rego) of policies, as
-the gateway does before it activates them. Exits with 1 when one fails, and when
-there is none.`,
-		Args:    some("the files or folders of the policies"),
-		Example: examples("crenel policy test policies/", "crenel policy test policies/ --data owners.json", "crenel policy test policies/ --json"),
-		RunE: func(c *cobra.Command, args []string) error {
-			results, err := authz.Test(c.Context(), args, data)
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				err = printJSON(c, results)
-			} else {
-				printTests(newPrinter(c.OutOrStdout()), results)
-			}
-			if err != nil {
-				return err
-			}
-			for _, r := range results {
-				if !r.Passed && !r.Skipped {
-					return errReported
-				}
-			}
-			if len(results) == 0 {
-				return fmt.Errorf("there are no tests in %s", strings.Join(args, ", "))
-			}
-			return nil
-		},
-	}
-	c.Flags().StringArrayVar(&data, "data", nil, "a data `file` or folder, JSON or YAML; may be repeated")
-	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
-	return c
+	return group("policy", "Test policies, try one on a request, and see what another would change",
+		examples("crenel policy test policies/", "crenel policy try --request request.json", "crenel policy matrix --check", "crenel policy replay --policies policies-next/"),
+		newPolicyTest(), newPolicyTry(), newPolicyMatrix(), newPolicyMutate(), newPolicyLint(),
+		newPolicyReplay(), newPolicyShadow(), newPolicyUnused(), newPolicyExplain(), newPolicyLog())
 }
 
 func printTests(p *printer, results []authz.TestResult) {
@@ -126,29 +85,34 @@ type triedIdentity struct {
 }
 
 func newPolicyTry() *cobra.Command {
-	var file, request, api, trace string
+	var file, api, trace string
+	var request triedFlags
 	var data []string
 	var asJSON bool
 	c := &cobra.Command{
-		Use:   "try",
+		Use:   "try [PATH]",
 		Short: "Show what the policy decides on a request, and how it came to it",
-		Long: `Show what authz decides on a request that a file describes, with the input
-document and the trace of the evaluation. Nothing is sent. The caller is who the
-file says; no credentials are checked. Exits with 1 when the call is refused.
+		Long: `Show what authz decides on a request, with the input document and the trace of the
+evaluation. Nothing is sent. The request stands in a file, or on the command line
+as for curl; the caller is who the file or --as says, and no credentials are
+checked. Exits with 1 when the call is refused.
 
 Data come from the config's sources, each of which is read once; with --data they
 come from files in their stead, such as {"owners": {"7": "alice"}}.
 
-The file: {"method": "GET", "path": "/pets/7?full=true", "headers": {}, "body": {},
+The file is an HTTP request as it is sent (GET /pets/7, header fields, an empty
+line, the body), or {"method": "GET", "path": "/pets/7?full=true", "headers": {}, "body": {},
 "identity": {"subject": "alice", "roles": [], "scopes": [], "tenant": "", "claims": {}},
 "client_ip": "192.0.2.7", "time": "2026-01-01T12:00:00Z", "risk": 0}`,
-		Args:    cobra.NoArgs,
-		Example: examples("crenel policy try --request request.json", "crenel policy try --request request.json --trace fails", "crenel policy try --request request.json --json | jq .Input"),
-		RunE: func(c *cobra.Command, _ []string) error {
-			if request == "" {
-				return usagef("which request? name the file with --request")
+		Args: cobra.MaximumNArgs(1),
+		Example: examples("crenel policy try --request request.json", "crenel policy try /pets/7 --as alice --role customer --scope pets:read",
+			"crenel policy try --request call.http --as alice --trace fails", "crenel policy try --request request.json --json | jq .Input"),
+		RunE: func(c *cobra.Command, args []string) error {
+			r, err := request.read(strings.Join(args, ""))
+			if err != nil {
+				return err
 			}
-			e, err := tryPolicy(c.Context(), file, api, request, trace, data)
+			e, err := tryPolicy(c.Context(), file, api, r, trace, data)
 			if err != nil {
 				return err
 			}
@@ -164,7 +128,7 @@ The file: {"method": "GET", "path": "/pets/7?full=true", "headers": {}, "body": 
 		},
 	}
 	configFlag(c, &file)
-	c.Flags().StringVar(&request, "request", "", "the `file` that describes the request, JSON")
+	request.add(c)
 	c.Flags().StringVar(&api, "api", "", "the `name` of the API, when the config has several")
 	c.Flags().StringArrayVar(&data, "data", nil, "a data `file` or folder, JSON or YAML, in the place of the config's sources; may be repeated")
 	c.Flags().StringVar(&trace, "trace", authz.TraceFull, "`which` steps to show: full, fails, notes or none")
@@ -172,16 +136,12 @@ The file: {"method": "GET", "path": "/pets/7?full=true", "headers": {}, "body": 
 	return c
 }
 
-func tryPolicy(ctx context.Context, file, api, request, trace string, data []string) (*authz.Explanation, error) {
+func tryPolicy(ctx context.Context, file, api string, r *triedRequest, trace string, data []string) (*authz.Explanation, error) {
 	cfg, err := config.Load(file)
 	if err != nil {
 		return nil, err
 	}
 	ac, err := chooseAPI(cfg, api)
-	if err != nil {
-		return nil, err
-	}
-	r, err := readTried(request)
 	if err != nil {
 		return nil, err
 	}
@@ -229,23 +189,6 @@ func chooseAPI(cfg *config.Config, name string) (*config.API, error) {
 		names = append(names, cfg.APIs[i].Name)
 	}
 	return nil, usagef("choose one of the config's APIs with --api: %s", strings.Join(names, ", "))
-}
-
-func readTried(path string) (*triedRequest, error) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("reading the request: %w", err)
-	}
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
-	r := &triedRequest{Method: http.MethodGet}
-	if err := d.Decode(r); err != nil {
-		return nil, fmt.Errorf("reading the request %s: %w", path, err)
-	}
-	if !strings.HasPrefix(r.Path, "/") {
-		return nil, fmt.Errorf("reading the request %s: path must begin with a slash", path)
-	}
-	return r, nil
 }
 
 // exchange makes what the gateway would hand to authz: the operation found, the

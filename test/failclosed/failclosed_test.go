@@ -362,6 +362,7 @@ var table = []struct {
 		{what: "the policy decides something that is no decision", setting: "guards.authz.policies", guards: policies, files: policy(`decision := "yes"`), status: 503, code: "authz.error"},
 		{what: "the policy demands what is not known", setting: "guards.authz.policies", guards: policies, files: policy(`decision := {"allow": true, "obligations": {"stripp": ["/a"]}}`), status: 503, code: "authz.error"},
 		{what: "the policy takes too long", setting: "guards.authz.timeout", guards: "    authz: {policies: [p.rego], timeout: 1ms}\n", files: policy(`decision := count([1 | some i in numbers.range(1, 3000); some j in numbers.range(1, 3000); i * j == -1]) == 0`), status: 503, code: "authz.timeout"},
+		{what: "the decision cannot be kept: the decision log's folder is gone or its disk full", setting: "decision_log.when_full: refuse", guards: policies, files: policy("decision := true"), decisions: true, before: withoutDecisions, status: 503, code: "authz.unrecorded"},
 		{what: "a source of the policy's data has never answered", setting: "guards.authz.sources", guards: sourced(""), files: reading(`{"a":`), status: 503, code: "authz.unavailable"},
 		{what: "a source of the policy's data is silent for too long", setting: "guards.authz.sources.max_age", guards: sourced("max_age: 1m"), files: reading(`{"a": 1}`), clock: later.Now, before: func(s *stand) {
 			if err := os.Remove(filepath.Join(s.dir, "data.json")); err != nil {

@@ -74,8 +74,10 @@ type row struct {
 	guards string            // lines below "guards:"
 	files  map[string]string // beside the config
 	trail  *trail.Options    // nil: kept in memory of the temp dir
-	client *http.Client      // by which documents and keys are fetched
-	clock  func() time.Time
+	// decisions says that decisions are kept, in the folder decisions.
+	decisions bool
+	client    *http.Client // by which documents and keys are fetched
+	clock     func() time.Time
 	// before is run once the gateway stands.
 	before func(*stand)
 	// request is sent; nil: GET /things with a good token.
@@ -138,6 +140,9 @@ func (r *row) run(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.deps.Trail = s.trail
+	if r.decisions {
+		s.keepDecisions()
+	}
 	listen, upstream := freeAddr(t), "http://127.0.0.1:1"
 	if r.real != nil {
 		upstream = r.real(s)

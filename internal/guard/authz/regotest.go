@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/cover"
 	"github.com/open-policy-agent/opa/v1/tester"
 
 	"github.com/crenel-project/crenel/policies"
@@ -45,10 +47,66 @@ func Test(ctx context.Context, policyPaths, dataPaths []string) ([]TestResult, e
 	return src.runTests(ctx)
 }
 
+// FileCoverage says which lines of a policy its tests came to.
+type FileCoverage struct {
+	File    string
+	Covered int   // lines
+	Missed  []int // numbers of those that no test came to
+	Lines   []string
+}
+
+// Percent is the share of lines that tests came to, 100 for a file without any.
+func (f *FileCoverage) Percent() float64 {
+	if f.Covered+len(f.Missed) == 0 {
+		return 100
+	}
+	return 100 * float64(f.Covered) / float64(f.Covered+len(f.Missed))
+}
+
+// Cover runs the tests as Test does, and says what of the policies they came to.
+func Cover(ctx context.Context, policyPaths, dataPaths []string) ([]TestResult, []FileCoverage, error) {
+	part, err := LoadFiles(policyPaths, dataPaths)
+	if err != nil {
+		return nil, nil, err
+	}
+	src, err := join(map[string]*Part{filesSource: part})
+	if err != nil {
+		return nil, nil, err
+	}
+	c := cover.New()
+	results, err := src.runTestsTraced(ctx, c)
+	if err != nil {
+		return nil, nil, err
+	}
+	report := c.Report(src.modules)
+	var out []FileCoverage
+	for _, file := range slices.Sorted(maps.Keys(src.modules)) {
+		f := FileCoverage{File: file, Lines: strings.Split(string(part.Texts[file]), "\n")}
+		if r := report.Files[file]; r != nil {
+			f.Covered = r.CoveredLines
+			for _, span := range r.NotCovered {
+				for row := span.Start.Row; row <= span.End.Row; row++ {
+					f.Missed = append(f.Missed, row)
+				}
+			}
+		}
+		out = append(out, f)
+	}
+	return results, out, nil
+}
+
 func (s *sources) runTests(ctx context.Context) ([]TestResult, error) {
+	return s.runTestsTraced(ctx, nil)
+}
+
+func (s *sources) runTestsTraced(ctx context.Context, c *cover.Cover) ([]TestResult, error) {
 	ctx, cancel := context.WithTimeout(ctx, testsTimeout)
 	defer cancel()
-	ch, err := tester.NewRunner().
+	runner := tester.NewRunner()
+	if c != nil {
+		runner = runner.SetCoverageQueryTracer(c)
+	}
+	ch, err := runner.
 		SetCompiler(newCompiler(ctx, s.data).WithEnablePrintStatements(true)).
 		SetDefaultRegoVersion(ast.RegoV1).
 		SetModules(with(s.modules, s.tests, s.library)).

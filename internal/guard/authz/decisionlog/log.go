@@ -63,7 +63,6 @@ type Log struct {
 	queue   chan *Entry
 	waiting atomic.Int64 // bytes
 	lost    atomic.Uint64
-	total   atomic.Uint64
 	kept    atomic.Uint64
 	failing atomic.Bool
 	dropped atomic.Uint64 // by a policy's rule
@@ -303,7 +302,7 @@ func (l *Log) flush() bool {
 	for l.batch > 0 {
 		err := l.disk.append(chunkEvents, l.enc.b, l.batch)
 		if err == nil {
-			l.kept.Add(uint64(l.batch)) //nolint:gosec // a length
+			l.kept.Add(uint64(l.batch))
 			l.enc.b, l.batch = l.enc.b[:0], 0
 			if cap(l.enc.b) > 4*gatherBytes {
 				l.enc.b = nil
@@ -319,7 +318,7 @@ func (l *Log) flush() bool {
 				continue
 			}
 			n := l.batch + len(l.queue)
-			l.lost.Add(uint64(n)) //nolint:gosec // a length
+			l.lost.Add(uint64(n))
 			l.o.Log.Error("decisions could not be written before the gateway stopped", "count", n, "error", err)
 			return false
 		}

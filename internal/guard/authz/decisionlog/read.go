@@ -82,7 +82,7 @@ func (r *Reader) Events(ctx context.Context, span Span) iter.Seq2[*Event, error]
 			yield(nil, fmt.Errorf("reading the decision log: %w", err))
 			return
 		}
-		w := &walk{Reader: r, ctx: ctx, span: span, tip: at, yield: yield}
+		w := &walk{Reader: r, over: ctx.Err, span: span, tip: at, yield: yield}
 		switch {
 		case tipErr != nil:
 			w.damaged(filepath.Join(r.dir, headName), "it cannot be read", tipErr)
@@ -96,7 +96,7 @@ func (r *Reader) Events(ctx context.Context, span Span) iter.Seq2[*Event, error]
 // walk is one pass over the segments.
 type walk struct {
 	*Reader
-	ctx     context.Context
+	over    func() error // why reading ends, nil while it goes on
 	span    Span
 	tip     *tip
 	yield   func(*Event, error) bool
@@ -232,7 +232,7 @@ func (w *walk) chunk(file segmentFile, c *chunk) {
 		w.lost += l.Count
 	case chunkEvents:
 		for line := range bytes.Lines(c.plain) {
-			if err := w.ctx.Err(); err != nil {
+			if err := w.over(); err != nil {
 				w.stopped = true
 				w.yield(nil, err)
 				return
@@ -312,7 +312,7 @@ func (r *Reader) Recent(ctx context.Context, n int, keep func(*Event) bool) ([]*
 			break
 		}
 		var part []*Event
-		w := &walk{Reader: r, ctx: ctx, tip: at, yield: func(e *Event, err error) bool {
+		w := &walk{Reader: r, over: ctx.Err, tip: at, yield: func(e *Event, err error) bool {
 			switch {
 			case err != nil:
 				errs = append(errs, err)

@@ -99,13 +99,13 @@ func (s *sealer) chunk(kind byte, plain []byte) ([]byte, error) {
 	if len(out)-4 > maxChunk {
 		return nil, fmt.Errorf("a chunk of %d bytes is too large", len(out))
 	}
-	binary.BigEndian.PutUint32(out, uint32(len(out)-4)) //nolint:gosec // bounded above
+	binary.BigEndian.PutUint32(out, uint32(len(out)-4))
 	return out, nil
 }
 
 func (s *sealer) written(chunk []byte, events int) {
 	s.index++
-	s.events += uint64(events) //nolint:gosec // a length
+	s.events += uint64(events)
 	s.last = sha256.Sum256(chunk)
 }
 
@@ -213,7 +213,7 @@ func (s *scanner) next() (*chunk, error) {
 	s.read += c.size
 	switch kind {
 	case chunkEvents:
-		s.events += uint64(bytes.Count(plain, []byte{'\n'})) //nolint:gosec // a count
+		s.events += uint64(bytes.Count(plain, []byte{'\n'}))
 	case chunkEnd:
 		s.ended = &ending{}
 		if err := json.Unmarshal(plain, s.ended); err != nil {

@@ -133,7 +133,7 @@ func (s *Sink) yieldOldest() {
 	if n > 0 {
 		clear(s.waiting[:n])
 		s.waiting = s.waiting[n:]
-		s.stats.Lost += uint64(n) //nolint:gosec // a count
+		s.stats.Lost += uint64(n)
 	}
 }
 
@@ -141,10 +141,7 @@ func (s *Sink) run(ctx context.Context) {
 	defer close(s.done)
 	var batch []string // masked
 	failures := 0
-	for {
-		if !s.pause(ctx, failures) {
-			break
-		}
+	for s.pause(ctx, failures) {
 		var err error
 		batch, err = s.upload(ctx, batch)
 		s.note(err, failures)
@@ -155,7 +152,7 @@ func (s *Sink) run(ctx context.Context) {
 		}
 	}
 	s.mu.Lock()
-	s.stats.Lost += uint64(len(batch) + len(s.waiting)) //nolint:gosec // a count
+	s.stats.Lost += uint64(len(batch) + len(s.waiting))
 	s.mu.Unlock()
 }
 
@@ -225,7 +222,7 @@ func (s *Sink) upload(ctx context.Context, batch []string) ([]string, error) {
 				return batch, err
 			}
 			s.mu.Lock()
-			s.stats.Sent += uint64(n) //nolint:gosec // a count
+			s.stats.Sent += uint64(n)
 			s.mu.Unlock()
 			batch = batch[n:]
 		}

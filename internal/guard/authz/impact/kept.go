@@ -3,7 +3,6 @@ package impact
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -48,11 +47,8 @@ func (k *Kept) Policy(ctx context.Context, c *Case) (*authz.Policy, error) {
 	key := [2]string{c.Policy, c.Data}
 	if k.Rules != nil && k.Data != nil {
 		key = [2]string{} // nothing of then is used
-	} else if c.Policy == "" {
-		if k.Rules == nil {
-			return nil, nil //nolint:nilnil // no policy decided, and none does
-		}
-		return nil, fmt.Errorf("no policy was asked, so there are no data of then: %w", decisionlog.ErrNotKept)
+	} else if c.Policy == "" && k.Rules == nil {
+		return nil, nil //nolint:nilnil // no policy decided, and none does
 	}
 	if p, known := k.policies[key]; known {
 		if p == nil {
@@ -78,7 +74,7 @@ func (k *Kept) Policy(ctx context.Context, c *Case) (*authz.Policy, error) {
 func (k *Kept) load(ctx context.Context, c *Case) (*authz.Policy, error) {
 	part := &authz.Part{}
 	query := k.Query
-	if k.Rules == nil || k.Data == nil {
+	if (k.Rules == nil || k.Data == nil) && c.Policy != "" {
 		b, err := k.From.Policy(c.Policy, c.Data)
 		if err != nil {
 			return nil, err
