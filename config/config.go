@@ -63,6 +63,9 @@ type Server struct {
 	Timeouts Timeouts `yaml:"timeouts"`
 	// Limits bound every size. Each API may set its own.
 	Limits Limits `yaml:"limits"`
+	// Recheck is how often open WebSockets, event streams and long answers are ruled on
+	// again without an occasion such as a revocation.
+	Recheck time.Duration `yaml:"recheck" default:"30s" min:"1s" max:"1h"`
 }
 
 // TLS is how the server shows itself.

@@ -32,6 +32,8 @@ type answer struct {
 	held      bytes.Buffer    // hold: the answer so far; tee: a copy of it
 	rewriter  *rewrite.Writer // rewrite
 	given     bool            // tee: the copy was given up
+	long      bool            // it is an event stream, or came late
+	writes    int             // of its body
 	broken    error           // filter: the answer is not the JSON that it says
 }
 
@@ -63,7 +65,8 @@ func (a *answer) Unwrap() http.ResponseWriter { return a.s.w }
 // Hijack hands the connection over, for handlers that write the head of an
 // upgrade themselves (httputil.ReverseProxy). It is ruled on and recorded first.
 func (a *answer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	if !a.head {
+	unsent := !a.head
+	if unsent {
 		if v := a.rule(http.StatusSwitchingProtocols); v.Action != exchange.Allow {
 			a.refuse(v)
 			return nil, nil, errDiscarded
@@ -74,7 +77,13 @@ func (a *answer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		}
 		a.s.answered, a.s.completion.Status = true, a.status
 	}
-	return http.NewResponseController(a.s.w).Hijack()
+	conn, rw, err := http.NewResponseController(a.s.w).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	t := &tunnel{Conn: conn, frames: frames{before: unsent}}
+	a.s.watch(t)
+	return t, bufio.NewReadWriter(rw.Reader, bufio.NewWriter(t)), nil
 }
 
 // WriteHeader takes the upstream's head. Informational answers are not passed
@@ -122,6 +131,9 @@ func (a *answer) rule(status int) exchange.Verdict {
 	v := s.api.chain.Run(s.r.Context(), x, exchange.ResponseHead)
 	if v.Action == exchange.Allow {
 		v = a.choose(h)
+	}
+	if v.Action == exchange.Allow && a.firstByte.Sub(a.called) > longAfter {
+		v = s.admit() // much may have changed while the upstream was waited for
 	}
 	return v
 }
@@ -179,6 +191,7 @@ func (a *answer) choose(h http.Header) exchange.Verdict {
 		x.Response.Unchecked = "multipart"
 	case mediaType == "text/event-stream":
 		x.Response.Unchecked = "an event stream"
+		a.long = true
 	case mediaType == "" && (enforced || headMust != exchange.None):
 		// Rewriting and checks go by the content type; without one only an answer
 		// that turns out to be empty is harmless.
@@ -255,7 +268,11 @@ func (a *answer) sendHead() {
 		return
 	}
 	a.s.answered = true
+	a.s.headSent.Store(true)
 	a.s.completion.Status = a.status
+	if a.long {
+		a.s.watch(nil)
+	}
 	a.s.w.WriteHeader(a.status)
 }
 
@@ -350,6 +367,9 @@ func (a *answer) ReadFrom(r io.Reader) (int64, error) {
 		a.WriteHeader(http.StatusOK)
 	}
 	if rf, ok := a.s.w.(io.ReaderFrom); ok && a.how == pass {
+		if n := a.s.x.Response.Length; n < 0 || n > longBody {
+			a.s.watch(nil)
+		}
 		n, err := rf.ReadFrom(r)
 		a.s.completion.BytesOut += n
 		return n, err
@@ -361,6 +381,14 @@ func (a *answer) ReadFrom(r io.Reader) (int64, error) {
 type writerOnly struct{ io.Writer }
 
 func (a *answer) toClient(p []byte) (int, error) {
+	if a.writes++; a.writes > 1 && a.s.stream == nil && time.Since(a.firstByte) > longAfter {
+		if v := a.s.admit(); v.Action != exchange.Allow {
+			a.s.stream.cut(v)
+		}
+	}
+	if a.s.stream.cutCode() != "" {
+		return 0, errCut
+	}
 	n, err := a.s.w.Write(p)
 	a.s.completion.BytesOut += int64(n)
 	return n, err

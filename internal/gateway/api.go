@@ -155,6 +155,10 @@ func (a *api) steps(ctx context.Context, cfg *config.Config, deps Deps) ([]guard
 	if may != nil {
 		a.closers = append(a.closers, func() error { may.Close(); return nil })
 		a.checks = append(a.checks, namedCheck{"authz", may.Ready})
+		if e := may.Engine(); e != nil {
+			stop := e.Subscribe(func(_, _ *authz.Policy) { deps.Streams.Changed() })
+			a.closers = append(a.closers, func() error { stop(); return nil })
+		}
 		note(kept.admit(may))
 	}
 	if len(errs) > 0 {

@@ -2,7 +2,9 @@ package gateway
 
 import (
 	"context"
+	"io"
 	"net/netip"
+	"sync"
 )
 
 // Call is what the gateway has found out about an exchange and its upstream
@@ -13,6 +15,33 @@ type Call struct {
 	Client netip.Addr // true client address
 	Scheme string     // "https" or "http", as the client sees it
 	Host   string     // as the client sees it
+
+	mu     sync.Mutex
+	ended  bool
+	answer io.Closer
+}
+
+// Opened tells of the body of an answer that may take long, before it is read: it
+// is closed when the exchange is cut.
+func (c *Call) Opened(body io.Closer) {
+	c.mu.Lock()
+	c.answer = body
+	ended := c.ended
+	c.mu.Unlock()
+	if ended {
+		_ = body.Close()
+	}
+}
+
+// end closes the answer's body.
+func (c *Call) end() {
+	c.mu.Lock()
+	c.ended = true
+	body := c.answer
+	c.mu.Unlock()
+	if body != nil {
+		_ = body.Close()
+	}
 }
 
 type callKey struct{}

@@ -77,6 +77,9 @@ type Deps struct {
 	State state.Store
 	// Decisions keeps what policies decide, and holds new ones against it; nil: neither.
 	Decisions Decisions
+	// Streams are the exchanges that take long, of every generation; nil: of its own.
+	// Who shares it says which generation rules on them: Streams.Use.
+	Streams *Streams
 	// Endpoints of the whole gateway, beside those of its APIs.
 	Endpoints []Endpoint
 }
@@ -97,6 +100,9 @@ type Gateway struct {
 	endpoints endpoints
 	ownState  state.Store // nil when the state outlives the generation
 	logins    map[string]*login.Login
+	streams   *Streams
+	ownStream bool          // the streams do not outlive the generation
+	recheck   time.Duration // between two rulings on a stream without an occasion
 }
 
 type suffix struct {
@@ -133,7 +139,17 @@ func New(ctx context.Context, cfg *config.Config, deps Deps) (*Gateway, error) {
 	if deps.Bundles == nil {
 		deps.Bundles = bundle.NewPool(filepath.Join(cfg.DataDir, "bundles"), deps.Log, deps.Now)
 	}
-	g := &Gateway{cfg: cfg, deps: deps, log: deps.Log, hosts: map[string][]place{}, trusted: cfg.Server.TrustedProxies, ownState: own}
+	ownStream := deps.Streams == nil
+	if ownStream {
+		deps.Streams = NewStreams(deps.State, deps.Log, deps.Now)
+	}
+	g := &Gateway{
+		cfg: cfg, deps: deps, log: deps.Log, hosts: map[string][]place{}, trusted: cfg.Server.TrustedProxies, ownState: own,
+		streams: deps.Streams, ownStream: ownStream, recheck: cfg.Server.Recheck,
+	}
+	if g.recheck == 0 {
+		g.recheck = defaultRecheck
+	}
 	g.memory.left.Store(int64(cfg.Server.Limits.Memory))
 	var errs []error
 	if err := g.makeLogins(); err != nil {
@@ -161,6 +177,9 @@ func New(ctx context.Context, cfg *config.Config, deps Deps) (*Gateway, error) {
 	slices.SortStableFunc(g.suffixes, func(a, b suffix) int { return len(b.dot) - len(a.dot) })
 	if len(errs) > 0 {
 		return nil, errors.Join(append(errs, g.Close())...)
+	}
+	if ownStream {
+		g.streams.Use(g)
 	}
 	return g, nil
 }
@@ -289,6 +308,9 @@ func (g *Gateway) Close() error {
 	}
 	for _, l := range g.logins {
 		l.Close()
+	}
+	if g.ownStream {
+		g.streams.Close()
 	}
 	if g.ownState != nil {
 		errs = append(errs, g.ownState.Close())

@@ -58,7 +58,7 @@ func (s *session) prepareUpstream() {
 	}
 	setTarget(r, escaped)
 	s.setHeader(h, "X-Request-Id", x.ID)
-	s.call = Call{ID: x.ID, Client: x.Client, Scheme: req.Scheme, Host: r.Host}
+	s.call.ID, s.call.Client, s.call.Scheme, s.call.Host = x.ID, x.Client, req.Scheme, r.Host
 	s.r = r.WithContext(WithCall(r.Context(), &s.call))
 	s.r.Trailer = nil // no guard has seen them; those of a stream go to the request that was left behind
 	if id := &x.Identity; id.Verified {

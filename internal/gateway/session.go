@@ -12,6 +12,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/crenel-project/crenel/internal/exchange"
@@ -45,6 +46,8 @@ type session struct {
 	answer      answer
 	call        Call
 	token       string       // for the upstream; "" when it gets none
+	stream      *stream      // nil until the exchange has taken long
+	headSent    atomic.Bool  // like answered, for another goroutine that cuts it
 	checked     *checkedBody // nil when no guard has asked for it
 	prefix      string       // of the path, which a trusted proxy took off
 	texts       [12]string   // room for the values of header fields that are set here
@@ -407,6 +410,9 @@ func (s *session) decide(v exchange.Verdict) error {
 	return err
 }
 
+// longBody is the size from which an upload may take long enough to be cut.
+const longBody = 1 << 20
+
 // forward calls the upstream.
 func (s *session) forward() {
 	s.requested = len(s.x.Rulings)
@@ -416,6 +422,9 @@ func (s *session) forward() {
 	s.completion.Called = true
 	called := time.Now()
 	a.called = called
+	if _, streamed := s.r.Body.(*limitedBody); streamed && (s.r.ContentLength < 0 || s.r.ContentLength > longBody) {
+		s.watch(nil)
+	}
 	err := s.callUpstream(a)
 	if err == nil {
 		err = a.end()
@@ -456,6 +465,9 @@ func (s *session) failed(a *answer, err error) {
 	if a.broken != nil {
 		code, err = "contract.response_unchecked", a.broken
 	}
+	if cut := s.stream.cutCode(); cut != "" {
+		code = cut
+	}
 	if s.answered {
 		s.completion.Aborted = code
 		s.g.log.Warn("answer cut short", "request_id", s.x.ID, "api", s.x.API, "code", code, "error", err)
@@ -477,6 +489,12 @@ func (s *session) abort() { panic(http.ErrAbortHandler) }
 // finish writes the completion record, also when the handler is being aborted.
 func (s *session) finish() {
 	s.g.memory.give(s.held)
+	if s.stream != nil {
+		s.stream.end()
+		if s.answered && s.completion.Refused == "" {
+			s.completion.Aborted = orElse(s.stream.cutCode(), s.completion.Aborted)
+		}
+	}
 	if s.decision == nil {
 		// Only a panic comes here without a decision.
 		s.decision = newDecision(&s.x, exchange.Refuse("gateway.internal", "", "the exchange was aborted"), s.g.deps.Now())
@@ -498,6 +516,13 @@ func (s *session) finish() {
 	}
 	s.g.deps.Trail.Complete(c)
 	s.observe()
+}
+
+func orElse(text, otherwise string) string {
+	if text == "" {
+		return otherwise
+	}
+	return text
 }
 
 func (s *session) observe() {

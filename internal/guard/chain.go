@@ -44,6 +44,10 @@ type Step struct {
 	// (nil for a call whose operation is unknown). A step that does not apply costs nothing.
 	Applies func(op *spec.Operation) bool
 	Rule    func(ctx context.Context, x *exchange.Exchange) exchange.Verdict
+	// Again, when set, rules once more on an exchange that has been let in and is under
+	// way, such as an open WebSocket. x is a copy, of which only what was known at
+	// the time is set; its operation is of the document that is in force now.
+	Again func(ctx context.Context, x *exchange.Exchange) exchange.Verdict
 }
 
 // Setting is how one guard is run for one operation.
@@ -152,7 +156,7 @@ func (c *Chain) Run(ctx context.Context, x *exchange.Exchange, phase exchange.Ph
 	for i := 0; i < len(list); i++ {
 		p := list[i]
 		begin := time.Now()
-		v := c.rule(ctx, p.step, x)
+		v := c.rule(ctx, p.step, x, p.step.Rule)
 		r := exchange.Ruling{Guard: p.step.Guard, Phase: phase, Mode: p.mode.String(), Duration: time.Since(begin), Verdict: v}
 		denies := v.Action == exchange.Deny || v.Action == exchange.Unable && !p.open
 		r.Enforced = denies && p.mode == Enforce
@@ -163,6 +167,26 @@ func (c *Chain) Run(ctx context.Context, x *exchange.Exchange, phase exchange.Ph
 		if x.Operation != op {
 			op = x.Operation
 			list, i = after(c.plan(op).phases[phase], p.at)
+		}
+	}
+	return exchange.Verdict{}
+}
+
+// Again asks the steps that rule on exchanges under way, of all guards or of the
+// one named, and returns the first denial that is enforced. A guard that only
+// watches is not asked. Nothing is appended to x.Rulings.
+func (c *Chain) Again(ctx context.Context, x *exchange.Exchange, only string) exchange.Verdict {
+	p := c.plan(x.Operation)
+	for i := range p.phases {
+		for j := range p.phases[i] {
+			s := &p.phases[i][j]
+			if s.step.Again == nil || s.mode != Enforce || only != "" && s.step.Guard != only {
+				continue
+			}
+			v := c.rule(ctx, s.step, x, s.step.Again)
+			if v.Action == exchange.Deny || v.Action == exchange.Unable && !s.open {
+				return v
+			}
 		}
 	}
 	return exchange.Verdict{}
@@ -179,7 +203,7 @@ func after(list []planned, at int) ([]planned, int) {
 }
 
 // rule runs one step; a panic becomes a denial and one log line.
-func (c *Chain) rule(ctx context.Context, s *Step, x *exchange.Exchange) (v exchange.Verdict) {
+func (c *Chain) rule(ctx context.Context, s *Step, x *exchange.Exchange, rule func(context.Context, *exchange.Exchange) exchange.Verdict) (v exchange.Verdict) {
 	defer func() {
 		if p := recover(); p != nil {
 			c.log.Error("guard panicked", "guard", s.Guard, "phase", s.Phase.String(), "request_id", x.ID,
@@ -187,5 +211,5 @@ func (c *Chain) rule(ctx context.Context, s *Step, x *exchange.Exchange) (v exch
 			v = exchange.Refuse("gateway.internal", "", "guard "+s.Guard+" panicked")
 		}
 	}()
-	return s.Rule(ctx, x)
+	return rule(ctx, x)
 }

@@ -356,6 +356,7 @@ var table = []struct {
 			return r
 		}, status: 401, code: "authn.too_large"},
 	}},
+	{"Shared state and open connections", sharedState},
 	{"Policy", []*row{
 		{what: "the policy is undefined for the call", setting: "guards.authz.policies", guards: policies, files: policy(`decision := true if input.operation.id == "other"`), status: 403, code: "authz.undefined"},
 		{what: "the policy fails", setting: "guards.authz.policies", guards: policies, files: policy("decision := true if input.operation.id != \"\"\ndecision := {\"allow\": true} if input.operation.id != \"x\""), status: 503, code: "authz.error"},

@@ -25,6 +25,7 @@ import (
 	"github.com/crenel-project/crenel/internal/exchange"
 	"github.com/crenel-project/crenel/internal/gateway"
 	"github.com/crenel-project/crenel/internal/gateway/caddy"
+	"github.com/crenel-project/crenel/internal/state"
 	"github.com/crenel-project/crenel/internal/trail"
 )
 
@@ -78,6 +79,8 @@ type row struct {
 	decisions bool
 	client    *http.Client // by which documents and keys are fetched
 	clock     func() time.Time
+	// state is what gateways share; nil: memory.
+	state func(*stand) state.Store
 	// before is run once the gateway stands.
 	before func(*stand)
 	// request is sent; nil: GET /things with a good token.
@@ -127,6 +130,10 @@ func (r *row) config(s *stand, listen, upstream string) (*config.Config, error) 
 func (r *row) run(t *testing.T) {
 	s := &stand{t: t, dir: t.TempDir()}
 	s.deps = gateway.Deps{Log: slog.New(slog.DiscardHandler), Client: r.client, Now: r.clock}
+	if r.state != nil {
+		s.deps.State = r.state(s)
+		defer func() { _ = s.deps.State.Close() }()
+	}
 	o := trail.Options{}
 	if r.trail != nil {
 		o = *r.trail

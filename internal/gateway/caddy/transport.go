@@ -125,8 +125,14 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if limit := t.stallLimit(res); limit > 0 {
 		res.Body = watchStall(res.Body, limit, c)
 	}
+	if info != nil && res.StatusCode != http.StatusSwitchingProtocols && (res.ContentLength < 0 || res.ContentLength > longAnswer) {
+		info.Opened(res.Body)
+	}
 	return res, nil
 }
+
+// longAnswer is the size from which an answer may take long enough to be cut.
+const longAnswer = 256 << 10
 
 func withoutTrailer(res *http.Response) *http.Response {
 	out := *res

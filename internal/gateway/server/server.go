@@ -56,6 +56,7 @@ type Server struct {
 	relations *source.Pool // outlives reloads: what was read last decides on
 	bundles   *bundle.Pool // likewise
 	state     state.Store
+	streams   *gateway.Streams
 	metrics   *admin.Metrics
 	alarms    *admin.Alarms
 	tracer    *admin.Tracer
@@ -143,6 +144,7 @@ func (s *Server) open(ctx context.Context) error {
 	if s.state, err = openState(cfg, s.log); err != nil {
 		return err
 	}
+	s.streams = gateway.NewStreams(s.state, s.log, nil)
 	s.plane = caddy.New(caddy.Options{Log: s.log, OnRefused: func(r wire.Refusal) {
 		s.metrics.Refused(r.Status)
 		s.log.Warn("request refused before it was one", "client", r.Remote.String(), "status", r.Status, "reason", r.Reason)
@@ -185,6 +187,7 @@ func (s *Server) begin(ctx context.Context) error {
 	if err := s.plane.Load(s.cfg, gw); err != nil {
 		return errors.Join(err, discard(gw, events))
 	}
+	s.streams.Use(gw)
 	s.adopt(events)
 	return nil
 }
@@ -202,6 +205,7 @@ func (s *Server) gauges() {
 		s.metrics.Gauge("crenel_decision_log_lost", "Decisions that the decision log could not keep.", func() float64 { return float64(log.Stats().Lost) })
 	}
 	s.metrics.Gauge("crenel_exchanges_in_flight", "Exchanges under way.", func() float64 { return float64(s.current().Inflight()) })
+	s.metrics.Gauge("crenel_streams_open", "WebSockets, event streams, long answers and uploads that are ruled on again while they run.", func() float64 { return float64(s.streams.Open()) })
 	s.metrics.Gauge("crenel_limit_shared_buckets", "Requests charged to a bucket shared with others, since a rate had more callers than it remembers.",
 		func() float64 { return float64(s.buckets.Crowded()) })
 	s.metrics.Collector(upstreams{s.plane})
@@ -214,7 +218,7 @@ func (s *Server) compile(ctx context.Context, cfg *config.Config) (*gateway.Gate
 		return nil, nil, err
 	}
 	d := gateway.Deps{
-		Log: s.log, Trail: s.records, Buckets: s.buckets, Keys: s.keys, Relations: s.relations, Bundles: s.bundles, State: s.state, Observer: s, Decisions: s.decisions,
+		Log: s.log, Trail: s.records, Buckets: s.buckets, Keys: s.keys, Relations: s.relations, Bundles: s.bundles, State: s.state, Streams: s.streams, Observer: s, Decisions: s.decisions,
 		Client: &http.Client{Timeout: 10 * time.Second},
 	}
 	if s.tracer != nil {
@@ -322,6 +326,7 @@ func (s *Server) swap(ctx context.Context) error {
 	s.mu.Lock()
 	s.cfg, s.gw = cfg, gw
 	s.mu.Unlock()
+	s.streams.Use(gw)
 	s.adopt(events)
 	s.decisions.commit(cfg)
 	tuneCollector()
@@ -433,6 +438,9 @@ func (s *Server) stop(ctx context.Context) error {
 	errs = append(errs, s.tracer.Close(ctx))
 	if s.records != nil {
 		errs = append(errs, s.records.Close())
+	}
+	if s.streams != nil {
+		s.streams.Close()
 	}
 	if s.state != nil {
 		errs = append(errs, s.state.Close())

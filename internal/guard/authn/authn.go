@@ -193,7 +193,7 @@ func New(o Options) (*Guard, error) {
 
 // Step is the guard's place in the chain.
 func (g *Guard) Step() guard.Step {
-	return guard.Step{Guard: Name, Phase: exchange.RequestHead, Needs: exchange.None, Rule: g.rule}
+	return guard.Step{Guard: Name, Phase: exchange.RequestHead, Needs: exchange.None, Rule: g.rule, Again: g.again}
 }
 
 // BodyStep is the guard's second place: it rules on the content of signed requests.

@@ -204,12 +204,12 @@ func (g *Guard) Close() {
 func (g *Guard) Steps() []guard.Step {
 	return []guard.Step{
 		{
-			Guard: Name, Phase: exchange.RequestBody, Needs: exchange.None, Rule: g.rule,
+			Guard: Name, Phase: exchange.RequestBody, Needs: exchange.None, Rule: g.rule, Again: g.underWay,
 			Applies: func(op *spec.Operation) bool {
 				return !g.wantsBody(op) && (g.engine != nil || !g.demands.For(op).Public)
 			},
 		},
-		{Guard: Name, Phase: exchange.RequestBody, Needs: exchange.Buffered, Rule: g.rule, Applies: g.wantsBody},
+		{Guard: Name, Phase: exchange.RequestBody, Needs: exchange.Buffered, Rule: g.rule, Again: g.underWay, Applies: g.wantsBody},
 		// It needs no body of its own: an exchange with answer rules has it held.
 		{Guard: Name, Phase: exchange.ResponseBody, Needs: exchange.None, Rule: checkAnswer, Applies: func(*spec.Operation) bool { return g.engine != nil }},
 	}
@@ -242,6 +242,12 @@ func (g *Guard) rule(ctx context.Context, x *exchange.Exchange) exchange.Verdict
 	if g.recorder != nil {
 		return g.ruleAndRecord(ctx, x)
 	}
+	return g.ruleOn(ctx, x, nil)
+}
+
+// underWay decides once more on an exchange that is under way. It is not recorded as
+// a decision: what comes of it is in the completion.
+func (g *Guard) underWay(ctx context.Context, x *exchange.Exchange) exchange.Verdict {
 	return g.ruleOn(ctx, x, nil)
 }
 

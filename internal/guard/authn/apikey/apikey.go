@@ -190,11 +190,26 @@ func (v *Verifier) Verify(text string, now time.Time) (*Key, int, error) {
 		// Looking up by hash tells nothing: nobody can steer a hash towards another.
 		return nil, 0, ErrUnknown
 	}
-	switch {
-	case !e.Revoked.IsZero() && !now.Before(e.Revoked):
-		return nil, 0, ErrRevoked
-	case !e.Expires.IsZero() && !now.Before(e.Expires):
-		return nil, 0, ErrExpired
+	if err := e.holds(now); err != nil {
+		return nil, 0, err
 	}
 	return &e.Key, e.place, nil
+}
+
+func (e *entry) holds(now time.Time) error {
+	switch {
+	case !e.Revoked.IsZero() && !now.Before(e.Revoked):
+		return ErrRevoked
+	case !e.Expires.IsZero() && !now.Before(e.Expires):
+		return ErrExpired
+	}
+	return nil
+}
+
+// Still says why a key that held before, by its id, does not any more.
+func (v *Verifier) Still(id string, now time.Time) error {
+	if e := v.own[id]; e != nil {
+		return e.holds(now)
+	}
+	return ErrUnknown
 }

@@ -97,7 +97,7 @@ func New(claim string, store state.Store, maxAge time.Duration) *Guard {
 
 // Step is the guard's place in the chain, behind authn.
 func (g *Guard) Step() guard.Step {
-	return guard.Step{Guard: "authn", Phase: exchange.RequestHead, Needs: exchange.None, Rule: g.Rule}
+	return guard.Step{Guard: "authn", Phase: exchange.RequestHead, Needs: exchange.None, Rule: g.Rule, Again: g.Rule}
 }
 
 // Rule puts the caller's device onto the Identity.
