@@ -33,6 +33,8 @@ type Outcome struct {
 	Verdict     exchange.Verdict
 	Obligations exchange.Obligations
 	Took        time.Duration // of the policy alone
+	// Guessed says that rows of tables were asked for that are not known.
+	Guessed bool
 }
 
 // againLimit is how long a decision that is made again may take: one that is slow
@@ -61,7 +63,7 @@ func (p *Policy) Again(ctx context.Context, r *Recorded, tracer topdown.QueryTra
 func (g *Guard) again(ctx context.Context, x *exchange.Exchange, p *Policy, r *Recorded, tracer topdown.QueryTracer) *Outcome {
 	o := &Outcome{Rule: p.rule}
 	e := Evaluation{Input: r.Input, Now: r.Time, Limit: againLimit, Tracer: tracer, Observed: cloneCache(r.Observed)}
-	if len(r.Reads) > 0 {
+	if len(r.Reads)+len(p.data.tables) > 0 {
 		e.Reads = &Reads{List: r.Reads, Replay: true}
 	}
 	begin := time.Now()
@@ -72,6 +74,7 @@ func (g *Guard) again(ctx context.Context, x *exchange.Exchange, p *Policy, r *R
 		o.Verdict = g.filterRows(ctx, x, p, r.Time, o.Verdict, &e)
 	}
 	o.Obligations = x.Obligations
+	o.Guessed = e.Reads != nil && e.Reads.Partial
 	return o
 }
 

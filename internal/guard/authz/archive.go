@@ -15,6 +15,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/bundle"
 	"github.com/open-policy-agent/opa/v1/format"
+	"github.com/open-policy-agent/opa/v1/storage"
 	"github.com/open-policy-agent/opa/v1/topdown"
 
 	"github.com/crenel-project/crenel/policies"
@@ -95,6 +96,16 @@ func digest(h io.Writer, v ast.Value) {
 // archiveQuery is where the manifest of a kept policy names the rule that decides.
 const archiveQuery = "crenel_query"
 
+// archiveTables is where it names the paths of tables. Their rows are not kept, but
+// rules are compiled otherwise where there are none.
+const archiveTables = "crenel_tables"
+
+// noRows is a table whose rows are not known.
+type noRows struct{}
+
+// Read finds nothing.
+func (noRows) Read(path storage.Path) (ast.Value, error) { return nil, NotFound(path) }
+
 // Archive returns the policy's rules and data, but for tables, as an OPA bundle.
 func (p *Policy) Archive() ([]byte, error) {
 	data, err := ast.JSON(p.data.tree)
@@ -102,8 +113,12 @@ func (p *Policy) Archive() ([]byte, error) {
 		return nil, fmt.Errorf("writing the policy's data: %w", err)
 	}
 	rules, revision := p.Digests()
+	tables := make([]any, len(p.data.tables))
+	for i := range tables {
+		tables[i] = strings.Join(p.data.tables[i].path, "/")
+	}
 	b := bundle.Bundle{
-		Manifest: bundle.Manifest{Revision: rules + "-" + revision, Metadata: map[string]any{archiveQuery: p.rule}},
+		Manifest: bundle.Manifest{Revision: rules + "-" + revision, Metadata: map[string]any{archiveQuery: p.rule, archiveTables: tables}},
 		Data:     data.(map[string]any),
 	}
 	b.Manifest.Init()
@@ -146,6 +161,15 @@ func ReadArchive(b []byte) (p *Part, query string, err error) {
 		}
 	}
 	query, _ = read.Manifest.Metadata[archiveQuery].(string)
+	tables, _ := read.Manifest.Metadata[archiveTables].([]any)
+	for _, at := range tables {
+		if path, ok := at.(string); ok {
+			if p.Tables == nil {
+				p.Tables = map[string]Table{}
+			}
+			p.Tables[path] = noRows{}
+		}
+	}
 	return p, query, nil
 }
 

@@ -126,7 +126,8 @@ type Reads struct {
 	List []Read
 	// Replay takes what is read from List first.
 	Replay bool
-	// Partial says that more was read than is kept: a whole table, or very many rows.
+	// Partial says that more was read than is kept: a whole table, or very many rows;
+	// in a replay, rows that were not read then.
 	Partial bool
 }
 
@@ -209,6 +210,9 @@ func (s *readStore) Read(ctx context.Context, txn storage.Transaction, path stor
 			}
 			return v, nil
 		}
+		if s.unknown(path) {
+			s.reads.Partial = true
+		}
 		return s.documents.Read(ctx, txn, path)
 	}
 	v, err := s.documents.Read(ctx, txn, path)
@@ -224,6 +228,16 @@ func (s *readStore) Read(ctx context.Context, txn storage.Transaction, path stor
 		}
 	}
 	return v, err
+}
+
+// unknown reports whether the rows at a path are not kept.
+func (s *readStore) unknown(path storage.Path) bool {
+	for i := range s.tables {
+		if m := &s.tables[i]; m.table == (noRows{}) && (path.HasPrefix(m.path) || m.path.HasPrefix(path)) {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *readStore) ofTable(path storage.Path) bool {

@@ -2,6 +2,7 @@ package impact
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/storage"
 	"github.com/open-policy-agent/opa/v1/topdown"
 	"go.uber.org/goleak"
 	"pgregory.net/rapid"
@@ -536,3 +538,114 @@ func BenchmarkDecide(b *testing.B) {
 		})
 	}
 }
+
+// A policy's own rules on the log, in OPA's form, as they are used.
+func TestLogRules(t *testing.T) {
+	s := newStand(t, byOwner)
+	s.write("policies/log.rego", `package system.log
+
+drop if input.input.identity.subject == "probe"
+
+mask contains "/input/identity/subject"
+
+mask contains {"op": "upsert", "path": "/input/params/path/petId", "value": "*"} if input.path == "crenel/authz/decision"
+`)
+	s.guard.Close()
+	s.guard = s.make(s.log.Recorder("pets"))
+	s.call(who("alice", "pets:read", "customer"), "7")
+	s.call(who("probe", "pets:read", "customer"), "7")
+	reader, list := s.recorded()
+	if len(list) != 1 || s.log.Stats().Dropped != 1 {
+		t.Fatalf("%d kept, %+v", len(list), s.log.Stats())
+	}
+	b, err := reader.Policy(list[0].About().Policy, list[0].About().Data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	part, query, err := authz.ReadArchive(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := authz.Compile(t.Context(), query, map[string]*authz.Part{"kept": part})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := decisionlog.NewMasker(nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Mask(t.Context(), list[0], p.LogRules()); err != nil {
+		t.Fatal(err)
+	}
+	if got := string(list[0].Input); strings.Contains(got, "alice") || !strings.Contains(got, `"petId":"*"`) {
+		t.Errorf("input %s", got)
+	}
+	if fmt.Sprint(list[0].Erased, list[0].Masked) != "[/input/identity/claims /input/identity/subject /input/params/cookie] [/input/params/path/petId]" {
+		t.Errorf("erased %v, masked %v", list[0].Erased, list[0].Masked)
+	}
+	// The kept policy is the one that decided, to the letter.
+	rules, data := p.Digests()
+	if rules == "" || data != list[0].About().Data {
+		t.Errorf("digests %s %s, recorded %+v", rules, data, list[0].About())
+	}
+}
+
+// What is read of tables is recorded, and read again from the record.
+func TestTables(t *testing.T) {
+	slot := &late{}
+	s := newStand(t, byOwner, slot)
+	rows := table{"7": ast.String("alice")}
+	part, err := authz.LoadFiles([]string{filepath.Join(s.dir, "policies")}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	part.Tables = map[string]authz.Table{"owners": rows}
+	o := s.options()
+	o.Config.Policies, o.Config.Data, o.Recorder = nil, nil, s.log.Recorder("pets")
+	o.Feeds = []authz.Feed{&once{part}}
+	s.guard.Close()
+	if s.guard, err = authz.New(o); err != nil {
+		t.Fatal(err)
+	}
+	if v := s.call(who("alice", "pets:read", "customer"), "7"); v.Action != exchange.Allow {
+		t.Fatalf("%+v", v)
+	}
+	s.call(who("alice", "pets:read", "customer"), "8") // nothing is there
+	delete(rows, "7")
+	rows["8"] = ast.String("alice")
+	reader, list := s.recorded()
+	kept := &Kept{Guard: s.replayGuard(), From: reader}
+	r := s.replay(Cases(list), nil, kept)
+	if r.Same != 2 || r.Compared != 2 || len(list[0].About().Reads) != 1 {
+		t.Errorf("%+v %+v", r, list[0].About())
+	}
+	// A candidate that reads other rows is not guessed at.
+	next, err := Candidate([]string{s.write("next/p.rego", strings.ReplaceAll(byOwner, "input.params.path.petId", "input.identity.subject"))}, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r = s.replay(Cases(list), kept, &Kept{Guard: kept.Guard, From: reader, Rules: next})
+	if r.Skipped[skipRows] != 2 || r.Compared != 0 {
+		t.Errorf("%+v", r)
+	}
+}
+
+type table map[string]ast.Value
+
+func (t table) Read(path storage.Path) (ast.Value, error) {
+	if len(path) == 0 {
+		return nil, errors.New("too large")
+	}
+	if v := t[path[0]]; v != nil {
+		return v, nil
+	}
+	return nil, authz.NotFound(path)
+}
+
+type once struct{ part *authz.Part }
+
+func (o *once) Sources() []authz.Source { return []authz.Source{{Name: "once"}} }
+func (o *once) Start(ctx context.Context, e *authz.Engine) error {
+	return e.Update(ctx, map[string]*authz.Part{"once": o.part})
+}
+func (o *once) Close() error { return nil }

@@ -39,7 +39,14 @@ func (k *Kept) Decide(ctx context.Context, c *Case, tracer topdown.QueryTracer) 
 	if err != nil {
 		return nil, err
 	}
-	return k.Guard.Again(ctx, p, c.On, tracer)
+	on := c.On
+	if k.Data != nil {
+		// Its own data take the place of what was read of tables.
+		own := *on
+		own.Reads = nil
+		on = &own
+	}
+	return k.Guard.Again(ctx, p, on, tracer)
 }
 
 // Policy returns the policy for a case; the error is ErrNotKept when it is gone.
@@ -92,7 +99,7 @@ func (k *Kept) load(ctx context.Context, c *Case) (*authz.Policy, error) {
 		part.Modules, part.Texts = maps.Clone(k.Rules.Modules), k.Rules.Texts
 	}
 	if k.Data != nil {
-		part.Data = k.Data
+		part.Data, part.Tables = k.Data, nil
 	}
 	return authz.Compile(ctx, query, map[string]*authz.Part{"kept": part})
 }

@@ -21,6 +21,7 @@ const (
 	skipInexact = "what they were made on is not known whole"
 	skipTimeout = "they timed out"
 	skipPolicy  = "the policy or the data of then are not kept"
+	skipRows    = "the candidate reads rows of tables that are not kept"
 	skipBody    = "the candidate looks at bodies, and theirs were not read"
 )
 
@@ -69,6 +70,10 @@ func (t *tally) compare(ctx context.Context, c *Case, active, candidate Decider,
 	}
 	if after == nil {
 		t.r.Skipped[skipPolicy]++
+		return nil
+	}
+	if after.Guessed {
+		t.r.Skipped[skipRows]++
 		return nil
 	}
 	if u, ok := candidate.(interface{ UsesBody(*Case) bool }); ok && c.WithoutBody && u.UsesBody(c) {
