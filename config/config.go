@@ -57,8 +57,10 @@ type Server struct {
 	TLS TLS `yaml:"tls"`
 	// Protocols are the versions of HTTP served. h3 needs TLS and is left out without it.
 	Protocols []string `yaml:"protocols" default:"h1,h2,h3" enum:"h1,h2,h3"`
-	// TrustedProxies may set X-Forwarded-For and X-Forwarded-Proto: addresses or prefixes.
+	// TrustedProxies may set X-Forwarded-For, -Proto, -Host, -Port and -Prefix: addresses or prefixes.
 	TrustedProxies []netip.Prefix `yaml:"trusted_proxies" example:"[10.0.0.0/8, 192.0.2.7]" unset:"none"`
+	// ClientCertificate says how trusted proxies pass client certificates on.
+	ClientCertificate *ForwardedCertificate `yaml:"client_certificate"`
 	// Timeouts bound every wait.
 	Timeouts Timeouts `yaml:"timeouts"`
 	// Limits bound every size. Each API may set its own.
@@ -397,6 +399,8 @@ type AuthnMethod struct {
 	APIKey *KeyMethod `yaml:"api_key"`
 	// Own is a credential that the API issues and checks itself.
 	Own *OwnMethod `yaml:"own"`
+	// MTLS takes client certificates.
+	MTLS *MTLSMethod `yaml:"mtls"`
 	// Signature verifies signed requests of partners (RFC 9421).
 	Signature *SignatureMethod `yaml:"signature"`
 	// Session is the session of a browser that logged in at the gateway.

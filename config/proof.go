@@ -68,3 +68,36 @@ type SignatureKey struct {
 	// Tenant of the signer.
 	Tenant string `yaml:"tenant"`
 }
+
+// ForwardedCertificate says how a trusted proxy in front, which ends TLS, passes
+// the client's certificate on. From everyone else the field is removed.
+type ForwardedCertificate struct {
+	// Format is rfc9440 (Client-Cert and Client-Cert-Chain), xfcc (Envoy's
+	// X-Forwarded-Client-Cert with Cert), pem (URL-encoded PEM: nginx, AWS) or der
+	// (base64: Traefik, HAProxy, Caddy).
+	Format string `yaml:"format" required:"true" enum:"rfc9440,xfcc,pem,der" noun:"format" example:"rfc9440"`
+	// Header is the field that carries it. Not with rfc9440.
+	Header string `yaml:"header" kind:"header" unset:"X-Forwarded-Client-Cert, Ssl-Client-Cert or X-Forwarded-Tls-Client-Cert, by format"`
+	// CA is a PEM file of authorities: what the proxy passes on is verified here again.
+	CA string `yaml:"ca" required:"true" kind:"file" example:"clients.pem"`
+}
+
+// MTLSMethod takes client certificates, of the connection (server.tls.client_ca)
+// or passed on by a trusted proxy (server.client_certificate).
+type MTLSMethod struct {
+	// CA is a PEM file of the authorities that this API takes certificates of.
+	CA string `yaml:"ca" kind:"file" unset:"all that the connection was verified by"`
+	// Issuers are the distinguished names of issuers that are taken; * stands for any
+	// run of characters.
+	Issuers []string `yaml:"issuers" example:"[\"CN=Partners CA,O=Example\"]" unset:"any"`
+	// Subject is the name that is the caller's: a URI (SPIFFE), a DNS name, an e-mail
+	// address, the common name or the distinguished name.
+	Subject string `yaml:"subject" enum:"uri,dns,email,cn,dn" unset:"the first of uri, dns, email and cn that is there"`
+	// Roles maps a subject, in which * stands for any run of characters, to roles.
+	Roles map[string][]string `yaml:"roles" example:"{\"spiffe://example.org/batch/*\": [batch]}"`
+	// Tenant is the part of the distinguished name that is the caller's tenant.
+	Tenant string `yaml:"tenant" enum:"o,ou"`
+	// CRL are files of revoked certificates, PEM or DER. They are read again when they
+	// change; when the one of a certificate's issuer is missing or out of date, it is refused.
+	CRL []string `yaml:"crl" kind:"file" example:"[partners.crl]"`
+}

@@ -187,6 +187,7 @@ func (v *validator) server() {
 	}
 	v.protocols()
 	v.serverTLS()
+	v.clientCertificate()
 	if s.Limits.String > s.Limits.Body && v.set("server.limits.string") {
 		v.value("server.limits.string", s.Limits.String.String(), "is larger than limits.body, "+s.Limits.Body.String(), "a string cannot be longer than the body that holds it")
 	}

@@ -36,16 +36,16 @@ var (
 
 func (v *validator) method(m *AuthnMethod, path string) {
 	n := 0
-	for _, set := range []bool{m.JWT != nil, m.APIKey != nil, m.Own != nil, m.Introspection != nil, m.Signature != nil, m.Session != nil} {
+	for _, set := range []bool{m.JWT != nil, m.APIKey != nil, m.Own != nil, m.Introspection != nil, m.Signature != nil, m.Session != nil, m.MTLS != nil} {
 		if set {
 			n++
 		}
 	}
 	switch {
 	case n == 0:
-		v.add(path, "the method says nothing", "set one of jwt, introspection, api_key, own, signature or session")
+		v.add(path, "the method says nothing", "set one of jwt, introspection, api_key, own, signature, session or mtls")
 	case n > 1:
-		v.add(path, "the method is more than one kind", "make each of jwt, introspection, api_key, own, signature and session a list item of its own")
+		v.add(path, "the method is more than one kind", "make each of jwt, introspection, api_key, own, signature, session and mtls a list item of its own")
 	case m.JWT != nil:
 		v.jwt(m.JWT, path+".jwt")
 	case m.Introspection != nil:
@@ -53,6 +53,8 @@ func (v *validator) method(m *AuthnMethod, path string) {
 	case m.APIKey != nil:
 		k := m.APIKey
 		v.carriers(path+".api_key", []string{"header", "query", "cookie"}, []string{k.Header, k.Query, k.Cookie}, 0)
+	case m.MTLS != nil:
+		v.mtls(m.MTLS, path+".mtls")
 	case m.Signature != nil:
 		v.signature(m.Signature, path+".signature")
 	case m.Session != nil: // see login

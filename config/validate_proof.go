@@ -98,3 +98,33 @@ func (v *validator) signatureKey(k *SignatureKey, path string) {
 		}
 	}
 }
+
+func (v *validator) mtls(m *MTLSMethod, path string) {
+	if m.CA != "" {
+		v.authorities(path+".ca", m.CA)
+	}
+	if v.c.Server.TLS.ClientCA == "" && v.c.Server.ClientCertificate == nil {
+		v.add(path, "no client is asked for a certificate", "set server.tls.client_ca, or server.client_certificate behind a proxy that ends TLS")
+	}
+	for pattern, roles := range m.Roles {
+		if len(roles) == 0 {
+			v.add(join(path+".roles", pattern), "names no role", "list roles, or remove it")
+		}
+	}
+}
+
+func (v *validator) clientCertificate() {
+	c, path := v.c.Server.ClientCertificate, "server.client_certificate"
+	if c == nil {
+		return
+	}
+	if c.CA != "" {
+		v.authorities(path+".ca", c.CA)
+	}
+	if len(v.c.Server.TrustedProxies) == 0 {
+		v.add(path, "there is no proxy that may pass a certificate on", "set server.trusted_proxies")
+	}
+	if c.Format == "rfc9440" && c.Header != "" {
+		v.add(path+".header", "RFC 9440 has a field of its own, Client-Cert", "remove header")
+	}
+}

@@ -61,6 +61,11 @@ type Exchange struct {
 	Peer   netip.Addr // address of the connection
 	// PeerCert is the verified client certificate of the connection, or nil.
 	PeerCert *x509.Certificate
+	// PeerChain is PeerCert and the certificates between it and its authority, as
+	// they were verified; the authority's is the last.
+	PeerChain []*x509.Certificate
+	// PeerFault says why a certificate that a trusted proxy passed on was not taken.
+	PeerFault string
 
 	Request  Request
 	Response Response

@@ -26,6 +26,9 @@ type Identity struct {
 	Credential string    // keyed digest of the credential, for logs and limits; never the credential
 	// Rates are limits of this credential's own, beside those of the API. Shared and read only.
 	Rates []Rate
+	// Certificate is the client certificate that proved it, or that the credential is
+	// bound to; nil where there is none. Shared and read only.
+	Certificate *Certificate
 	// Also are the further credentials that were verified on the same request, for
 	// operations that demand several at once. Theirs are empty. Shared and read only.
 	Also []Identity

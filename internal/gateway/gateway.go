@@ -103,6 +103,8 @@ type Gateway struct {
 	streams   *Streams
 	ownStream bool          // the streams do not outlive the generation
 	recheck   time.Duration // between two rulings on a stream without an occasion
+	// clientCert is nil where no proxy passes certificates on.
+	clientCert *forwardedCert
 }
 
 type suffix struct {
@@ -153,6 +155,10 @@ func New(ctx context.Context, cfg *config.Config, deps Deps) (*Gateway, error) {
 	g.memory.left.Store(int64(cfg.Server.Limits.Memory))
 	var errs []error
 	if err := g.makeLogins(); err != nil {
+		errs = append(errs, err)
+	}
+	var err error
+	if g.clientCert, err = newForwardedCert(cfg.Server.ClientCertificate); err != nil {
 		errs = append(errs, err)
 	}
 	for i := range cfg.APIs {

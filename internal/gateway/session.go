@@ -198,15 +198,19 @@ func (s *session) receive() exchange.Verdict {
 	req.Scheme = "http"
 	if r.TLS != nil {
 		req.Scheme = "https"
-		if len(r.TLS.VerifiedChains) > 0 {
-			x.PeerCert = r.TLS.VerifiedChains[0][0]
-		}
 	} else if p := r.Header.Get("X-Forwarded-Proto"); (p == "https" || p == "http") && within(x.Peer, s.g.trusted) {
 		req.Scheme = p
 	}
 	req.Authority, req.Target = r.Host, r.RequestURI
-	if len(s.g.trusted) > 0 && within(x.Peer, s.g.trusted) {
+	trusted := len(s.g.trusted) > 0 && within(x.Peer, s.g.trusted)
+	if trusted {
 		s.forwarded()
+	}
+	if r.TLS != nil || trusted {
+		s.certificate(trusted)
+	}
+	if c := s.g.clientCert; c != nil {
+		delete(r.Header, c.field) // a name of the config's may be unknown to the list below
 	}
 	lim := &s.g.cfg.Server.Limits
 	if len(r.RequestURI) > lim.URI {

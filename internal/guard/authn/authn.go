@@ -15,6 +15,7 @@ import (
 	"github.com/crenel-project/crenel/internal/exchange"
 	"github.com/crenel-project/crenel/internal/guard"
 	"github.com/crenel-project/crenel/internal/guard/access"
+	"github.com/crenel-project/crenel/internal/guard/authn/clientcert"
 	"github.com/crenel-project/crenel/internal/guard/authn/revocation"
 	"github.com/crenel-project/crenel/internal/guard/authn/whoami"
 	"github.com/crenel-project/crenel/internal/spec"
@@ -71,7 +72,7 @@ type Guard struct {
 	maxToken int
 	cache    *cache
 	places   []*place
-	mtls     *method // nil when the document has no mutualTLS scheme
+	mtls     []*method // for client certificates
 	// session takes the sessions of browsers; nil when no method does.
 	session  *method
 	sessions Sessions
@@ -98,17 +99,18 @@ type Guard struct {
 
 // method is one compiled way to prove who is calling, at one place.
 type method struct {
-	kind    string // "jwt", "introspection", "api_key", "own", "mtls", "session"
-	cookie  string // of a session
-	schemes []string
-	place   *place
-	jwt     *jwtMethod
-	asks    *introspected // of an introspection method
-	dpop    *proofs       // how bound tokens are taken; nil where none can be
-	signed  *signers
-	keys    *keyRing
-	asker   *whoami.Asker // of an own method, nil when the API is not asked
-	number  int           // in the config, from 1
+	kind         string // "jwt", "introspection", "api_key", "own", "mtls", "session"
+	cookie       string // of a session
+	schemes      []string
+	place        *place
+	jwt          *jwtMethod
+	asks         *introspected // of an introspection method
+	dpop         *proofs       // how bound tokens are taken; nil where none can be
+	signed       *signers
+	keys         *keyRing
+	asker        *whoami.Asker // of an own method, nil when the API is not asked
+	number       int           // in the config, from 1
+	certificates *clientcert.Verifier
 }
 
 // token reports whether the method is for access tokens.
@@ -215,6 +217,11 @@ func (g *Guard) Ready() error {
 	}
 	for _, a := range g.asked {
 		if err := a.ready(); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	for _, m := range g.mtls {
+		if err := m.certificates.Ready(g.now()); err != nil {
 			errs = append(errs, err)
 		}
 	}

@@ -3,11 +3,11 @@ package authn
 import (
 	"context"
 	"crypto/sha256"
-	"crypto/x509"
 	"encoding/base64"
 	"time"
 
 	"github.com/crenel-project/crenel/internal/exchange"
+	"github.com/crenel-project/crenel/internal/guard/authn/clientcert"
 	"github.com/crenel-project/crenel/internal/value"
 )
 
@@ -54,8 +54,8 @@ func (g *Guard) confirm(ctx context.Context, x *exchange.Exchange, m *method, b 
 	if b.certificate != "" {
 		switch {
 		case x.PeerCert == nil:
-			return fail("authn.binding", "the token is bound to a client certificate, and none was shown")
-		case certificateThumbprint(x.PeerCert) != b.certificate:
+			return fail("authn.binding", "the token is bound to a client certificate, and none was shown"+because(x.PeerFault))
+		case clientcert.Thumbprint(x.PeerCert) != b.certificate:
 			return fail("authn.binding", "the token is bound to another client certificate")
 		}
 	}
@@ -72,8 +72,9 @@ func (g *Guard) confirm(ctx context.Context, x *exchange.Exchange, m *method, b 
 	return g.prove(ctx, x, m.dpop, b.key, token, now)
 }
 
-// certificateThumbprint is a certificate's x5t#S256 (RFC 8705 section 3.1).
-func certificateThumbprint(c *x509.Certificate) string {
-	sum := sha256.Sum256(c.Raw)
-	return base64.RawURLEncoding.EncodeToString(sum[:])
+func because(fault string) string {
+	if fault == "" {
+		return ""
+	}
+	return ": " + fault
 }

@@ -1,10 +1,8 @@
 package authn
 
 import (
-	"crypto/x509"
 	"strings"
 
-	"github.com/crenel-project/crenel/internal/exchange"
 	"github.com/crenel-project/crenel/internal/guard/access"
 )
 
@@ -193,25 +191,4 @@ func token68(s string) bool {
 		}
 	}
 	return s != ""
-}
-
-// certificate is the identity of a client certificate that the connection
-// verified: its first URI (SPIFFE), DNS name or e-mail address, else its common name.
-func certificate(c *x509.Certificate, schemes []string) (*exchange.Identity, *failure) {
-	id := &exchange.Identity{Method: "mtls", Verified: true, Issuer: c.Issuer.String(), Expires: c.NotAfter, Schemes: schemes}
-	switch {
-	case len(c.URIs) > 0:
-		id.Subject = c.URIs[0].String()
-	case len(c.DNSNames) > 0:
-		id.Subject = c.DNSNames[0]
-	case len(c.EmailAddresses) > 0:
-		id.Subject = c.EmailAddresses[0]
-	default:
-		id.Subject = c.Subject.CommonName
-	}
-	if id.Subject == "" || !plain(id.Subject) {
-		return nil, fail("authn.invalid", "the client certificate names no subject")
-	}
-	id.Issued, id.Revocable = c.NotBefore, revocableCertificate(id, c)
-	return id, nil
 }

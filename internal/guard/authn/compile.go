@@ -43,18 +43,10 @@ func (g *Guard) compile(o *Options) ([]*method, error) {
 			errs = append(errs, err)
 		}
 	}
-	if o.API != nil {
-		m := &method{kind: "mtls"}
-		for _, s := range o.API.SecuritySchemes {
-			if s.Type == "mutualTLS" {
-				m.schemes = append(m.schemes, s.Name)
-			}
-		}
-		if len(m.schemes) > 0 {
-			slices.Sort(m.schemes)
-			g.mtls = m
-			all = append(all, m)
-		}
+	if m, err := g.declaredCertificates(o); err != nil {
+		errs = append(errs, err)
+	} else if m != nil {
+		all = append(all, m)
 	}
 	return all, errors.Join(errs...)
 }
@@ -62,13 +54,13 @@ func (g *Guard) compile(o *Options) ([]*method, error) {
 // compileOne makes one entry's methods: one for each place that it may stand at.
 func (g *Guard) compileOne(o *Options, c *config.AuthnMethod) ([]*method, error) {
 	set := 0
-	for _, is := range []bool{c.JWT != nil, c.APIKey != nil, c.Own != nil, c.Introspection != nil, c.Signature != nil, c.Session != nil} {
+	for _, is := range []bool{c.JWT != nil, c.APIKey != nil, c.Own != nil, c.Introspection != nil, c.Signature != nil, c.Session != nil, c.MTLS != nil} {
 		if is {
 			set++
 		}
 	}
 	if set != 1 {
-		return nil, fmt.Errorf("exactly one of jwt, introspection, api_key, own, signature and session is needed, not %d", set)
+		return nil, fmt.Errorf("exactly one of jwt, introspection, api_key, own, signature, session and mtls is needed, not %d", set)
 	}
 	var ms []*method
 	switch {
@@ -108,6 +100,12 @@ func (g *Guard) compileOne(o *Options, c *config.AuthnMethod) ([]*method, error)
 		for _, p := range keyPlaces(c.APIKey, o.API) {
 			ms = append(ms, &method{kind: "api_key", keys: ring, place: p})
 		}
+	case c.MTLS != nil:
+		one, err := g.newCertificates(c.MTLS)
+		if err != nil {
+			return nil, fmt.Errorf("mtls: %w", err)
+		}
+		ms = []*method{one}
 	case c.Signature != nil:
 		s, err := g.newSigners(c.Signature, o)
 		if err != nil {
@@ -263,6 +261,10 @@ func fitting(m *method, o *Options) []string {
 	var exact, loose []string
 	for _, s := range sortedSchemes(o.API) {
 		switch {
+		case m.kind == "mtls":
+			if s.Type == "mutualTLS" {
+				exact = append(exact, s.Name)
+			}
 		case m.kind == "signature":
 			if s.Type == "http" && strings.EqualFold(s.Scheme, "signature") {
 				exact = append(exact, s.Name)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/crenel-project/crenel/internal/exchange"
 	"github.com/crenel-project/crenel/internal/guard/authn/apikey"
+	"github.com/crenel-project/crenel/internal/guard/authn/clientcert"
 	"github.com/crenel-project/crenel/internal/guard/authn/revocation"
 )
 
@@ -65,9 +66,8 @@ func (g *Guard) rule(ctx context.Context, x *exchange.Exchange) exchange.Verdict
 		}
 		found = append(found, g.check(ctx, x, at, credential, how == presentDPoP, now))
 	}
-	if g.mtls != nil && x.PeerCert != nil {
-		id, f := certificate(x.PeerCert, g.mtls.schemes)
-		found = append(found, candidate{method: g.mtls, identity: id, schemes: g.mtls.schemes, failure: f})
+	if len(g.mtls) > 0 && (x.PeerCert != nil || x.PeerFault != "") {
+		found = append(found, g.certified(x, now))
 	}
 	if len(g.signers) > 0 && (len(x.Request.Header["Signature-Input"]) > 0 || len(x.Request.Header["Signature"]) > 0) {
 		found = g.signed(ctx, x, found, now)
@@ -171,6 +171,11 @@ func (g *Guard) check(ctx context.Context, x *exchange.Exchange, at *place, cred
 		if f == nil {
 			c.method, c.schemes, c.identity, c.token = m, m.schemes, v.identity, credential
 			c.failure = g.confirm(ctx, x, m, &v.bound, credential, withDPoP, now)
+			if c.failure == nil && v.bound.certificate != "" {
+				id := *v.identity
+				id.Certificate, id.Memo = clientcert.Describe(x.PeerCert), nil
+				c.identity = &id
+			}
 		}
 	}
 	return c

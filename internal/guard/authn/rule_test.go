@@ -82,7 +82,7 @@ func TestRule(t *testing.T) {
 		}
 		return h
 	}
-	cert := &x509.Certificate{Subject: pkix.Name{CommonName: "device"}, URIs: []*url.URL{must(url.Parse("spiffe://test/device"))}, NotAfter: noon.Add(time.Hour)}
+	cert := &x509.Certificate{Raw: []byte("device"), Subject: pkix.Name{CommonName: "device"}, URIs: []*url.URL{must(url.Parse("spiffe://test/device"))}, NotAfter: noon.Add(time.Hour)}
 	const realm = `realm="Pets R us"`
 	invalid := `Bearer ` + realm + `, error="invalid_token", error_description="The access token is invalid"`
 	for name, c := range map[string]struct {
@@ -156,7 +156,7 @@ func TestRule(t *testing.T) {
 		"own with a token forged":    {op: "cookie", header: head("Authorization", "Bearer "+forged, "Cookie", "sid=x"), who: "own ", rejects: "header:Authorization", places: "header:Authorization cookie:sid"},
 		"certificate":                {op: "cert", cert: cert, who: "mtls spiffe://test/device"},
 		"certificate for a token":    {op: "token", cert: cert, code: "authn.missing"},
-		"certificate without a name": {op: "cert", cert: &x509.Certificate{}, code: "authn.invalid"},
+		"certificate without a name": {op: "cert", cert: &x509.Certificate{Raw: []byte("nobody"), NotAfter: noon.Add(time.Hour)}, code: "authn.invalid"},
 		"certificate and token":      {op: "token", cert: cert, header: head("Authorization", "Bearer "+tok), who: "jwt alice", also: 1, places: "header:Authorization"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -100,6 +100,9 @@ func identityTerm(id *exchange.Identity) *ast.Term {
 	if !id.Expires.IsZero() {
 		m.text("expires", id.Expires.UTC().Format(time.RFC3339))
 	}
+	if id.Certificate != nil {
+		m.add("certificate", certificateTerm(id.Certificate))
+	}
 	if len(id.Also) > 0 {
 		also := make([]*ast.Term, len(id.Also))
 		for i := range id.Also {
@@ -129,6 +132,23 @@ func withDevice(identity *ast.Term, d *exchange.Device) *ast.Term {
 		device.text("since", d.Since.UTC().Format(time.RFC3339))
 	}
 	m.add("device", device.object())
+	return m.object()
+}
+
+// certificateTerm is what the caller's client certificate says.
+func certificateTerm(c *exchange.Certificate) *ast.Term {
+	var m members
+	m.text("subject", c.Subject)
+	m.text("issuer", c.Issuer)
+	m.text("common_name", c.CommonName)
+	m.add("dns", texts(c.DNS))
+	m.add("uris", texts(c.URIs))
+	m.add("emails", texts(c.Emails))
+	m.add("ips", texts(c.IPs))
+	m.text("serial", c.Serial)
+	m.text("thumbprint", c.Thumbprint)
+	m.text("not_before", c.NotBefore.UTC().Format(time.RFC3339))
+	m.text("not_after", c.NotAfter.UTC().Format(time.RFC3339))
 	return m.object()
 }
 
