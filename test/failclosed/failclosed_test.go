@@ -355,6 +355,12 @@ var table = []struct {
 			r.Header.Set("Authorization", "Bearer "+strings.Repeat("a", 20_000))
 			return r
 		}, status: 401, code: "authn.too_large"},
+		{what: "a token bound to a key, without its proof", setting: "guards.authn.methods.jwt.dpop", request: boundToken, status: 401, code: "authn.binding"},
+		{what: "whether a signed request is new cannot be known", setting: "guards.authn.methods.signature.replay", guards: signers, state: forgetful, request: signed(`{"a":"b"}`, `{"a":"b"}`), status: 503, code: "authn.unavailable"},
+		{what: "a body is not the one that was signed", setting: "guards.authn.methods.signature", guards: signers, request: signed(`{"a":"b"}`, `{"a":"c"}`), status: 400, code: "authn.digest"},
+		{what: "an upload that is passed on is not the one that was signed", setting: "guards.authn.methods.signature.streams", note: "the upstream never gets its end", guards: signers, request: signedUpload, status: 400, code: "authn.digest", called: true},
+		{what: "a partner's keys cannot be fetched", setting: "guards.authn.methods.signature.keys.jwks", guards: strings.Replace(signers, "id: p, subject: p, secret: \"${FAIL_SECRET}\"", "subject: p, jwks: \"https://partner.test/keys\"", 1), client: fetching("", errors.New("connection refused")), request: signed(`{"a":"b"}`, `{"a":"b"}`), status: 503, code: "authn.unavailable"},
+		{what: "the list of revoked certificates is out of date", setting: "guards.authn.methods.mtls.crl", server: certificates, guards: holders, files: staleList(), request: withCertificate, status: 503, code: "authn.unavailable"},
 	}},
 	{"Shared state and open connections", sharedState},
 	{"Policy", []*row{
