@@ -89,7 +89,7 @@ Exit codes: 0 all is well, 1 a problem was found, 2 the command was called wrong
 		DisableAutoGenTag: true,
 	}
 	root.AddCommand(
-		newInit(), newGateway(), newConfig(), newKeys(), newPolicy(), newStatus(), newReload(), newRevoke(), newEvent(), newVersion(), newDocs(root),
+		newInit(), newGateway(), newConfig(), newKeys(), newPolicy(), newStatus(), newReload(), newRevoke(), newSignals(), newEvent(), newVersion(), newDocs(root),
 	)
 	root.SetHelpCommand(&cobra.Command{Use: "help [command]", Short: "Help about a command", Hidden: true,
 		RunE: func(c *cobra.Command, args []string) error {
