@@ -5,7 +5,7 @@ package crenel.authz
 
 import data.crenel.lib
 
-decision := {"allow": true, "obligations": {"answer": answer}} if count(refusals) == 0
+decision := {"allow": true, "obligations": {"answer": answer, "keep": keep}} if count(refusals) == 0
 
 decision := {"allow": false, "reason": concat("; ", sort(refusals))} if count(refusals) > 0
 
@@ -41,3 +41,9 @@ answer contains {"at": rule.at, "in": [input.identity[rule.is]]} if {
 	some rule in data.owners[role]
 	input.operation.id in rule.answers
 }
+
+# Lists hold only what is the customer's. Which field of an answer says whose it
+# is stands in the document: nothing is named here.
+keep := lib.keep_own("subject") if lib.has_role("customer")
+
+keep := set() if not lib.has_role("customer")

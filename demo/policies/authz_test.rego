@@ -40,3 +40,10 @@ test_the_answer_must_be_the_callers if {
 	authz.decision.obligations.answer == {{"at": "/courier_id", "in": ["201"]}} with input as {"identity": dave, "operation": parcel}
 	authz.decision.obligations.answer == set() with input as {"identity": grace, "operation": parcel}
 }
+
+test_lists_hold_what_is_the_customers if {
+	fields := [{"at": "/items/*/customer_id", "list": "/items", "field": "/customer_id", "of": "subject", "noun": "customer"}]
+	list := object.union(call("listAddresses", ["customer", "admin"]), {"owner_fields": fields})
+	authz.decision.obligations.keep == {{"at": "/items", "where": {"operator": "in", "field": "/customer_id", "value": ["101", 101]}, "optional": false}} with input as {"identity": alice, "operation": list}
+	authz.decision.obligations.keep == set() with input as {"identity": grace, "operation": list}
+}

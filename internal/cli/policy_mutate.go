@@ -12,7 +12,7 @@ import (
 
 func newPolicyMutate() *cobra.Command {
 	var file, api string
-	var min float64
+	var least float64
 	var timeout time.Duration
 	var workers int
 	var asJSON, withAll bool
@@ -30,7 +30,7 @@ The score is the share of changes that were told. Exits with 1 when it is below
 		Args:    cobra.NoArgs,
 		Example: examples("crenel policy mutate", "crenel policy mutate --min-score 0.9 --timeout 5m", "crenel policy mutate --json"),
 		RunE: func(c *cobra.Command, _ []string) error {
-			if min < 0 || min > 1 {
+			if least < 0 || least > 1 {
 				return usagef("--min-score is a share from 0 to 1")
 			}
 			m, ac, err := matrixOptions(c.Context(), file, api)
@@ -53,7 +53,7 @@ The score is the share of changes that were told. Exits with 1 when it is below
 			} else {
 				printMutants(newPrinter(c.OutOrStdout()), r, withAll)
 			}
-			if err == nil && r.Score < min {
+			if err == nil && r.Score < least {
 				err = errReported
 			}
 			return err
@@ -61,7 +61,7 @@ The score is the share of changes that were told. Exits with 1 when it is below
 	}
 	configFlag(c, &file)
 	c.Flags().StringVar(&api, "api", "", "the `name` of the API, when the config has several")
-	c.Flags().Float64Var(&min, "min-score", 0, "the least `share` of changes that must be told, 0 to 1")
+	c.Flags().Float64Var(&least, "min-score", 0, "the least `share` of changes that must be told, 0 to 1")
 	c.Flags().DurationVar(&timeout, "timeout", 2*time.Minute, "how `long` to try at most")
 	c.Flags().IntVar(&workers, "workers", 0, "how `many` changes are tried at once (default one a processor)")
 	c.Flags().BoolVar(&withAll, "all", false, "list every change, with who told it")

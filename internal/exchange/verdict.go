@@ -124,6 +124,8 @@ const (
 type Keep struct {
 	At    string // JSON pointer of the list, "" for the answer itself; * stands for any element or member
 	Where Condition
+	// Optional says that the answer may lack the list. Else it is kept from the client then.
+	Optional bool `json:",omitempty"`
 }
 
 // Condition rules on one element of a list.

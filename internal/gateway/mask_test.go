@@ -1,6 +1,9 @@
 package gateway
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"strings"
 	"testing"
 
@@ -66,10 +69,27 @@ func TestHashMask(t *testing.T) {
 	if a != hashed("one key", `[12]`) || a != hashed("one key", `["12"]`) {
 		t.Error("the same value has two hashes")
 	}
-	if hashed("", `["12"]`) == hashed("", `["12"]`) {
+	first, second := hashed("", `["12"]`), hashed("", `["12"]`)
+	if first == second {
 		t.Error("without a key two gateways have the same one")
 	}
 	if got := hashed("one key", `[true]`); got != "null" {
 		t.Errorf("a boolean is hashed: %s", got)
+	}
+}
+
+// The signature is what docs/upstream-signature.md says, and is of one request,
+// one header and one value.
+func TestSignFilter(t *testing.T) {
+	mac := hmac.New(sha256.New, []byte("key"))
+	mac.Write([]byte("id\nx-rows\nowner = 7"))
+	want := hex.EncodeToString(mac.Sum(nil))
+	if got := signFilter("key", "id", "X-Rows", "owner = 7"); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	for _, other := range []string{signFilter("key", "id", "X-Rows", "1=1"), signFilter("key", "other", "X-Rows", "owner = 7"), signFilter("key", "id", "X-Row", "owner = 7"), signFilter("yek", "id", "X-Rows", "owner = 7")} {
+		if other == want {
+			t.Error("something else has the same signature")
+		}
 	}
 }

@@ -1,6 +1,9 @@
 package gateway
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"maps"
 	"net/http"
 	"net/url"
@@ -48,7 +51,12 @@ func (s *session) prepareUpstream() {
 		}
 	}
 	for _, name := range s.api.filterHeaders {
-		h.Del(name) // whatever the client sent: only a policy's filter may stand there
+		// Whatever the client sent: only a policy's filter may stand there.
+		h.Del(name)
+		h.Del(name + filterSignature)
+		if text, ok := x.Obligations.Headers[name]; ok && s.api.cfg.Upstream.Sign != nil {
+			h.Set(name+filterSignature, signFilter(s.api.cfg.Upstream.Sign.Key.Reveal(), x.ID, name, text))
+		}
 	}
 	for name, text := range x.Obligations.Headers {
 		h.Set(name, text)
@@ -70,6 +78,19 @@ func (s *session) prepareUpstream() {
 			h.Set("X-Crenel-Roles", headerList(id.Roles))
 		}
 	}
+}
+
+// filterSignature ends the name of the header by which an upstream sees that a
+// filter comes from the gateway, for this request.
+const filterSignature = "-Signature"
+
+// signFilter is HMAC-SHA-256 with the upstream's shared key over the request id,
+// the header's name in lower case and its value, joined by "\n"; hexadecimal. The
+// id is signed with the time and the target by the upstream's own signed header.
+func signFilter(key, id, name, text string) string {
+	mac := hmac.New(sha256.New, []byte(key))
+	mac.Write([]byte(id + "\n" + strings.ToLower(name) + "\n" + text))
+	return hex.EncodeToString(mac.Sum(nil))
 }
 
 // setTarget makes RequestURI say what URL says, for handlers that go by it.

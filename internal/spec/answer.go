@@ -15,6 +15,8 @@ type OwnerField struct {
 	InList bool   // the object is an element of a list
 	List   string // JSON pointer of that list: "/items", "" when the answer is the list
 	Field  string // JSON pointer below the object: "/customer_id"
+	// Optional says that an answer may lack the list: it is not a required member, or lies deeper.
+	Optional bool
 	// Of is "tenant" when the name is one of a whole house (a tenant, company,
 	// organisation or workspace), else "subject".
 	Of   string
@@ -30,13 +32,14 @@ type SensitiveField struct {
 // OwnerFields are where the operation's successful answers name owners, in order.
 func (op *Operation) OwnerFields() []OwnerField {
 	var out []OwnerField
-	op.answerFields(func(f *Field) {
+	op.answerFields(func(m *MediaType, f *Field) {
 		if !f.Owner || slices.ContainsFunc(out, func(o OwnerField) bool { return o.At == f.Pointer }) {
 			return
 		}
 		o := OwnerField{At: f.Pointer, Field: f.Pointer, Of: "subject", Noun: "owner"}
 		if i := strings.LastIndex(f.Pointer, "/*/"); i >= 0 {
 			o.InList, o.List, o.Field = true, f.Pointer[:i], f.Pointer[i+2:]
+			o.Optional = o.List != "" && (m.Schema == nil || !slices.Contains(m.Schema.Required(), value.UnescapeToken(o.List[1:])))
 		}
 		if f.Object != nil {
 			o.Noun = f.Object.Resource
@@ -61,7 +64,7 @@ func lastToken(pointer string) string {
 // SensitiveFields are where the operation's successful answers hold data of a class.
 func (op *Operation) SensitiveFields() []SensitiveField {
 	var out []SensitiveField
-	op.answerFields(func(f *Field) {
+	op.answerFields(func(_ *MediaType, f *Field) {
 		if s := (SensitiveField{f.Pointer, f.Class}); f.Class != ClassNone && !slices.Contains(out, s) {
 			out = append(out, s)
 		}
@@ -69,10 +72,10 @@ func (op *Operation) SensitiveFields() []SensitiveField {
 	return out
 }
 
-func (op *Operation) answerFields(each func(*Field)) {
+func (op *Operation) answerFields(each func(*MediaType, *Field)) {
 	op.answers(func(m *MediaType) {
 		for i := range m.Fields {
-			each(&m.Fields[i])
+			each(m, &m.Fields[i])
 		}
 	})
 }

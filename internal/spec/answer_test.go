@@ -63,8 +63,8 @@ paths:
 	want := map[string][]any{
 		"listOrders": {
 			[]spec.OwnerField{
-				{At: "/items/*/customer_id", InList: true, List: "/items", Field: "/customer_id", Of: "subject", Noun: "customer"},
-				{At: "/items/*/company_id", InList: true, List: "/items", Field: "/company_id", Of: "tenant", Noun: "company"},
+				{At: "/items/*/customer_id", InList: true, List: "/items", Optional: true, Field: "/customer_id", Of: "subject", Noun: "customer"},
+				{At: "/items/*/company_id", InList: true, List: "/items", Optional: true, Field: "/company_id", Of: "tenant", Noun: "company"},
 			}, []string{"/items"}, []spec.SensitiveField{{At: "/items/*/email", Class: "personal"}},
 		},
 		"getOrder": {[]spec.OwnerField{{At: "/owner", Field: "/owner", Of: "subject", Noun: "owner"}}, []string{"/lines"}, []spec.SensitiveField(nil)},

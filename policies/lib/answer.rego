@@ -6,7 +6,7 @@ package crenel.lib
 
 # Of every list whose elements name their owner, those of the caller. of is
 # "subject" (a customer, a user …) or "tenant" (a company, a workspace …).
-keep_own(of) := {{"at": f.list, "where": {"operator": "in", "field": f.field, "value": caller_forms(of)}} |
+keep_own(of) := {{"at": f.list, "where": {"operator": "in", "field": f.field, "value": caller_forms(of)}, "optional": object.get(f, "optional", false)} |
 	some f in input.operation.owner_fields
 	f.of == of
 	is_string(f.list)

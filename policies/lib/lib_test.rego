@@ -108,13 +108,13 @@ orders := {"owner_fields": [
 ]}
 
 test_keep_own if {
-	lib.keep_own("subject") == {{"at": "/items", "where": {"operator": "in", "field": "/customer_id", "value": ["7", 7]}}} with input as {"identity": alice, "operation": orders}
-	lib.keep_own("tenant") == {{"at": "/items", "where": {"operator": "in", "field": "/company_id", "value": ["north"]}}} with input as {"identity": alice, "operation": orders}
+	lib.keep_own("subject") == {{"at": "/items", "where": {"operator": "in", "field": "/customer_id", "value": ["7", 7]}, "optional": false}} with input as {"identity": alice, "operation": orders}
+	lib.keep_own("tenant") == {{"at": "/items", "where": {"operator": "in", "field": "/company_id", "value": ["north"]}, "optional": false}} with input as {"identity": alice, "operation": orders}
 	lib.keep_own("subject") == set() with input as {"identity": alice, "operation": {"owner_fields": []}}
 
 	# Who is not known owns nothing: the condition is there, and nothing fulfils it.
-	lib.keep_own("subject") == {{"at": "/items", "where": {"operator": "in", "field": "/customer_id", "value": []}}} with input as {"identity": unverified, "operation": orders}
-	lib.keep_own("tenant") == {{"at": "/items", "where": {"operator": "in", "field": "/company_id", "value": []}}} with input as {"identity": anonymous, "operation": orders}
+	lib.keep_own("subject") == {{"at": "/items", "where": {"operator": "in", "field": "/customer_id", "value": []}, "optional": false}} with input as {"identity": unverified, "operation": orders}
+	lib.keep_own("tenant") == {{"at": "/items", "where": {"operator": "in", "field": "/company_id", "value": []}, "optional": false}} with input as {"identity": anonymous, "operation": orders}
 	lib.own_answer("subject") == {{"at": "/owner", "in": []}} with input as {"identity": anonymous, "operation": orders}
 }
 

@@ -199,6 +199,8 @@ func (l *leap) jump(t *testing.T, d time.Duration) {
 	t.Cleanup(func() { l.ahead.Store(0) })
 }
 
+const filtered = "    authz: {policies: [p.rego], filters: [{operations: [list], list: /items}]}\n"
+
 const policies = "    authz: {policies: [p.rego]}\n"
 
 // fullAt is the size that every event file begins with, and beyond which no file
@@ -368,6 +370,9 @@ var table = []struct {
 		{what: "the policy fails", setting: "guards.authz.policies", guards: policies, files: policy("decision := true if input.operation.id != \"\"\ndecision := {\"allow\": true} if input.operation.id != \"x\""), status: 503, code: "authz.error"},
 		{what: "the policy decides something that is no decision", setting: "guards.authz.policies", guards: policies, files: policy(`decision := "yes"`), status: 503, code: "authz.error"},
 		{what: "the policy demands what is not known", setting: "guards.authz.policies", guards: policies, files: policy(`decision := {"allow": true, "obligations": {"stripp": ["/a"]}}`), status: 503, code: "authz.error"},
+		{what: "the policy's condition on rows cannot be translated", setting: "guards.authz.filters", guards: filtered, files: policy("decision := true\nfilter if lower(input.row.a) == \"x\""), status: 503, code: "authz.filter"},
+		{what: "the policy's condition on rows is one that none fulfils", setting: "guards.authz.filters", guards: filtered, files: policy("decision := true\nfilter if { input.row.a == 1; input.operation.id == \"other\" }"), status: 403, code: "authz.denied"},
+		{what: "the policy's condition on rows takes too long", setting: "guards.authz.timeout", guards: "    authz: {policies: [p.rego], timeout: 1ms, filters: [{operations: [list], list: /items}]}\n", files: policy("decision := true\nfilter if { some i in numbers.range(1, 100000); input.row.a == i }"), status: 503, code: "authz.timeout"},
 		{what: "the policy takes too long", setting: "guards.authz.timeout", guards: "    authz: {policies: [p.rego], timeout: 1ms}\n", files: policy(`decision := count([1 | some i in numbers.range(1, 3000); some j in numbers.range(1, 3000); i * j == -1]) == 0`), status: 503, code: "authz.timeout"},
 		{what: "the decision cannot be kept: the decision log's folder is gone or its disk full", setting: "decision_log.when_full: refuse", guards: policies, files: policy("decision := true"), decisions: true, before: withoutDecisions, status: 503, code: "authz.unrecorded"},
 		{what: "a source of the policy's data has never answered", setting: "guards.authz.sources", guards: sourced(""), files: reading(`{"a":`), status: 503, code: "authz.unavailable"},
@@ -432,6 +437,12 @@ var table = []struct {
 		}, status: 200, cut: true},
 		{what: "it is an error that the document does not declare", setting: "guards.contract.responses: strip", guards: stripAnswers, upstream: answering(500, nil, `{"trace":"x"}`), status: 502, code: "contract.response", called: true},
 		{what: "it switches protocols unasked", upstream: answering(101, nil, ""), status: 502, code: "gateway.upstream_unreachable", called: true},
+		{what: "it has no list where the policy says which elements may pass", setting: "guards.authz.filters", guards: filtered, files: policy("decision := true\nfilter if input.row.a == 1"), upstream: answering(200, nil, `{"results":[{"a":2}]}`), status: 403, code: "authz.not_owner", called: true},
+		{what: "it is no JSON, and the policy says which elements may pass", setting: "guards.authz.filters", guards: filtered, files: policy("decision := true\nfilter if input.row.a == 1"), upstream: func(w http.ResponseWriter, _ *http.Request) error {
+			w.Header().Set("Content-Type", "application/xml")
+			_, err := io.WriteString(w, "<items/>")
+			return err
+		}, status: 502, code: "contract.response_unchecked", called: true},
 		{what: "it holds somebody else's object", setting: "guards.authz.policies", guards: policies, files: policy(`decision := {"allow": true, "obligations": {"answer": [{"at": "/a", "in": ["mine"]}]}}`), status: 403, code: "authz.not_owner", called: true},
 	}},
 	{"At the start", []*row{

@@ -84,7 +84,7 @@ func checkAnswer(_ context.Context, x *exchange.Exchange) exchange.Verdict {
 	gone := &elements{}
 	for i := range x.Obligations.Keep {
 		k := &x.Obligations.Keep[i]
-		if at, ok := gone.keepOnly(b.Root, tokensOf(k.At), k.Where, ""); !ok {
+		if at, ok := gone.keepOnly(b.Root, tokensOf(k.At), k, ""); !ok {
 			return exchange.Refuse("authz.not_owner", "", "the answer has no list at "+strconv.Quote(at)+", where the policy says which elements may pass")
 		}
 	}

@@ -210,6 +210,7 @@ func addAnswer(m *members, op *spec.Operation) {
 		f.text("at", o.At)
 		if o.InList {
 			f.add("list", ast.StringTerm(o.List))
+			f.add("optional", ast.InternedTerm(o.Optional))
 		}
 		f.text("field", o.Field)
 		f.text("of", o.Of)

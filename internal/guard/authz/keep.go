@@ -57,8 +57,14 @@ func readKeep(v ast.Value) (out []exchange.Keep, err error) {
 					return fmt.Errorf("where: %w", err)
 				}
 				k.Where = &c
+			case "optional":
+				b, ok := t.Value.(ast.Boolean)
+				if !ok {
+					return errors.New("optional is not a boolean")
+				}
+				k.Optional = bool(b)
 			default:
-				return fmt.Errorf("%s is not known; known are at and where", key)
+				return fmt.Errorf("%s is not known; known are at, where and optional", key)
 			}
 			return nil
 		})
@@ -211,8 +217,8 @@ func (e *elements) Scalar(rewrite.State, value.Kind, string) ([]byte, rewrite.Ac
 
 // keepOnly marks what of an answer does not fulfil a rule. ok is false, with the
 // place, when there is no list where the rule says: then nobody knows what the
-// answer holds.
-func (e *elements) keepOnly(v *value.Value, tokens []string, where exchange.Condition, at string) (place string, ok bool) {
+// answer holds. A list that is optional may be missing, and must be a list.
+func (e *elements) keepOnly(v *value.Value, tokens []string, k *exchange.Keep, at string) (place string, ok bool) {
 	if len(tokens) == 0 {
 		switch v.Kind {
 		case value.Null:
@@ -222,7 +228,7 @@ func (e *elements) keepOnly(v *value.Value, tokens []string, where exchange.Cond
 			return at, false
 		}
 		for i := range v.Kids {
-			if where.Holds(&v.Kids[i]) {
+			if k.Where.Holds(&v.Kids[i]) {
 				continue
 			}
 			if e.drop == nil {
@@ -236,9 +242,10 @@ func (e *elements) keepOnly(v *value.Value, tokens []string, where exchange.Cond
 		if v.Kind != value.Array && v.Kind != value.Object {
 			return at, v.Kind == value.Null
 		}
+		rest := tokens[1:]
 		for i := range v.Kids {
 			name := nameOf(v, i)
-			if place, ok := e.kid(name).keepOnly(&v.Kids[i], tokens[1:], where, at+"/"+value.EscapeToken(name)); !ok {
+			if place, ok := e.kid(name).keepOnly(&v.Kids[i], rest, k, at+"/"+value.EscapeToken(name)); !ok {
 				return place, false
 			}
 		}
@@ -247,9 +254,9 @@ func (e *elements) keepOnly(v *value.Value, tokens []string, where exchange.Cond
 	at += "/" + tokens[0]
 	next := v.At("/" + tokens[0])
 	if next == nil {
-		return at, false
+		return at, k.Optional && v.Kind == value.Object || v.Kind == value.Null
 	}
-	return e.kid(value.UnescapeToken(tokens[0])).keepOnly(next, tokens[1:], where, at)
+	return e.kid(value.UnescapeToken(tokens[0])).keepOnly(next, tokens[1:], k, at)
 }
 
 func nameOf(v *value.Value, i int) string {

@@ -26,6 +26,7 @@ func TestReadKeepAndMasks(t *testing.T) {
 		`{"keep": [{"at": "/x", "where": {}, "if": 1}]}`:                                      `"if" is not known`,
 		`{"keep": "/x"}`:   "is not a list of {at, where}",
 		`{"keep": ["/x"]}`: "not an object {at, where}",
+		`{"keep": [{"at": "/x", "where": {}, "optional": 1}]}`:                                    "optional is not a boolean",
 		`{"masks": [{"at": "/x", "kind": "last4"}, {"at": "/y", "kind": "fixed", "value": "-"}]}`: "",
 		`{"masks": {{"at": "/x", "kind": "drop"}}}`:                                               "",
 		`{"masks": [{"at": "/x", "kind": "stars"}]}`:                                              `kind "stars" is not known`,
@@ -74,26 +75,31 @@ func where(t testing.TB, src string) *filter.Cond {
 func TestKeepOnly(t *testing.T) {
 	mine := where(t, `{"operator": "eq", "field": "o", "value": 7}`)
 	for name, c := range map[string]struct{ at, body, want string }{
-		"list":             {"/items", `{"items":[{"o":7,"n":1},{"o":8},{"o":7,"n":3}],"total":3}`, `{"items":[{"o":7,"n":1},{"o":7,"n":3}],"total":3}`},
-		"root":             {"", `[{"o":8},{"o":7},5,null,"x",[{"o":7}]]`, `[{"o":7}]`},
-		"nested":           {"/g/*/items", `{"g":[{"items":[{"o":8}]},{"items":[{"o":7}]}]}`, `{"g":[{"items":[]},{"items":[{"o":7}]}]}`},
-		"map":              {"/by", `{"by":{"a":{"o":8},"b/c":{"o":7}}}`, `{"by":{"b/c":{"o":7}}}`},
-		"maps of lists":    {"/by/*/l", `{"by":{"a/b":{"l":[{"o":8},{"o":7}]}}}`, `{"by":{"a/b":{"l":[{"o":7}]}}}`},
-		"escaped":          {"/a~1b", `{"a/b":[{"o":8}]}`, `{"a/b":[]}`},
-		"null":             {"/items", `{"items":null}`, `{"items":null}`},
-		"numbers as ids":   {"/items", `{"items":[{"o":7.0},{"o":"7"}]}`, `{"items":[{"o":7.0}]}`},
-		"no list":          {"/items", `{"results":[{"o":8}]}`, ``},
-		"a scalar":         {"/items", `{"items":5}`, ``},
-		"an inner scalar":  {"/g/*/items", `{"g":[{"items":7}]}`, ``},
-		"an inner absence": {"/g/*/items", `{"g":[{"item":[{"o":8}]}]}`, ``},
-		"list of scalars":  {"/g/*/items", `{"g":5}`, ``},
+		"optional, there":     {"?/items", `{"items":[{"o":8}]}`, `{"items":[]}`},
+		"optional, not there": {"?/items", `{"id":1}`, `{"id":1}`},
+		"optional, no list":   {"?/items", `{"items":5}`, ``},
+		"optional, no object": {"?/items", `[{"o":8}]`, ``},
+		"list":                {"/items", `{"items":[{"o":7,"n":1},{"o":8},{"o":7,"n":3}],"total":3}`, `{"items":[{"o":7,"n":1},{"o":7,"n":3}],"total":3}`},
+		"root":                {"", `[{"o":8},{"o":7},5,null,"x",[{"o":7}]]`, `[{"o":7}]`},
+		"nested":              {"/g/*/items", `{"g":[{"items":[{"o":8}]},{"items":[{"o":7}]}]}`, `{"g":[{"items":[]},{"items":[{"o":7}]}]}`},
+		"map":                 {"/by", `{"by":{"a":{"o":8},"b/c":{"o":7}}}`, `{"by":{"b/c":{"o":7}}}`},
+		"maps of lists":       {"/by/*/l", `{"by":{"a/b":{"l":[{"o":8},{"o":7}]}}}`, `{"by":{"a/b":{"l":[{"o":7}]}}}`},
+		"escaped":             {"/a~1b", `{"a/b":[{"o":8}]}`, `{"a/b":[]}`},
+		"null":                {"/items", `{"items":null}`, `{"items":null}`},
+		"numbers as ids":      {"/items", `{"items":[{"o":7.0},{"o":"7"}]}`, `{"items":[{"o":7.0}]}`},
+		"no list":             {"/items", `{"results":[{"o":8}]}`, ``},
+		"a scalar":            {"/items", `{"items":5}`, ``},
+		"an inner scalar":     {"/g/*/items", `{"g":[{"items":7}]}`, ``},
+		"an inner absence":    {"/g/*/items", `{"g":[{"item":[{"o":8}]}]}`, ``},
+		"list of scalars":     {"/g/*/items", `{"g":5}`, ``},
 	} {
 		t.Run(name, func(t *testing.T) {
 			root, err := value.JSON([]byte(c.body), value.Limits{})
 			if err != nil {
 				t.Fatal(err)
 			}
-			x := &exchange.Exchange{Obligations: exchange.Obligations{Keep: []exchange.Keep{{At: c.at, Where: mine}}}}
+			at, optional := strings.CutPrefix(c.at, "?")
+			x := &exchange.Exchange{Obligations: exchange.Obligations{Keep: []exchange.Keep{{At: at, Where: mine, Optional: optional}}}}
 			x.Response.Status, x.Response.Body = 200, &exchange.Body{Bytes: []byte(c.body), Root: root}
 			v := checkAnswer(t.Context(), x)
 			if c.want == "" {
@@ -135,7 +141,7 @@ func TestKeepIsExact(t *testing.T) {
 		}
 		c := filter.Cond{Op: filter.In, Field: filter.Field{"o"}, Value: value.FromAny([]any{"7", 7})}
 		gone := &elements{}
-		if at, ok := gone.keepOnly(root, []string{"items"}, &c, ""); !ok {
+		if at, ok := gone.keepOnly(root, []string{"items"}, &exchange.Keep{Where: &c}, ""); !ok {
 			t.Fatal(at)
 		}
 		out, _, err := rewrite.Bytes(src, rewrite.Options{Filters: []rewrite.Filter{gone}})

@@ -189,12 +189,9 @@ func (t *translator) marshalled(e *ast.Expr, field, text *ast.Term) (Cond, error
 	if v.Kind != value.String {
 		return never, nil
 	}
-	want, err := value.JSON([]byte(v.Text), value.Limits{})
-	if err != nil || want.Kind >= value.Array {
+	want, _ := value.JSON([]byte(v.Text), value.Limits{})
+	if want == nil || want.Kind >= value.Array || string(value.Append(nil, want)) != v.Text {
 		return never, nil // no scalar is written so
-	}
-	if string(value.Append(nil, want)) != v.Text {
-		return never, nil
 	}
 	return Cond{Op: Eq, Field: f, Value: *want}, nil
 }

@@ -68,7 +68,6 @@ type linter struct {
 	o        Options
 	modules  map[string]*ast.Module // the user's, without tests
 	compiler *ast.Compiler
-	decision ast.Ref
 	out      []Problem
 }
 
