@@ -156,6 +156,9 @@ func (m mapping) identity(claims *value.Value) (*exchange.Identity, *failure) {
 		if v == nil || v.Kind == value.Null {
 			return ""
 		}
+		if path == m.tenant && v.Kind == value.Array && len(v.Kids) == 1 {
+			v = &v.Kids[0] // Keycloak lists a user's organizations; of one it is clear which is meant
+		}
 		// Ids are numbers in many APIs; the literal is the id.
 		if v.Kind != value.String && v.Kind != value.Number || !plain(v.Text) {
 			f = fail("authn.malformed", "claim "+path+" is not a short string or number")
