@@ -428,7 +428,7 @@ func token(t *testing.T, f *file, user, key string, now time.Time) string {
 			}
 			continue
 		}
-		if name == "exp" || name == "nbf" || name == "iat" {
+		if name == "exp" || name == "nbf" || name == "iat" || name == "auth_time" {
 			seconds, err := strconv.Atoi(fmt.Sprint(v))
 			if err != nil {
 				t.Fatalf("claim %s of %s: %v", name, user, err)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -32,6 +33,8 @@ import (
 	"github.com/crenel-project/crenel/config"
 	"github.com/crenel-project/crenel/internal/exchange"
 	"github.com/crenel-project/crenel/internal/gateway"
+	"github.com/crenel-project/crenel/internal/guard/authn/revocation"
+	"github.com/crenel-project/crenel/internal/state"
 	"github.com/crenel-project/crenel/internal/trail"
 )
 
@@ -145,6 +148,43 @@ func zipped(s string) string {
 		panic(err)
 	}
 	return b.String()
+}
+
+// asked makes the authn guard ask an authorization server.
+const asked = "    authn: {methods: [{introspection: {url: \"https://issuer.test/introspect\", auth: {client_id: t, client_secret: \"${FAIL_SECRET}\"}}}]}\n"
+
+// revokedState is a shared state in which the subject of the stand's tokens is revoked.
+func revokedState(*stand) state.Store {
+	s := state.NewMemory(nil)
+	if err := revocation.Put(context.Background(), s, revocation.ForSubject("https://issuer.test", "alice"), revocation.Entry{}, time.Time{}); err != nil {
+		panic(err)
+	}
+	return s
+}
+
+// awayState is a shared state that cannot be asked.
+type awayState struct{ state.Store }
+
+func (awayState) View(context.Context, string) (state.View, error) {
+	return nil, errors.New("connection refused")
+}
+
+// fetchingOnce gives a good key set to the first who asks, and then fails.
+func fetchingOnce() *http.Client {
+	var asked atomic.Int32
+	return &http.Client{Transport: transport(func(*http.Request) (*http.Response, error) {
+		if asked.Add(1) > 1 {
+			return nil, errors.New("connection refused")
+		}
+		return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(`{"keys":[{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}`))}, nil
+	})}
+}
+
+// hoursLater is a clock that goes on by two hours whenever it is asked.
+func hoursLater() func() time.Time {
+	var asked atomic.Int64
+	begin := time.Now()
+	return func() time.Time { return begin.Add(time.Duration(asked.Add(1)) * 2 * time.Hour) }
 }
 
 // keys makes the authn guard fetch the issuer's keys.
@@ -352,7 +392,15 @@ var table = []struct {
 			r.Header.Set("Authorization", "Bearer eyJhbGciOiJub25lIn0.eyJpc3MiOiJodHRwczovL2lzc3Vlci50ZXN0In0.")
 			return r
 		}, status: 401, code: "authn.algorithm"},
-		{what: "a credential that is too large", request: func(s *stand) *http.Request {
+		{what: "the last keys are older than max_age", setting: "guards.authn.methods.jwt.max_age", guards: keys, client: fetchingOnce(), clock: hoursLater(), request: elliptical, status: 503, code: "authn.unavailable"},
+		{what: "the authorization server cannot be reached", setting: "guards.authn.methods.introspection.url", guards: asked, client: fetching("", errors.New("connection refused")), status: 503, code: "authn.unavailable"},
+		{what: "the authorization server answers rubbish", setting: "guards.authn.methods.introspection.url", guards: asked, client: fetching("<html>", nil), status: 503, code: "authn.unavailable"},
+		{what: "the authorization server says neither yes nor no", setting: "guards.authn.methods.introspection.url", guards: asked, client: fetching(`{"sub":"ann"}`, nil), status: 503, code: "authn.unavailable"},
+		{what: "the authorization server says no", setting: "guards.authn.methods.introspection.url", guards: asked, client: fetching(`{"active":false}`, nil), status: 401, code: "authn.inactive"},
+		{what: "a token that was revoked", state: revokedState, status: 401, code: "authn.revoked"},
+		{what: "what was revoked cannot be known", setting: "state.max_age", state: func(*stand) state.Store { return awayState{state.NewMemory(nil)} }, status: 503, code: "authn.unavailable"},
+		{what: "a sign-in that is not strong or fresh enough", setting: "operations.step_up", api: "  operations: [{operation: list, step_up: {max_age: 5m}}]\n", status: 401, code: "authn.step_up"},
+		{what: "a credential that is too large", setting: "guards.authn.token_size", request: func(s *stand) *http.Request {
 			r := s.get("/things")
 			r.Header.Set("Authorization", "Bearer "+strings.Repeat("a", 20_000))
 			return r

@@ -2,6 +2,7 @@ package authn_test
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"strings"
 	"testing"
@@ -107,3 +108,73 @@ func benchGuard(b *testing.B, cache int) *authn.Guard {
 	b.Cleanup(g.Close)
 	return g
 }
+
+// Whatever an authorization server answers: only a plain yes lets anyone in, and
+// nothing makes the guard panic.
+func FuzzIntrospection(f *testing.F) {
+	for _, s := range []string{
+		`{"active":true,"sub":"alice","aud":"` + audience + `"}`, `{"active":false}`, `{"active":"true","sub":"a"}`, `{"active":true,"active":false}`,
+		`{"active":true,"sub":"alice","aud":["` + audience + `"],"exp":1e400,"cnf":{"jkt":"x"}}`, `[]`, ``, `{"active":true,"token_type":"refresh_token"}`,
+	} {
+		f.Add(s)
+	}
+	api := petAPI()
+	op := operation(api, "token")
+	f.Fuzz(func(t *testing.T, answer string) {
+		s := newServer()
+		s.about = func(string) any { return answer }
+		g, err := authn.New(authn.Options{API: api, Config: askConfig(nil), Now: func() time.Time { return noon }, Client: &http.Client{Transport: s}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer g.Close()
+		x, v := call(t, g, op, bearer("opaque"), "")
+		if v.Action != exchange.Allow {
+			if !x.Identity.Anonymous() || v.Code == "" {
+				t.Fatalf("refused with identity %+v and code %q", x.Identity, v.Code)
+			}
+			return
+		}
+		var plain struct {
+			Active any    `json:"active"`
+			Sub    string `json:"sub"`
+		}
+		if err := json.Unmarshal([]byte(answer), &plain); err != nil || plain.Active != true || x.Identity.Subject == "" {
+			t.Fatalf("%q let %+v in (%v)", answer, x.Identity, err)
+		}
+	})
+}
+
+// Whatever an issuer publishes: no text makes the guard panic, and none makes it
+// believe a token that the issuer's key did not sign.
+func FuzzIssuer(f *testing.F) {
+	good := must(jsonText(object{"keys": []any{rsaKey().jwk()}}))
+	document := must(jsonText(object{"issuer": issuerURL, "jwks_uri": issuerURL + "/keys"}))
+	f.Add(document, good)
+	f.Add(`{"issuer":"`+issuerURL+`/","jwks_uri":"`+issuerURL+`/keys"}`, `{"keys":[{"kty":"oct","k":"AAAA","kid":"rsa"}]}`)
+	f.Add(`{"issuer":"`+issuerURL+`","jwks_uri":"http://evil.test"}`, `{"keys":[{"kty":"RSA","n":"AQAB","e":"AQAB"}]}`)
+	f.Add(document, `{"keys":[{"kty":"EC","crv":"P-256","x":"AA","y":"AA"},{"kty":"OKP","crv":"Ed25519","x":""}]}`)
+	api := petAPI()
+	op := operation(api, "token")
+	forged := rsaOther().token("RS256", rsaKey().header("RS256"), claims(noon, nil))
+	f.Fuzz(func(t *testing.T, document, keys string) {
+		pages := roundTrip(func(r *http.Request) (*http.Response, error) {
+			if strings.HasSuffix(r.URL.Path, "/keys") {
+				return reply(200, keys), nil
+			}
+			return reply(200, document), nil
+		})
+		g, err := authn.New(authn.Options{API: api, Config: jwtConfig(nil), Now: func() time.Time { return noon }, Client: &http.Client{Transport: pages}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer g.Close()
+		if _, v := call(t, g, op, bearer(forged), ""); v.Action == exchange.Allow {
+			t.Fatalf("let in by %q and %q", document, keys)
+		}
+	})
+}
+
+type roundTrip func(r *http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

@@ -57,7 +57,7 @@ var shapes = map[string]shape{
 	"Keycloak, a user": {conf: keycloakConf,
 		header: `{"alg":"RS256","typ":"JWT","kid":"rsa"}`,
 		claims: `{"auth_time":$IAT,"jti":"onrtac:0d2b","iss":"https://sso.example/realms/pets","aud":["pets-api","account"],"sub":"c1f3a9b0-5a2e-4d1c-8f7e-0b9c1d2e3f40","typ":"Bearer","azp":"pets-web","nonce":"older-releases-copy-it","session_state":"08a5019c-17e1","acr":"1","allowed-origins":["https://pets.example"],"realm_access":{"roles":["default-roles-pets","offline_access"]},"resource_access":{"pets-api":{"roles":["vet"]},"account":{"roles":["view-profile"]}},"scope":"openid email pets:read","sid":"08a5019c-17e1","email_verified":true,"organization":["clinic-north"],"preferred_username":"ann"}`,
-		want: exchange.Identity{Subject: "c1f3a9b0-5a2e-4d1c-8f7e-0b9c1d2e3f40", ClientID: "pets-web", Scopes: []string{"openid", "email", "pets:read"}, Roles: []string{"vet"}, Tenant: "clinic-north", Session: "08a5019c-17e1"}},
+		want:   exchange.Identity{Subject: "c1f3a9b0-5a2e-4d1c-8f7e-0b9c1d2e3f40", ClientID: "pets-web", Scopes: []string{"openid", "email", "pets:read"}, Roles: []string{"vet"}, Tenant: "clinic-north", Session: "08a5019c-17e1"}},
 	"Keycloak, a user of two organizations": {conf: keycloakConf,
 		header: `{"alg":"RS256","typ":"JWT","kid":"rsa"}`,
 		claims: `{"iss":"https://sso.example/realms/pets","aud":"pets-api","sub":"a1","typ":"Bearer","organization":["clinic-north","clinic-south"]}`,
