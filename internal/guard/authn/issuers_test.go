@@ -34,12 +34,6 @@ func (w *web) RoundTrip(r *http.Request) (*http.Response, error) {
 	return reply(200, must(jsonText(page))), nil
 }
 
-func (w *web) put(at string, page any) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.pages[at] = page
-}
-
 // The issuer's name in the config, in its document and in its tokens.
 func TestIssuerNames(t *testing.T) {
 	const (

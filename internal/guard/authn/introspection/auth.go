@@ -40,7 +40,7 @@ func newProver(c *config.ClientAuth) (prover, error) {
 			header["Authorization"] = []string{"Basic " + text}
 			return nil
 		}, nil
-	case "post":
+	case "post": //nolint:usestdlibvars // the way of a form, not a method of HTTP
 		return func(_ http.Header, form url.Values, _ string, _ time.Time) error {
 			form.Set("client_id", c.ClientID)
 			form.Set("client_secret", secret)

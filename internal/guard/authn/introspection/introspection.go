@@ -109,7 +109,7 @@ func New[T any](o Options[T]) (*Introspector[T], error) {
 		opt: o, cfg: *c, prove: prove, slots: make(chan struct{}, c.Concurrent), endpoint: c.URL,
 		known: newRemembered[answer[T]](c.Remember), refused: newRemembered[refusal](c.Remember), flights: map[string]*flight[T]{},
 	}
-	i.ctx, i.stop = context.WithCancel(context.Background())
+	i.ctx, i.stop = context.WithCancel(context.Background()) //nolint:gosec // Close calls it
 	return i, nil
 }
 
