@@ -28,7 +28,7 @@ func testAuthority(t *testing.T) (issue func(cn string) *x509.Certificate, file 
 	if err != nil {
 		t.Fatal(err)
 	}
-	make := func(tmpl, parent *x509.Certificate) *x509.Certificate {
+	sign := func(tmpl, parent *x509.Certificate) *x509.Certificate {
 		der, err := x509.CreateCertificate(rand.Reader, tmpl, parent, &key.PublicKey, key)
 		if err != nil {
 			t.Fatal(err)
@@ -40,13 +40,13 @@ func testAuthority(t *testing.T) (issue func(cn string) *x509.Certificate, file 
 		return c
 	}
 	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "ca"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
-	ca := make(tmpl, tmpl)
+	ca := sign(tmpl, tmpl)
 	file = filepath.Join(t.TempDir(), "ca.pem")
 	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.Raw}), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return func(cn string) *x509.Certificate {
-		return make(&x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: cn}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}, ca)
+		return sign(&x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: cn}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}, ca)
 	}, file
 }
 

@@ -82,7 +82,7 @@ func componentsOf(x *exchange.Exchange, names ...string) (ids, lines string) {
 	r := &x.Request
 	path, query, _ := strings.Cut(r.Target, "?")
 	for i, n := range names {
-		v := ""
+		var v string
 		switch n {
 		case `"@method"`:
 			v = r.Method
@@ -143,10 +143,10 @@ func TestSignatureAttacks(t *testing.T) {
 	head := func(name, v string) func(*exchange.Exchange) {
 		return func(x *exchange.Exchange) { x.Request.Header.Set(name, v) }
 	}
-	input := func(old, new string) func(*exchange.Exchange) {
+	input := func(from, to string) func(*exchange.Exchange) {
 		return func(x *exchange.Exchange) {
 			h := x.Request.Header
-			h.Set("Signature-Input", strings.Replace(h.Get("Signature-Input"), old, new, 1))
+			h.Set("Signature-Input", strings.Replace(h.Get("Signature-Input"), from, to, 1))
 		}
 	}
 	attacks := []struct {

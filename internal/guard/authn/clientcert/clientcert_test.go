@@ -169,11 +169,11 @@ func TestRevocation(t *testing.T) {
 	root, other := newAuthority("root", nil), newAuthority("root", nil) // of the same name
 	good, bad := root.issue(nil), root.issue(nil)
 	for name, c := range map[string]struct {
-		file []byte
-		cert *x509.Certificate
-		at   time.Duration
-		err  error
-		make bool // New fails
+		file   []byte
+		cert   *x509.Certificate
+		at     time.Duration
+		err    error
+		broken bool // New fails
 	}{
 		"not revoked":               {file: root.crl(nil, bad), cert: good},
 		"revoked":                   {file: root.crl(nil, bad), cert: bad, err: ErrRevoked},
@@ -186,9 +186,9 @@ func TestRevocation(t *testing.T) {
 		"another authority's list":  {file: other.crl(nil), cert: good, err: ErrUnknown},
 		"a delta": {file: root.crl(func(l *x509.RevocationList) {
 			l.ExtraExtensions = []pkix.Extension{{Id: []int{2, 5, 29, 27}, Critical: true, Value: []byte{2, 1, 1}}}
-		}), make: true},
-		"no list": {file: []byte("no list"), make: true},
-		"empty":   {file: nil, make: true},
+		}), broken: true},
+		"no list": {file: []byte("no list"), broken: true},
+		"empty":   {file: nil, broken: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "list.crl")
@@ -196,10 +196,10 @@ func TestRevocation(t *testing.T) {
 				t.Fatal(err)
 			}
 			v, err := New(Options{CRL: []string{path}})
-			if (err != nil) != c.make {
+			if (err != nil) != c.broken {
 				t.Fatalf("made: %v", err)
 			}
-			if c.make {
+			if c.broken {
 				return
 			}
 			for range 2 {

@@ -153,14 +153,14 @@ func xfcc(line string) ([]*x509.Certificate, error) {
 	}
 	leaf, err := escapedPEM(cert)
 	if err != nil || len(leaf) != 1 {
-		return nil, errors.New("Cert is not one certificate in URL-encoded PEM")
+		return nil, errors.New("the element's Cert is not one certificate in URL-encoded PEM")
 	}
 	if chain == "" {
 		return leaf, nil
 	}
 	all, err := escapedPEM(chain)
 	if err != nil {
-		return nil, fmt.Errorf("Chain: %w", err)
+		return nil, fmt.Errorf("the element's Chain: %w", err)
 	}
 	if len(all) > 0 && all[0].Equal(leaf[0]) {
 		all = all[1:]

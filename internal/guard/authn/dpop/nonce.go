@@ -74,7 +74,7 @@ func (n *Nonces) Issue(now time.Time) string {
 	k := n.issuer(now)
 	b := make([]byte, nameSize+timeSize, nonceSize)
 	copy(b, k.name[:])
-	binary.BigEndian.PutUint64(b[nameSize:], uint64(now.Unix())) //nolint:gosec // after 1970
+	binary.BigEndian.PutUint64(b[nameSize:], uint64(now.Unix()))
 	return base64.RawURLEncoding.EncodeToString(append(b, seal(k.key, b)...))
 }
 
@@ -168,7 +168,7 @@ func (n *Nonces) find(name [nameSize]byte, made time.Time) []byte {
 // derived is the key of the hour, made from the secret.
 func (n *Nonces) derived(at time.Time) nonceKey {
 	var b [8]byte
-	binary.BigEndian.PutUint64(b[:], uint64(at.Unix()/int64(renewEvery/time.Second))) //nolint:gosec // after 1970
+	binary.BigEndian.PutUint64(b[:], uint64(at.Unix()/int64(renewEvery/time.Second)))
 	h := hmac.New(sha256.New, n.secret)
 	h.Write([]byte("crenel dpop nonce\x00"))
 	h.Write(b[:])

@@ -20,10 +20,14 @@ func (k *Key) Thumbprint() string {
 	switch pub := k.Public.(type) {
 	case *ecdsa.PublicKey:
 		b = append(b, `{"crv":"`+pub.Curve.Params().Name+`","kty":"EC","x":"`...)
-		size := (pub.Curve.Params().BitSize + 7) / 8
-		number(pub.X, size)
+		point, err := pub.Bytes() // 4, x, y (SEC 1 section 2.3.3)
+		if err != nil {
+			return ""
+		}
+		size := (len(point) - 1) / 2
+		b = base64.RawURLEncoding.AppendEncode(b, point[1:1+size])
 		b = append(b, `","y":"`...)
-		number(pub.Y, size)
+		b = base64.RawURLEncoding.AppendEncode(b, point[1+size:])
 		b = append(b, `"}`...)
 	case *rsa.PublicKey:
 		e := big.NewInt(int64(pub.E))

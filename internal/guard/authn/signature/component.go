@@ -53,7 +53,7 @@ func component(item httpsfv.Item) (*Component, error) {
 		v, _ := item.Params.Get(p)
 		text, isText := v.(string)
 		flag := v == true
-		known := true
+		var known bool
 		switch p {
 		case "sf":
 			c.Strict, known = flag, flag && isField
@@ -67,8 +67,6 @@ func component(item httpsfv.Item) (*Component, error) {
 			c.Key, c.Member, known = text, true, isText && isField
 		case "name":
 			c.Param, hasName, known = text, true, isText && name == "@query-param"
-		default:
-			known = false
 		}
 		if !known {
 			return nil, fmt.Errorf("component %.60q: the parameter %.20q cannot stand here", name, p)

@@ -414,9 +414,9 @@ func (s signer) sign(base []byte) []byte {
 // Every algorithm verifies what it signed, and nothing else: no other text, no
 // other algorithm, no changed signature.
 func TestAlgorithms(t *testing.T) {
-	for name, make := range signers {
+	for name, newSigner := range signers {
 		t.Run(name, func(t *testing.T) {
-			s, public := make()
+			s, public := newSigner()
 			k := newKey(t, public, name)
 			m := &Message{Method: "GET", Scheme: "https", Authority: "a.test", Target: "/x", Header: http.Header{}}
 			input := `s=("@method" "@target-uri");created=1618884473;keyid="k"`
@@ -615,9 +615,9 @@ func FuzzSignature(f *testing.F) {
 }
 
 func BenchmarkVerify(b *testing.B) {
-	for name, make := range signers {
+	for name, newSigner := range signers {
 		b.Run(name, func(b *testing.B) {
-			s, public := make()
+			s, public := newSigner()
 			k := newKey(b, public, name)
 			m := head(b, "POST /foo?param=Value&Pet=dog HTTP/1.1\nHost: example.com\nContent-Type: application/json\nContent-Digest: sha-256=:YQ==:\n")
 			m.Header.Set("Signature-Input", `sig1=("@method" "@target-uri" "content-digest" "content-type");created=1618884473;keyid="k"`)
