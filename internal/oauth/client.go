@@ -171,6 +171,7 @@ func (c *Client) Push(ctx context.Context, form url.Values) (string, error) {
 	if m.PushedRequest == "" {
 		return "", &Error{Op: "pushed request", err: errors.New("the server has no pushed authorization request endpoint")}
 	}
+	form.Set("client_id", c.id) // a parameter of the request itself, however the client authenticates (section 2.1)
 	doc, err := c.post(ctx, "pushed request", m, m.PushedRequest, form)
 	if err != nil {
 		return "", err

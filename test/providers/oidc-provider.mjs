@@ -7,8 +7,9 @@
 //   rotate     refresh tokens are rotated at every use (default true)
 //   pkce       required of every client (default true)
 //   features   further features of the provider, over those below
-// It prints {"ready": issuer} and then takes commands on standard input, one JSON
-// object a line, each answered by {"done": cmd}:
+//   keys       private JWKs to sign with (default fresh ones), as it printed them last
+// It prints {"ready": issuer, "keys": […]} and then takes commands on standard input, one JSON
+// object a line, each answered by {"done": cmd, "keys": […]}:
 //   {"cmd": "rotate"}   new signing keys, published beside the last ones
 //   {"cmd": "replace"}  new signing keys alone
 import http from 'node:http';
@@ -86,7 +87,7 @@ function configuration(keys) {
   };
 }
 
-let keys = freshKeys();
+let keys = o.keys ?? freshKeys();
 let handler;
 let issuer;
 
@@ -143,7 +144,7 @@ const server = o.tls
 server.listen(o.port ?? 0, '127.0.0.1', () => {
   issuer = `${o.tls ? 'https' : 'http'}://127.0.0.1:${server.address().port}`;
   build();
-  log({ ready: issuer });
+  log({ ready: issuer, keys });
 });
 
 const commands = {
@@ -154,7 +155,7 @@ const input = readline.createInterface({ input: process.stdin });
 input.on('line', (line) => {
   const { cmd } = JSON.parse(line);
   commands[cmd]();
-  log({ done: cmd });
+  log({ done: cmd, keys });
 });
 // Whoever started it has gone.
 input.on('close', () => process.exit(0));

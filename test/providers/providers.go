@@ -2,6 +2,7 @@ package providers
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -30,6 +31,7 @@ type Spec struct {
 	PKCE      *bool               `json:"pkce,omitempty"`
 	Features  map[string]any      `json:"features,omitempty"`
 	Claims    map[string]any      `json:"claims,omitempty"` // of the mock server's tokens
+	Keys      any                 `json:"keys,omitempty"`   // a provider that starts again keeps its own
 
 	// TrustCA is a PEM file of authorities that the provider trusts when it calls
 	// a client (back-channel logout).
@@ -123,9 +125,10 @@ func (p *Provider) Start() {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	p.run(exec.Command(node, script.Name(), string(argument))) //nolint:gosec // what make providers installed
+	p.run(exec.CommandContext(context.Background(), node, script.Name(), string(argument))) //nolint:gosec // what make providers installed; Stop ends it
 	ready := p.await("ready", startWithin)
 	p.Issuer, _ = ready["ready"].(string)
+	p.spec.Keys = ready["keys"]
 	u, err := url.Parse(p.Issuer)
 	if err != nil {
 		p.t.Fatal(err)
@@ -222,10 +225,11 @@ func (p *Provider) command(cmd string) {
 	if _, err := fmt.Fprintf(p.in, "{\"cmd\":%q}\n", cmd); err != nil {
 		p.t.Fatal(err)
 	}
-	p.await("done", startWithin)
+	p.spec.Keys = p.await("done", startWithin)["keys"]
 }
 
-// Stop ends the process. What the provider knew is lost, as its address is not.
+// Stop ends the process. What the provider knew is lost, its address and its keys
+// are not.
 func (p *Provider) Stop() {
 	if p.cmd == nil {
 		return

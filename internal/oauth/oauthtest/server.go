@@ -263,7 +263,10 @@ func (s *Server) push(w http.ResponseWriter, r *http.Request) {
 	}
 	uri := "urn:ietf:params:oauth:request_uri:" + rand.Text()
 	form := maps.Clone(r.PostForm)
-	form.Set("client_id", s.Client)
+	if form.Get("client_id") != s.Client {
+		write(w, 400, map[string]any{"error": "invalid_request"})
+		return
+	}
 	s.Set(func(s *Server) { s.pushed[uri] = form })
 	write(w, 201, map[string]any{"request_uri": uri, "expires_in": 60})
 }
