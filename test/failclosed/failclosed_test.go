@@ -412,6 +412,7 @@ var table = []struct {
 		{what: "a partner's keys cannot be fetched", setting: "guards.authn.methods.signature.keys.jwks", guards: strings.Replace(signers, "id: p, subject: p, secret: \"${FAIL_SECRET}\"", "subject: p, jwks: \"https://partner.test/keys\"", 1), client: fetching("", errors.New("connection refused")), request: signed(`{"a":"b"}`, `{"a":"b"}`), status: 503, code: "authn.unavailable"},
 		{what: "the list of revoked certificates is out of date", setting: "guards.authn.methods.mtls.crl", server: certificates, guards: holders, files: staleList(), request: withCertificate, status: 503, code: "authn.unavailable"},
 	}},
+	{"Login of browsers, tokens for the upstream", logins},
 	{"Shared state and open connections", sharedState},
 	{"Policy", []*row{
 		{what: "the policy is undefined for the call", setting: "guards.authz.policies", guards: policies, files: policy(`decision := true if input.operation.id == "other"`), status: 403, code: "authz.undefined"},

@@ -25,6 +25,7 @@ import (
 	"github.com/crenel-project/crenel/internal/exchange"
 	"github.com/crenel-project/crenel/internal/gateway"
 	"github.com/crenel-project/crenel/internal/gateway/caddy"
+	"github.com/crenel-project/crenel/internal/oauth/oauthtest"
 	"github.com/crenel-project/crenel/internal/state"
 	"github.com/crenel-project/crenel/internal/trail"
 )
@@ -62,6 +63,7 @@ type stand struct {
 	handler http.Handler // of a row whose upstream is a stub
 	called  atomic.Int32
 	jammed  bool // the disk is full
+	issuer  *oauthtest.Server
 }
 
 // row is one line of the table.
@@ -71,7 +73,8 @@ type row struct {
 	note    string // for the reader
 
 	server string            // lines below "server:", in braces
-	api    string            // lines of the API
+	api    string            // lines of the API; {ISSUER} is a running issuer's URL
+	up     string            // further keys of the upstream, in braces
 	guards string            // lines below "guards:"
 	files  map[string]string // beside the config
 	trail  *trail.Options    // nil: kept in memory of the temp dir
@@ -79,6 +82,7 @@ type row struct {
 	decisions bool
 	client    *http.Client // by which documents and keys are fetched
 	clock     func() time.Time
+	issuer    bool // there is an issuer to log in with
 	// state is what gateways share; nil: memory.
 	state func(*stand) state.Store
 	// before is run once the gateway stands.
@@ -111,7 +115,12 @@ func (r *row) config(s *stand, listen, upstream string) (*config.Config, error) 
 	if !strings.Contains(guards, "waf:") {
 		guards += "    waf: {mode: \"off\"}\n"
 	}
-	text := "version: 1\n" + server + "}\nadmin: {listen: \"off\"}\napis:\n- name: t\n  spec: api.yaml\n  upstream: {urls: [\"" + upstream + "\"], response_timeout: 300ms, dial_timeout: 300ms}\n" + r.api + "  guards:\n" + guards
+	text := "version: 1\n" + server + "}\nadmin: {listen: \"off\"}\napis:\n- name: t\n  spec: api.yaml\n  upstream: {urls: [\"" + upstream + "\"], response_timeout: 300ms, dial_timeout: 300ms" + r.up + "}\n" + r.api + "  guards:\n" + guards
+	if r.issuer {
+		s.issuer = oauthtest.New(s.t)
+		s.t.Setenv("ISSUER_SECRET", s.issuer.Secret)
+		text = strings.ReplaceAll(text, "{ISSUER}", s.issuer.Issuer)
+	}
 	files := map[string]string{"api.yaml": document}
 	for name, text := range r.files {
 		files[name] = text
