@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/storage"
@@ -36,7 +37,8 @@ type documents struct {
 	storage.PolicyNotSupported
 	storage.WritesNotSupported
 	tree   ast.Object
-	tables []mounted // sorted by path
+	top    map[string]ast.Value // the tree's members: the first step of nearly all paths
+	tables []mounted            // sorted by path
 }
 
 type mounted struct {
@@ -57,7 +59,12 @@ func newDocuments(tree ast.Object, tables map[string]Table) (*documents, error) 
 	if tree == nil {
 		tree = ast.NewObject()
 	}
-	d := &documents{tree: tree}
+	d := &documents{tree: tree, top: make(map[string]ast.Value, tree.Len())}
+	tree.Foreach(func(k, v *ast.Term) {
+		if name, ok := k.Value.(ast.String); ok {
+			d.top[string(name)] = v.Value
+		}
+	})
 	for at, t := range tables {
 		path, err := parseRoot(at)
 		if err != nil || len(path) == 0 {
@@ -202,13 +209,22 @@ func nest(path storage.Path, v ast.Value) ast.Object {
 	return ast.NewObject([2]*ast.Term{ast.StringTerm(path[0]), ast.NewTerm(v)})
 }
 
+// lookups are terms to look members up by; nobody keeps them.
+var lookups = sync.Pool{New: func() any { return new(ast.Term) }}
+
 // at descends a value by a path. As with OPA's own stores, numbers are steps of arrays.
 func at(v ast.Value, path storage.Path) (ast.Value, error) {
+	if len(path) == 0 {
+		return v, nil
+	}
+	key := lookups.Get().(*ast.Term)
+	defer lookups.Put(key)
 	for _, step := range path {
 		var next *ast.Term
 		switch val := v.(type) {
 		case ast.Object:
-			next = val.Get(ast.StringTerm(step))
+			key.Value = ast.String(step)
+			next = val.Get(key)
 		case *ast.Array:
 			if i, err := strconv.Atoi(step); err == nil && i >= 0 && i < val.Len() && (step == "0" || step[0] != '0' && step[0] != '+') {
 				next = val.Elem(i)

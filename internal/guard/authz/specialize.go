@@ -23,6 +23,10 @@ const (
 	// Bounds: a policy that grows beyond them is evaluated as written.
 	specializeTimeout = time.Second
 	specialRules      = 2000
+	// OPA's partial evaluation follows every path from rule to rule, without looking
+	// at the clock: where two rules each refer twice to the next, and so on for forty
+	// rules, it would never end.
+	specialPaths = 100_000
 )
 
 var errNotSpecialized = errors.New("not specialised")
@@ -30,10 +34,14 @@ var errNotSpecialized = errors.New("not specialised")
 // specialize returns a compiler and the reference of the rule that decides in
 // it, for a policy compiled as c.
 func specialize(ctx context.Context, c *ast.Compiler, modules map[string]*ast.Module, data *documents, beside []*ast.Term, decision ast.Ref) (*ast.Compiler, ast.Ref, error) {
+	if n := paths(c, decision); n >= specialPaths {
+		return nil, nil, fmt.Errorf("%w: its rules refer to each other in too many ways", errNotSpecialized)
+	}
 	ctx, cancel := context.WithTimeout(ctx, specializeTimeout)
 	defer cancel()
 	partial, err := rego.New(
 		rego.Compiler(c), rego.Store(data), rego.Transaction(moment{}), rego.SetRegoVersion(ast.RegoV1),
+		rego.StrictBuiltinErrors(true), // what fails whatever the input must not become undefined
 		rego.ParsedQuery(ast.NewBody(ast.Equality.Expr(ast.NewTerm(resultVar), ast.NewTerm(decision)))),
 		rego.ParsedUnknowns(beside),
 	).Partial(ctx)
@@ -67,6 +75,35 @@ func specialize(ctx context.Context, c *ast.Compiler, modules map[string]*ast.Mo
 	all["specialized.rego"] = head
 	out, err := recompile(ctx, all, data)
 	return out, ast.MustParseRef("data." + specialPackage + "." + specialRule), err
+}
+
+// paths counts in how many ways rules can be come to from a reference, up to specialPaths.
+func paths(c *ast.Compiler, from ast.Ref) int {
+	known := map[*ast.Rule]int{}
+	var of func(r *ast.Rule) int
+	along := func(ref ast.Ref) int {
+		n := 0
+		for _, r := range c.GetRulesDynamic(ref) {
+			n = min(n+of(r), specialPaths)
+		}
+		return n
+	}
+	of = func(r *ast.Rule) int {
+		if n, ok := known[r]; ok {
+			return n
+		}
+		known[r] = 0 // rules are never recursive; while it is counted it is not counted again
+		n := 1
+		ast.WalkRefs(r, func(ref ast.Ref) bool {
+			if ref.HasPrefix(ast.DefaultRootRef) {
+				n = min(n+along(ref), specialPaths)
+			}
+			return false
+		})
+		known[r] = n
+		return n
+	}
+	return along(from)
 }
 
 func recompile(ctx context.Context, modules map[string]*ast.Module, data *documents) (*ast.Compiler, error) {
