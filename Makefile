@@ -9,7 +9,7 @@ GOLANGCI  := $(BIN)/golangci-lint
 GOLANGCI_VERSION := v2.15.0
 FUZZTIME  ?= 10s
 
-.PHONY: all build demo test lint unit waf-corpus fuzz-short fuzz bench bench-data corpus reload providers generate release clean
+.PHONY: all build demo test lint unit waf-corpus fuzz-short fuzz bench bench-data corpus reload providers opa generate release clean
 
 all: build
 
@@ -69,6 +69,9 @@ reload: ## 200 reloads under load
 
 providers: ## OpenID providers (npm) that tests log in with, into $$CRENEL_PROVIDERS or the user's cache
 	./test/providers/install.sh
+
+opa: ## the real opa, for tests beside it; into bin/
+	cd test/opa && $(GO) build -o ../../bin/opa .
 
 generate: ## pages and schemas that are made from code; tests hold them to it
 	$(GO) generate ./...

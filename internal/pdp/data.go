@@ -120,15 +120,19 @@ func (q *question) input() (ast.Value, *warning, *failure) {
 		return nil, nil, fail("decision.request", "ask with GET or POST")
 	}
 	body, f := q.body()
-	if f != nil || body == nil {
+	if f != nil {
 		return nil, nil, f
+	}
+	missing := &warning{"api_usage_warning", "'input' key missing from the request"}
+	if body == nil {
+		return nil, missing, nil
 	}
 	if body.Kind != value.Object {
 		return nil, nil, fail("decision.request", `the body must be an object: {"input": …}`)
 	}
 	in := member(body, "input")
-	if in == nil {
-		return nil, &warning{"api_usage_warning", "'input' key missing from the request"}, nil
+	if in == nil || in.Kind == value.Null {
+		return nil, missing, nil
 	}
 	return authz.Input(in), nil, nil
 }

@@ -251,7 +251,7 @@ func TestDataAPI(t *testing.T) {
 		"undefined":          {"POST", "/v1/data/shop/orders/allow", `{"input": {"user": "bob"}}`, 200, `{}`},
 		"get with input":     {"GET", "/v1/data/shop/orders/allow?input=" + url.QueryEscape(`{"user": "alice"}`), "", 200, `{"result": true}`},
 		"get without":        {"GET", "/v1/data/shop/orders/allow", "", 200, `{}`},
-		"no body":            {"POST", "/v1/data/shop/orders/level", "", 200, `{"result": 3}`},
+		"no body":            {"POST", "/v1/data/shop/orders/level", "", 200, `{"result": 3, "warning": {"code": "api_usage_warning", "message": "'input' key missing from the request"}}`},
 		"no input in it":     {"POST", "/v1/data/shop/orders/level", "{}", 200, `{"result": 3, "warning": {"code": "api_usage_warning", "message": "'input' key missing from the request"}}`},
 		"a set":              {"POST", "/v1/data/shop/orders/names", `{"input": {}}`, 200, `{"result": ["a", "b"]}`},
 		"a package":          {"POST", "/v1/data/shop/orders", `{"input": {"user": "alice", "zero": 1}}`, 200, `{"result": {"allow": true, "fails": 1, "hidden": "shop secret", "level": 3, "names": ["a", "b"]}}`},

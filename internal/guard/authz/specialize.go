@@ -83,7 +83,7 @@ func paths(c *ast.Compiler, from ast.Ref) int {
 	var of func(r *ast.Rule) int
 	along := func(ref ast.Ref) int {
 		n := 0
-		for _, r := range c.GetRulesDynamic(ref) {
+		for _, r := range c.GetRulesDynamicWithOpts(ref, ast.RulesOptions{}) {
 			n = min(n+of(r), specialPaths)
 		}
 		return n

@@ -133,12 +133,12 @@ func TestBadBundlesAreKeptOut(t *testing.T) {
 
 		"unsigned":                    {ok(pack(t, next)), sign, "missing .signatures.json"},
 		"signed by another":           {ok(signed(t, next, keys[1], "k1", nil)), sign, "failed to verify"},
-		"signed, an unknown key":      {ok(signed(t, next, keys[0], "k9", nil)), sign, "k9 not found"},
+		"signed, an unknown key":      {ok(signed(t, next, keys[0], "k9", nil)), signTwo, "k9 not found"},
 		"signed for another scope":    {ok(signed(t, next, keys[0], "k1", map[string]any{"scope": `"test"`})), sign, "scope mismatch"},
 		"changed after it was signed": {ok(tamper(t, signed(t, next, keys[0], "k1", nil), "/data.json", `{"levels": {"now": 9}}`)), sign, "digest mismatch"},
 		"a file that is not signed":   {ok(tamper(t, signed(t, next, keys[0], "k1", nil), "/authz/more.rego", "package crenel.authz\nmore := 1")), sign, "not included in bundle signature"},
 		"a signed file is missing":    {ok(tamper(t, signed(t, next, keys[0], "k1", nil), "/authz/p_test.rego", "")), sign, "not found in the target bundle"},
-		"signature of rubbish":        {ok(pack(t, change(next, files{".signatures.json": `{"signatures": ["a.b.c"]}`}))), sign, "key ID from headers"},
+		"signature of rubbish":        {ok(pack(t, change(next, files{".signatures.json": `{"signatures": ["a.b.c"]}`}))), sign, "kept out: reading the bundle"},
 		"no signature in the file":    {ok(pack(t, change(next, files{".signatures.json": `{"signatures": []}`}))), sign, "missing JWT"},
 		"a verifier of its own":       {ok(pack(t, change(next, files{".signatures.json": `{"plugin": "mine"}`}))), sign, "no verifier exists"},
 		"alg none":                    {ok(pack(t, change(next, files{".signatures.json": `{"signatures": ["eyJhbGciOiJub25lIiwia2lkIjoiazEifQ.eyJmaWxlcyI6W119."]}`}))), sign, "verify"},
@@ -176,6 +176,11 @@ func TestBadBundlesAreKeptOut(t *testing.T) {
 }
 
 func sign(b *config.Bundle) { b.Signing = signing() }
+
+func signTwo(b *config.Bundle) {
+	sign(b)
+	b.Signing.Keys = append(b.Signing.Keys, config.BundleKey{ID: "k2", Algorithm: "ES256", File: newKey()[1].file})
+}
 
 type zeros struct{}
 

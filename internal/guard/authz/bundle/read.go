@@ -38,7 +38,12 @@ type terms struct {
 func newTerms(c *config.Bundle, keys map[string]*bundle.KeyConfig) terms {
 	t := terms{name: c.Name, unpacked: int64(c.Unpacked)}
 	if s := c.Signing; s != nil {
-		t.keys = bundle.NewVerificationConfig(keys, "", s.Scope, s.Exclude)
+		// What opa build signs without a claims file names no key: of one there is no choice.
+		only := ""
+		if len(s.Keys) == 1 {
+			only = s.Keys[0].ID
+		}
+		t.keys = bundle.NewVerificationConfig(keys, only, s.Scope, s.Exclude)
 		t.rollback = s.Rollback == "refuse"
 	}
 	return t
