@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -92,7 +93,7 @@ func measure(o *options, store string) (*result, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := exec.CommandContext(context.Background(), self, "-child", store, "-file", o.file, "-bytes", fmt.Sprint(o.bytes), "-duration", o.duration.String()) //nolint:gosec // it calls itself
+	c := exec.CommandContext(context.Background(), self, "-child", store, "-file", o.file, "-bytes", strconv.FormatInt(o.bytes, 10), "-duration", o.duration.String()) //nolint:gosec // it calls itself
 	c.Stderr = os.Stderr
 	out, err := c.Output()
 	if err != nil {

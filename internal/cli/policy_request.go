@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -175,7 +176,7 @@ func (r *triedRequest) readHTTP(b []byte) error {
 		text, err := in.ReadString('\n')
 		line = strings.TrimSpace(text)
 		if err != nil && line == "" {
-			return fmt.Errorf("there is no request line: write GET /path, or a JSON object")
+			return errors.New("there is no request line: write GET /path, or a JSON object")
 		}
 	}
 	words := strings.Fields(line)

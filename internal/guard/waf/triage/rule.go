@@ -186,7 +186,7 @@ func (c *compiler) condition(id int, d *directive, local bool) error {
 	case onNothing && !onTexts:
 		return c.transport(d)
 	case onTransport && (onTexts || onNothing):
-		return fmt.Errorf("it looks at texts and at how the message travels")
+		return errors.New("it looks at texts and at how the message travels")
 	case (onTransport || onNames) && !onTexts:
 		return c.transport(d)
 	case !onTexts:
@@ -227,13 +227,13 @@ func (c *compiler) transport(d *directive) error {
 func (c *compiler) onTX(d *directive) error {
 	t := &d.targets[0]
 	if t.pattern != nil || t.selector == "" {
-		return fmt.Errorf("it looks at TX variables by a pattern")
+		return errors.New("it looks at TX variables by a pattern")
 	}
 	if strings.Contains(t.selector, "anomaly_score") && !t.count {
 		if n := strings.ToLower(d.operator); (n == "ge" || n == "gt") && !d.negated && d.argument != "0" {
 			return nil // it adds up what others have scored: nothing
 		}
-		return fmt.Errorf("it looks at a score")
+		return errors.New("it looks at a score")
 	}
 	if c.changes(t.selector) {
 		return fmt.Errorf("it looks at TX:%s, which requests change", t.selector)
