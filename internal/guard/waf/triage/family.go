@@ -279,6 +279,8 @@ func compileSet(patterns []string, bytes bool) (*experimental.Set, error) {
 var (
 	poolsMu sync.Mutex
 	pools   = map[[sha256.Size]byte]weak.Pointer[pool]{}
+	recent  [8]*pool // kept between two configs that use them
+	next    int
 )
 
 func poolOf(patterns []string, bytes bool) (*pool, error) {
@@ -298,6 +300,8 @@ func poolOf(patterns []string, bytes bool) (*pool, error) {
 	p, err := newPool(patterns, bytes)
 	if err == nil {
 		pools[key] = weak.Make(p)
+		recent[next%len(recent)] = p
+		next++
 	}
 	return p, err
 }

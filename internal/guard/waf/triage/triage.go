@@ -45,6 +45,8 @@ type Triage struct {
 	families  []*family
 	books     [len(flavours)]book
 	memory    memory
+	once      sync.Once // compiles the sets when they are first needed: a config that is only checked needs none
+	failed    error
 	single    []*rule // evaluated text by text
 	transport []string
 	always    map[int]string // rules that cannot be expressed, and why
@@ -120,7 +122,7 @@ func New(o Options) (*Triage, error) {
 			t.always[ids[i]] = why.Error()
 		}
 	}
-	return t, t.compile()
+	return t, nil
 }
 
 // counts reports whether a rule can add to a score or stop a request. A chain
@@ -178,6 +180,12 @@ func (t *Triage) add(r *rule, pattern string, fl flavour) {
 // order; none means that no rule can match on any text. alone says that whether
 // these rules match depends on those texts and on how the message travels only.
 func (t *Triage) Suspects(list []Text) (out []int, alone bool) {
+	if t.once.Do(func() { t.failed = t.compile() }); t.failed != nil {
+		for i := range list {
+			out = append(out, i)
+		}
+		return out, false
+	}
 	s := scans.Get().(*scan)
 	defer scans.Put(s)
 	s.begin(list)
