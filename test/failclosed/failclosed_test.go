@@ -219,6 +219,14 @@ func reading(data string) map[string]string {
 	return files
 }
 
+// walking is a policy that looks at every member: a large collection may be
+// counted and looked into, not walked.
+func walking(data string) map[string]string {
+	files := policy("decision if {\n\tsome v in data.x\n\tv == 1\n}")
+	files["data.json"] = data
+	return files
+}
+
 func members(n int) string {
 	out := make([]string, n)
 	for i := range out {
@@ -432,7 +440,7 @@ var table = []struct {
 			later.jump(s.t, time.Hour)
 		}, status: 503, code: "authz.unavailable"},
 		{what: "a source of the policy's data has more rows than the limit", setting: "guards.authz.sources.max_rows", guards: sourced("max_rows: 1"), files: reading(`{"a": 1, "b": 2}`), status: 503, code: "authz.unavailable"},
-		{what: "the policy reads too much of a source's data at once", setting: "guards.authz.sources.max_read", guards: sourced("max_read: 100"), files: reading("{" + members(200) + "}"), status: 503, code: "authz.error"},
+		{what: "the policy reads too much of a source's data at once", setting: "guards.authz.sources.max_read", guards: sourced("max_read: 100"), files: walking("{" + members(200) + "}"), status: 503, code: "authz.error"},
 		{what: "the bundle's server cannot be reached and no bundle is kept", setting: "guards.authz.bundles", guards: "    authz: {bundles: [{name: b, url: \"http://127.0.0.1:1/b.tar.gz\"}]}\n", status: 503, code: "authz.unavailable"},
 		{what: "the bundle is not signed", setting: "guards.authz.bundles.signing", guards: "    authz: {bundles: [{name: b, url: b, signing: {keys: [{id: k, algorithm: HS256, secret: \"file:secret\"}]}}]}\n",
 			files: map[string]string{"b/p.rego": "package crenel.authz\ndecision := true", "secret": strings.Repeat("s", 32)}, status: 503, code: "authz.unavailable"},
