@@ -49,6 +49,7 @@ type api struct {
 	now              func() time.Time
 	policy           *authz.Guard
 	closers          []func() error
+	warm             func()
 	checks           []namedCheck
 	// sessions are those of browsers that the API takes; nil when it takes none.
 	sessions   *login.Sessions
@@ -146,6 +147,7 @@ func (a *api) steps(ctx context.Context, cfg *config.Config, deps Deps) ([]guard
 	note(err)
 	if attacks != nil {
 		a.closers = append(a.closers, attacks.Close)
+		a.warm = attacks.Warm
 	}
 	feeds, err := PolicyFeeds(a.cfg, deps)
 	note(err)

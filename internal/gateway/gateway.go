@@ -303,6 +303,15 @@ func (g *Gateway) Ready() []Check {
 	return out
 }
 
+// Warm does the work that the first requests would otherwise wait for.
+func (g *Gateway) Warm() {
+	for _, a := range g.apis {
+		if a.warm != nil && a.cfg.Mode != "off" && a.cfg.Guards.WAF.Mode != "off" {
+			a.warm()
+		}
+	}
+}
+
 // Inflight is how many exchanges are under way.
 func (g *Gateway) Inflight() int64 { return g.inflight.Load() }
 

@@ -183,7 +183,7 @@ type Field struct {
 
 // ObjectRef says that a value names one object of a resource.
 type ObjectRef struct {
-	Resource string // singular, lower case, words joined by "_": "parcel", "delivery_slot"
+	Resource string // singular, lower case, words joined by "_": "order", "delivery_slot"
 	Param    string // parameter or field that names it
 }
 

@@ -12,6 +12,8 @@ import (
 	"sort"
 	"strings"
 	"time"
+
+	"github.com/crenel-project/crenel/internal/filelock"
 )
 
 // file is what the writer needs of an open event file.
@@ -60,7 +62,10 @@ func openDisk(o *Options) (*disk, error) {
 	if err != nil {
 		return nil, err
 	}
-	lock, err := lockFile(path + ".lock")
+	lock, err := filelock.Lock(path + ".lock")
+	if errors.Is(err, filelock.ErrHeld) {
+		err = errors.Join(ErrLocked, err)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -1,3 +1,5 @@
+// Command opa is Open Policy Agent itself, built for tests that hold Crenel's
+// bundles and decisions beside it.
 package main
 
 import (

@@ -94,6 +94,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
+	wg.Go(func() { s.current().Warm() })
 	wg.Go(func() { s.onHangup(watched, hup) })
 	wg.Go(func() { s.watchDependencies(watched) })
 	wg.Go(func() { watch.Files(watched, s.files, func() { s.reload(watched, "a changed file") }) })

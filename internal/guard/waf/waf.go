@@ -101,6 +101,9 @@ func New(o Options) (*Guard, error) {
 // Close frees the engine's compiled patterns. Inspections under way end well.
 func (g *Guard) Close() error { return closeEngine(g.engine) }
 
+// Warm compiles what else the first request would wait for.
+func (g *Guard) Warm() { g.silence.triage.Warm() }
+
 // Step inspects the whole request, once its body is decoded.
 func (g *Guard) Step() guard.Step {
 	return guard.Step{Guard: "waf", Phase: exchange.RequestBody, Needs: exchange.Buffered, Rule: g.rule}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/crenel-project/crenel/internal/guard/authn/recent"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -59,8 +60,8 @@ type Introspector[T any] struct {
 
 	mu       sync.Mutex
 	endpoint string
-	known    remembered[answer[T]]
-	refused  remembered[refusal]
+	known    recent.Map[answer[T]]
+	refused  recent.Map[refusal]
 	flights  map[string]*flight[T]
 	failures int       // in a row
 	paused   time.Time // until when nobody is asked
@@ -107,7 +108,7 @@ func New[T any](o Options[T]) (*Introspector[T], error) {
 	}
 	i := &Introspector[T]{
 		opt: o, cfg: *c, prove: prove, slots: make(chan struct{}, c.Concurrent), endpoint: c.URL,
-		known: newRemembered[answer[T]](c.Remember), refused: newRemembered[refusal](c.Remember), flights: map[string]*flight[T]{},
+		known: recent.New[answer[T]](c.Remember), refused: recent.New[refusal](c.Remember), flights: map[string]*flight[T]{},
 	}
 	i.ctx, i.stop = context.WithCancel(context.Background()) //nolint:gosec // Close calls it
 	return i, nil
@@ -139,12 +140,12 @@ func (i *Introspector[T]) Ask(ctx context.Context, key, token string) (T, error)
 	var none T
 	now := i.opt.Now()
 	i.mu.Lock()
-	was, remembered := i.known.get(key)
+	was, remembered := i.known.Get(key)
 	if remembered && was.holds(now, i.cfg.TTL) {
 		i.mu.Unlock()
 		return was.what, nil
 	}
-	if no, ok := i.refused.get(key); ok && now.Before(no.until) {
+	if no, ok := i.refused.Get(key); ok && now.Before(no.until) {
 		i.mu.Unlock()
 		return none, no.err
 	}
@@ -196,11 +197,11 @@ func (i *Introspector[T]) fly(key, token string, f *flight[T]) {
 		i.failed(err)
 	case err != nil:
 		i.recovered()
-		i.known.drop(key)
-		i.refused.put(key, refusal{at.Add(i.cfg.RefusedTTL), err})
+		i.known.Drop(key)
+		i.refused.Put(key, refusal{at.Add(i.cfg.RefusedTTL), err})
 	default:
 		i.recovered()
-		i.known.put(key, a)
+		i.known.Put(key, a)
 	}
 	i.mu.Unlock()
 	close(f.done)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/crenel-project/crenel/config"
 	"github.com/crenel-project/crenel/internal/exchange"
+	"github.com/crenel-project/crenel/internal/guard/authn/recent"
 	"github.com/crenel-project/crenel/internal/value"
 )
 
@@ -52,8 +53,8 @@ type Asker struct {
 	trouble atomic.Pointer[string] // why the last question got no answer
 
 	mu      sync.Mutex
-	known   generations[known]
-	refused generations[refusal]
+	known   recent.Map[known]
+	refused recent.Map[refusal]
 	flights map[string]*flight
 }
 
@@ -84,7 +85,7 @@ func New(cfg config.WhoAmI, ask Ask, now func() time.Time, log *slog.Logger) *As
 	orDefault(&cfg.Concurrent, 32)
 	return &Asker{
 		cfg: cfg, ask: ask, now: now, log: log, slots: make(chan struct{}, cfg.Concurrent),
-		known: newGenerations[known](most), refused: newGenerations[refusal](most), flights: map[string]*flight{},
+		known: recent.New[known](most), refused: recent.New[refusal](most), flights: map[string]*flight{},
 	}
 }
 
@@ -104,12 +105,12 @@ func (a *Asker) Path() string { return a.cfg.Path }
 func (a *Asker) Who(ctx context.Context, key string, question func() *http.Request) (*exchange.Identity, error) {
 	now := a.now()
 	a.mu.Lock()
-	was, remembered := a.known.get(key)
+	was, remembered := a.known.Get(key)
 	if remembered && fresh(now, was.at, a.cfg.TTL) {
 		a.mu.Unlock()
 		return was.identity, nil
 	}
-	if no, ok := a.refused.get(key); ok && now.Before(no.until) {
+	if no, ok := a.refused.Get(key); ok && now.Before(no.until) {
 		a.mu.Unlock()
 		return nil, fmt.Errorf("%w: %s", ErrRefused, no.reason)
 	}
@@ -144,7 +145,7 @@ func fresh(now, at time.Time, life time.Duration) bool {
 func (a *Asker) Forget(key string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.known.drop(key)
+	a.known.Drop(key)
 	if f := a.flights[key]; f != nil {
 		f.forgot = true
 	}
@@ -169,12 +170,12 @@ func (a *Asker) fly(ctx context.Context, key string, f *flight, question func() 
 		now := a.now()
 		switch {
 		case f.err == nil && !f.forgot:
-			a.known.put(key, known{f.identity, now})
-			a.refused.drop(key)
+			a.known.Put(key, known{f.identity, now})
+			a.refused.Drop(key)
 		case errors.Is(f.err, ErrRefused):
-			a.known.drop(key)
+			a.known.Drop(key)
 			if a.cfg.RefusedTTL > 0 {
-				a.refused.put(key, refusal{now.Add(a.cfg.RefusedTTL), strings.TrimPrefix(f.err.Error(), ErrRefused.Error()+": ")})
+				a.refused.Put(key, refusal{now.Add(a.cfg.RefusedTTL), strings.TrimPrefix(f.err.Error(), ErrRefused.Error()+": ")})
 			}
 		}
 	}()

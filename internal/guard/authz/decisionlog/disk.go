@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/crenel-project/crenel/internal/filelock"
 )
 
 // file is what the writer needs of an open segment.
@@ -60,7 +62,10 @@ func (d *disk) prepare() error {
 		return err
 	}
 	var err error
-	if d.lock, err = lockFolder(filepath.Join(d.dir, lockName)); err != nil {
+	if d.lock, err = filelock.Lock(filepath.Join(d.dir, lockName)); err != nil {
+		if errors.Is(err, filelock.ErrHeld) {
+			err = errors.Join(ErrLocked, err)
+		}
 		return err
 	}
 	list, err := segments(d.dir)

@@ -24,7 +24,7 @@ type Matrix struct {
 
 // Actor is a kind of caller.
 type Actor struct {
-	Name  string // "anonymous", "user", "role admin", "scope parcels:read"
+	Name  string // "anonymous", "user", "role admin", "scope orders:read"
 	Means string
 	roles []string
 	// scopes that it was granted; a role has all of the API's, so that its cells

@@ -63,7 +63,7 @@ func (l *literals) gather(modules map[string]*ast.Module) {
 					add(&l.numbers, strconv.FormatInt(n+1, 10))
 				}
 			case ast.Call:
-				// lib.claim_lists_object("parcels") names a claim.
+				// lib.claim_lists_object("orders") names a claim.
 				if len(v) == 2 && strings.Contains(v[0].String(), "claim") {
 					if s, ok := v[1].Value.(ast.String); ok {
 						add(&l.claims, string(s))

@@ -176,11 +176,15 @@ func (t *Triage) add(r *rule, pattern string, fl flavour) {
 	}
 }
 
+// Warm compiles the sets, which takes some tenths of a second, if that was not done
+// yet. Without it the first request waits for them.
+func (t *Triage) Warm() { t.once.Do(func() { t.failed = t.compile() }) }
+
 // Suspects returns the places in list of the texts that a rule may match, in
 // order; none means that no rule can match on any text. alone says that whether
 // these rules match depends on those texts and on how the message travels only.
 func (t *Triage) Suspects(list []Text) (out []int, alone bool) {
-	if t.once.Do(func() { t.failed = t.compile() }); t.failed != nil {
+	if t.Warm(); t.failed != nil {
 		for i := range list {
 			out = append(out, i)
 		}

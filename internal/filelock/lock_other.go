@@ -1,6 +1,6 @@
 //go:build !unix
 
-package decisionlog
+package filelock
 
 import (
 	"errors"
@@ -8,13 +8,13 @@ import (
 	"os"
 )
 
-// lockFolder takes the lock by creating the file; one that a killed gateway left
-// must be deleted by hand.
-func lockFolder(path string) (io.Closer, error) {
+// Lock takes the lock by creating the file, which the system removes when
+// the process is gone as far as it was closed; a stale one must be deleted by hand.
+func Lock(path string) (io.Closer, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	if err != nil {
 		if os.IsExist(err) {
-			err = errors.Join(ErrLocked, err)
+			err = errors.Join(ErrHeld, err)
 		}
 		return nil, err
 	}

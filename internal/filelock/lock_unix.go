@@ -1,6 +1,6 @@
 //go:build unix
 
-package decisionlog
+package filelock
 
 import (
 	"errors"
@@ -10,8 +10,8 @@ import (
 	"syscall"
 )
 
-// lockFolder takes an advisory lock that ends with the process.
-func lockFolder(path string) (io.Closer, error) {
+// Lock takes an advisory lock that ends with the process. It does not wait.
+func Lock(path string) (io.Closer, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
@@ -21,7 +21,7 @@ func lockFolder(path string) (io.Closer, error) {
 		return f, nil
 	}
 	if errors.Is(err, syscall.EWOULDBLOCK) {
-		err = ErrLocked
+		err = ErrHeld
 	}
 	return nil, errors.Join(fmt.Errorf("locking %s: %w", path, err), f.Close())
 }
