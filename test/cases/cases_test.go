@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"sync"
 	"testing"
 	"testing/iotest"
@@ -180,7 +181,8 @@ func TestCases(t *testing.T) {
 type stand struct {
 	gw  *gateway.Gateway
 	rec *recorder
-	now time.Time
+	// now is also read by the gateway's own goroutines, which look after streams.
+	now atomic.Pointer[time.Time]
 }
 
 func newStand(t *testing.T, f *file) *stand {
@@ -188,10 +190,12 @@ func newStand(t *testing.T, f *file) *stand {
 	if err != nil {
 		t.Fatalf("config: %v", err)
 	}
-	s := &stand{rec: &recorder{}, now: time.Now()}
+	s := &stand{rec: &recorder{}}
+	begin := time.Now()
+	s.now.Store(&begin)
 	s.gw, err = gateway.New(t.Context(), cfg, gateway.Deps{
-		Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return s.now },
-		Trail: s.rec, Buckets: limit.NewMemory(0, s.now),
+		Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return *s.now.Load() },
+		Trail: s.rec, Buckets: limit.NewMemory(0, begin),
 	})
 	if err != nil {
 		t.Fatalf("gateway: %v", err)
@@ -205,8 +209,8 @@ func newStand(t *testing.T, f *file) *stand {
 }
 
 func (s *stand) run(t *testing.T, f *file, c *testCase) {
-	s.now = s.now.Add(72 * time.Hour)
-	now := s.now
+	now := s.now.Load().Add(72 * time.Hour)
+	s.now.Store(&now)
 	rec, gw := s.rec, s.gw
 	var up calls
 	h := gw.Handler(func(string) gateway.Upstream {
