@@ -14,7 +14,7 @@ func (v *validator) whoAmI(w *WhoAmI, path string) {
 			v.value(path+"."+name, p, "is not a JSON pointer", "write /id, or /data/id to descend")
 		}
 	}
-	if w.MaxAge < w.TTL && !v.broken(path+".max_age") {
+	if w.MaxAge < w.TTL && v.set(path+".max_age") {
 		v.value(path+".max_age", w.MaxAge.String(), "is shorter than ttl, "+w.TTL.String(), "an answer may not become too old while it is believed")
 	}
 }

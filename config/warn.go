@@ -128,7 +128,7 @@ func (v *validator) hardenAuthn(a *API, path string) {
 			v.warn(at+".introspection.audience", "tokens meant for other services are accepted (RFC 7662 section 4)", "list this API's audience")
 		case m.APIKey != nil && m.APIKey.Query != "":
 			v.warn(at+".api_key.query", "keys in the URL end up in logs and histories", "use a header")
-		case m.Own != nil:
+		case m.Own != nil && m.Own.WhoAmI == nil:
 			v.warn(at+".own", "the credential must be there and is not verified here", "verify it: jwt with secret or jwks, or api_key")
 		}
 	}

@@ -21,7 +21,7 @@ type WhoAmI struct {
 	// RefusedTTL is how long a refusal is remembered.
 	RefusedTTL time.Duration `yaml:"refused_ttl" default:"10s" min:"0s" max:"10m"`
 	// MaxAge is how old an answer may be that is used while the API cannot be asked;
-	// then calls are refused with 503.
+	// then calls are refused with 503. Never less than TTL.
 	MaxAge time.Duration `yaml:"max_age" default:"5m" min:"1s" max:"24h"`
 	// Timeout of one question.
 	Timeout time.Duration `yaml:"timeout" default:"5s" min:"10ms" max:"1m"`

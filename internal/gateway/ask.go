@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 
@@ -40,12 +41,28 @@ func (a *api) ask(ctx context.Context, r *http.Request) (*whoami.Answer, error) 
 	case ctx.Err() != nil:
 		return nil, errors.New("no answer in time")
 	case err != nil:
-		return nil, err
+		return nil, cause(err)
 	}
 	if w.status == 0 {
 		w.status = http.StatusOK
 	}
 	return &whoami.Answer{Status: w.status, Body: w.body.Bytes()}, nil
+}
+
+// cause is why an upstream could not be called, without the names of the layers
+// that it came through.
+func cause(err error) error {
+	for {
+		below := errors.Unwrap(err)
+		if below == nil {
+			return err
+		}
+		var op *net.OpError
+		if errors.As(err, &op) {
+			return op
+		}
+		err = below
+	}
 }
 
 // callOnce calls an upstream. A handler that ends an answer by aborting it (httputil.ReverseProxy does) comes

@@ -81,6 +81,7 @@ func New(cfg config.WhoAmI, ask Ask, now func() time.Time, log *slog.Logger) *As
 	orDefault(&cfg.Subject, "/id")
 	orDefault(&cfg.TTL, time.Minute)
 	orDefault(&cfg.MaxAge, 5*time.Minute)
+	cfg.MaxAge = max(cfg.MaxAge, cfg.TTL)
 	orDefault(&cfg.Timeout, 5*time.Second)
 	orDefault(&cfg.Concurrent, 32)
 	return &Asker{
