@@ -1,0 +1,57 @@
+package actor
+
+import (
+	"time"
+
+	"github.com/crenel-project/crenel/internal/scan/target"
+)
+
+// The names of the people that a run may have. Checks name actors by these;
+// fresh accounts made during the run are called "fresh1", "fresh2" ….
+const (
+	User    = "user"    // owns things
+	Peer    = "peer"    // another user of the same role (and the same tenant, where there are tenants and it can be had)
+	Foreign = "foreign" // a user of the same role in another tenant; absent when there are no tenants
+	Admin   = "admin"   // only when credentials are given
+	Nobody  = ""        // no credentials
+)
+
+// Actor is one person.
+type Actor struct {
+	Name string
+	Role string // as the configuration calls it; "" unknown
+	// Facts are what is known of the account: "id", "email", "username",
+	// "password", "tenant", "phone", and whatever the login or who-am-I
+	// answer held as a scalar, by name.
+	Facts   map[string]string
+	Session *Session // nil: not logged in (nobody never is)
+	Made    bool     // the run registered the account itself
+}
+
+// Session is what makes a request an actor's.
+type Session struct {
+	Parts   []Part
+	Opened  time.Time
+	Expires time.Time // zero: unknown
+	Refresh string    // refresh token, "" none
+}
+
+// Part is one credential in one place of a request.
+type Part struct {
+	In     string // "header", "cookie", "query"
+	Name   string // "Authorization", "X-Auth-Token", "sid", "api_key"
+	Prefix string // "Bearer ", "Token ", "Basic ", or ""
+	Value  string // the credential itself: secret
+	CSRF   bool   // goes along with the credential, is none itself
+}
+
+// Apply puts the session's credentials on a request, in place of any that are
+// there under the same names.
+func (s *Session) Apply(r *target.Request) {
+	if s == nil {
+		return
+	}
+	for _, p := range s.Parts {
+		p.apply(r)
+	}
+}
