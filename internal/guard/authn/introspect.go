@@ -14,7 +14,6 @@ import (
 	"github.com/crenel-project/crenel/config"
 	"github.com/crenel-project/crenel/internal/guard/authn/introspection"
 	"github.com/crenel-project/crenel/internal/guard/authn/jose"
-	"github.com/crenel-project/crenel/internal/guard/authn/revocation"
 	"github.com/crenel-project/crenel/internal/value"
 )
 
@@ -170,7 +169,7 @@ func (m *introspected) read(key, token string, claims *value.Value) (*verified, 
 		return nil, time.Time{}, refusedToken{f}
 	}
 	v.identity.Credential = key
-	v.identity.Revocable = revocableClaims(v.identity, claims, revocation.ForToken(token))
+	v.identity.Revocable = revocableClaims(v.identity, claims, token)
 	return v, v.until, nil
 }
 

@@ -9,7 +9,6 @@ import (
 
 	"github.com/crenel-project/crenel/internal/exchange"
 	"github.com/crenel-project/crenel/internal/guard"
-	"github.com/crenel-project/crenel/internal/guard/authn/revocation"
 	"github.com/crenel-project/crenel/internal/guard/authn/whoami"
 	"github.com/crenel-project/crenel/internal/spec"
 )
@@ -23,7 +22,7 @@ func (g *Guard) ownCredential(ctx context.Context, x *exchange.Exchange, m *meth
 	at := m.place
 	sum := g.digest.sum(at.index, credential)
 	if m.asker == nil {
-		return &exchange.Identity{Method: "own", Schemes: m.schemes, Credential: sum.String(), Revocable: []string{revocation.ForToken(credential)}}, nil
+		return &exchange.Identity{Method: "own", Schemes: m.schemes, Credential: sum.String(), Revocable: byText(credential)}, nil
 	}
 	// An API that serves several hosts may know other callers at each.
 	key := sum.String() + " " + x.Request.Host
@@ -32,7 +31,7 @@ func (g *Guard) ownCredential(ctx context.Context, x *exchange.Exchange, m *meth
 	case err == nil:
 		id := *known
 		id.Schemes, id.Credential = m.schemes, sum.String()
-		id.Revocable = revocable(&id, revocation.ForToken(credential), "", id.Session)
+		id.Revocable = revocable(&id, byText(credential), "", id.Session)
 		return &id, nil
 	case errors.Is(err, whoami.ErrUnavailable):
 		return nil, unavailable(err.Error())

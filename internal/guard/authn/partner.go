@@ -131,7 +131,7 @@ func (g *Guard) settle(id *exchange.Identity, keyID string) {
 	id.ClientID = keyID
 	id.Memo = new(exchange.Memo)
 	id.Credential = g.digest.sum(-2, keyID).String()
-	id.Revocable = revocable(id, revocation.ForToken("signature:"+keyID), keyID, "")
+	id.Revocable = revocable(id, []string{revocation.ForToken("signature:" + keyID)}, keyID, "")
 }
 
 // openSet finds a signer's key set: a file, or one that is fetched.

@@ -7,18 +7,27 @@ import (
 	"time"
 
 	"github.com/crenel-project/crenel/internal/exchange"
+	"github.com/crenel-project/crenel/internal/guard/authn/jose"
 	"github.com/crenel-project/crenel/internal/guard/authn/revocation"
 	"github.com/crenel-project/crenel/internal/value"
 )
 
-// revocable lists the keys under which a credential may be taken back. token is
-// the key of the credential itself; tokenID and session are what its issuer calls
-// it and the session that it belongs to, "" when unknown.
-func revocable(id *exchange.Identity, token, tokenID, session string) []string {
-	out := make([]string, 0, 4)
-	if token != "" {
-		out = append(out, token)
+// byText are the keys of a credential as it was sent, and as its holder could have
+// sent it as well.
+func byText(credential string) []string {
+	out := make([]string, 1, 6)
+	out[0] = revocation.ForToken(credential)
+	if twin := jose.Twin(credential); twin != "" {
+		out = append(out, revocation.ForToken(twin))
 	}
+	return out
+}
+
+// revocable lists the keys under which a credential may be taken back. text are
+// those of the credential itself; tokenID and session are what its issuer calls
+// it and the session that it belongs to, "" when unknown.
+func revocable(id *exchange.Identity, text []string, tokenID, session string) []string {
+	out := text
 	if tokenID != "" {
 		out = append(out, revocation.ForID(id.Issuer, tokenID))
 	}
@@ -34,7 +43,7 @@ func revocable(id *exchange.Identity, token, tokenID, session string) []string {
 // revocableClaims is revocable for verified claims. The subject may stand in
 // another claim than sub, and events name it by sub: both count.
 func revocableClaims(id *exchange.Identity, claims *value.Value, token string) []string {
-	out := revocable(id, token, claims.Get("jti").Str(), claims.Get("sid").Str())
+	out := revocable(id, byText(token), claims.Get("jti").Str(), claims.Get("sid").Str())
 	if sub := claims.Get("sub").Str(); sub != "" && sub != id.Subject {
 		out = append(out, revocation.ForSubject(id.Issuer, sub))
 	}
@@ -67,11 +76,11 @@ func issuedAt(claims *value.Value) (time.Time, *failure) {
 // revocableKey is revocable for an entry of a key file: its hash is the digest.
 func revocableKey(id *exchange.Identity, hash string) []string {
 	sum, err := hex.DecodeString(strings.TrimPrefix(hash, "sha256:"))
-	token := ""
+	var text []string
 	if err == nil {
-		token = revocation.ForDigest(sum)
+		text = []string{revocation.ForDigest(sum)}
 	}
-	return revocable(id, token, id.ClientID, "")
+	return revocable(id, text, id.ClientID, "")
 }
 
 // revocableCertificate is revocable for a client certificate: its digest, its
@@ -81,7 +90,7 @@ func revocableCertificate(id *exchange.Identity, c *x509.Certificate) []string {
 	if c.SerialNumber != nil {
 		serial = c.SerialNumber.Text(16)
 	}
-	return revocable(id, revocation.ForToken(string(c.Raw)), serial, "")
+	return revocable(id, []string{revocation.ForToken(string(c.Raw))}, serial, "")
 }
 
 // takeBack fails a credential that held and was revoked, or of which that cannot

@@ -15,6 +15,7 @@ import (
 	"github.com/crenel-project/crenel/config"
 	"github.com/crenel-project/crenel/internal/exchange"
 	"github.com/crenel-project/crenel/internal/guard/authn"
+	"github.com/crenel-project/crenel/internal/guard/authn/jose"
 	"github.com/crenel-project/crenel/internal/guard/authn/revocation"
 	"github.com/crenel-project/crenel/internal/state"
 )
@@ -146,4 +147,43 @@ func TestRevocationsUnknown(t *testing.T) {
 	}
 	_, v = call(t, g, operation(api, "public"), nil, "")
 	want(t, v, exchange.Allow, "")
+}
+
+// An ECDSA signature (r, s) can be written as (r, n-s) by whoever holds the token:
+// another text, which the issuer's key verifies as well. Revoked by its text it is
+// refused in both.
+func TestRevokedInEitherSpelling(t *testing.T) {
+	k := p256Key()
+	store := state.NewMemory(func() time.Time { return noon })
+	t.Cleanup(func() { _ = store.Close() })
+	conf := jwtConfig(nil)
+	conf.Methods = append(conf.Methods, config.AuthnMethod{Own: &config.OwnMethod{Cookie: "sid"}})
+	api := petAPI()
+	g, err := authn.New(authn.Options{API: api, Config: conf, Now: func() time.Time { return noon }, Client: client(newIssuer(k)), State: store})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(g.Close)
+	tok := k.token("ES256", k.header("ES256"), claims(noon, object{"jti": nil}))
+	twin := jose.Twin(tok)
+	if twin == "" {
+		t.Fatal("there is no other spelling")
+	}
+	try := func(tok string) []exchange.Verdict {
+		var out []exchange.Verdict
+		for op, h := range map[string]http.Header{"token": bearer(tok), "cookie": {"Cookie": {"sid=" + tok}}} {
+			_, v := call(t, g, operation(api, op), h, "")
+			out = append(out, v)
+		}
+		return out
+	}
+	for _, v := range append(try(tok), try(twin)...) {
+		want(t, v, exchange.Allow, "")
+	}
+	if err := revocation.Put(t.Context(), store, revocation.ForToken(tok), revocation.Entry{}, time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range append(try(tok), try(twin)...) {
+		want(t, v, exchange.Deny, "authn.revoked")
+	}
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/crenel-project/crenel/internal/exchange"
 	"github.com/crenel-project/crenel/internal/guard/authn/apikey"
 	"github.com/crenel-project/crenel/internal/guard/authn/clientcert"
-	"github.com/crenel-project/crenel/internal/guard/authn/revocation"
 )
 
 // candidate is one credential of the request: who it proves, or why it does not.
@@ -217,7 +216,7 @@ func (g *Guard) verify(ctx context.Context, at *place, text string, now time.Tim
 				v.number, v.guard = m.number, g.serial
 				v.identity.Schemes = m.schemes
 				v.identity.Credential = sum.String()
-				v.identity.Revocable = revocableClaims(v.identity, t.claims, revocation.ForToken(text))
+				v.identity.Revocable = revocableClaims(v.identity, t.claims, text)
 				g.cache.put(&sum, v)
 				return v, m, nil
 			}
