@@ -123,7 +123,9 @@ func (r *transmitter) carryOut(ctx context.Context, e *event, p *plan) error {
 		return nil
 	}
 	devices := len(p.who.devices) > 0 && len(p.who.sessions)+len(p.who.users) == 0
-	before := revocation.Before(e.at)
+	// Events and tokens tell the time in whole seconds: what was issued in the event's
+	// own second may have been before it.
+	before := e.at.Unix() + 1
 	for _, key := range p.Keys {
 		if devices {
 			if err := posture.Put(ctx, r.store, key, posture.Entry{Before: before}); err != nil {

@@ -336,6 +336,23 @@ func TestEvents(t *testing.T) {
 	}
 }
 
+// Events and tokens tell the time in whole seconds: a token of the event's own second
+// is refused, one of the next is not.
+func TestEventOfTheSameSecond(t *testing.T) {
+	s := newStand(t, nil, nil)
+	key := revocation.ForSubject(s.p.URL, "ann")
+	at := time.Now().Add(-time.Minute).Truncate(time.Second)
+	payload := claims{"event_timestamp": at.Unix()}
+	if status, code := s.push(s.p.sign(t, s.p.set(caep+"session-revoked", obj{"format": "iss_sub", "iss": s.p.URL, "sub": "ann"}, payload))); status != 202 {
+		t.Fatal(status, code)
+	}
+	for issued, want := range map[time.Time]bool{at.Add(-time.Second): true, at: true, at.Add(time.Second): false} {
+		if got := s.revoked(key, issued); got != want {
+			t.Errorf("issued %s after the event: refused %v, want %v", issued.Sub(at), got, want)
+		}
+	}
+}
+
 // An account comes back when it is enabled later than it was disabled, and not
 // when the news come in another order.
 func TestAccountEnabled(t *testing.T) {
