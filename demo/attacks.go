@@ -56,10 +56,12 @@ func (t *tour) attacks(ctx context.Context) error {
 			wrong = append(wrong, hole.ID+": "+problem)
 		}
 		if o.Open {
+			t.stoppedBy[hole.ID] = "open: " + want.Open
 			open = append(open, []cell{{hole.ID, t.yellow}, plainCell(want.Open)})
 			continue
 		}
 		stopped++
+		t.stoppedBy[hole.ID] = o.Guard
 		byGuard[o.Guard]++
 	}
 	t.table(rows)

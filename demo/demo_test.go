@@ -120,6 +120,48 @@ func TestPolicyTestsPass(t *testing.T) {
 	}
 }
 
+// The second gateway's config is the first's, with other modes and nothing else.
+func TestWithoutOthers(t *testing.T) {
+	text, err := withoutOthers(string(embedded("crenel.yaml")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	added := without(code(text), code(string(embedded("crenel.yaml"))))
+	slices.Sort(added)
+	if want := []string{`mode: "monitor"`, `mode: "off"`, `mode: "off"`, `upload: {mode: "off"}`}; !slices.Equal(added, want) {
+		t.Errorf("added %q, want %q", added, want)
+	}
+	if lost := without(code(string(embedded("crenel.yaml"))), code(text)); len(lost) > 0 {
+		t.Errorf("lost %q", lost)
+	}
+	if _, err := withoutOthers("apis: []"); err == nil {
+		t.Error("a config without the guards was taken")
+	}
+}
+
+// What authn and authz are said to stop alone is stopped at all, and is about identity.
+func TestAloneIsStopped(t *testing.T) {
+	expected, err := readExpected(embedded("expected.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for id, e := range expected {
+		hole, ok := harbour.HoleByID(id)
+		if !ok || !e.ofIdentity() {
+			continue
+		}
+		n++
+		item, _, _ := strings.Cut(hole.OWASP, ":")
+		if e.Open != "" || !slices.Contains(identityItems, item) {
+			t.Errorf("%s of %s cannot be stopped by authn and authz alone", id, item)
+		}
+	}
+	if n < 15 {
+		t.Errorf("%d holes are stopped by authn and authz alone, 15 should be", n)
+	}
+}
+
 func TestMistakesApply(t *testing.T) {
 	for _, m := range mistakes {
 		if n := strings.Count(string(embedded(m.file)), m.from); n == 0 {

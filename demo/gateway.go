@@ -64,8 +64,14 @@ func (g *gateway) url() string {
 
 // run runs another command of the binary to its end and returns what it printed.
 func (g *gateway) run(ctx context.Context, args ...string) (string, error) {
+	return g.runWith(ctx, "", args...)
+}
+
+// runWith is run with a text on standard input.
+func (g *gateway) runWith(ctx context.Context, in string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, g.crenel, args...) //nolint:gosec // the binary that the user named, with our arguments
 	cmd.Dir, cmd.Env = g.dir, append(os.Environ(), g.env...)
+	cmd.Stdin = strings.NewReader(in)
 	var out, problem bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &problem
 	err := cmd.Run()

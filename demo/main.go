@@ -90,7 +90,7 @@ func sample(ctx context.Context, o options, p *page) (err error) {
 	if err != nil {
 		return err
 	}
-	t := &tour{stage: s, page: p, began: began}
+	t := &tour{stage: s, page: p, began: began, stoppedBy: map[string]string{}}
 	err = t.walk(ctx)
 	if ctx.Err() != nil {
 		return o.interrupted()

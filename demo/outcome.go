@@ -32,6 +32,7 @@ type expectation struct {
 	Stripped []string `yaml:"stripped"` // from the answer: at least these
 	Headers  bool     `yaml:"headers"`  // the gateway's own header fields took the attack's effect away
 	Open     string   `yaml:"open"`     // why it still works
+	Alone    bool     `yaml:"alone"`    // beside one of these: authn and authz stop it without the other guards, though no code of theirs says so
 }
 
 func readExpected(raw []byte) (map[string]expectation, error) {

@@ -25,6 +25,7 @@ var files embed.FS
 type stage struct {
 	dir     string
 	secret  string // Harbour's key for session tokens
+	signals string // with which the issuer may send security events to the gateway
 	tokens  *issuer.Issuer
 	issuer  *loopback
 	harbour *loopback
@@ -48,15 +49,17 @@ func newStage(ctx context.Context, crenel string) (*stage, error) {
 	if err != nil {
 		return s, fmt.Errorf("making the demo's directory: %w", err)
 	}
-	err = s.writeFiles()
+	err = s.writeFiles(s.dir)
 	if err != nil {
 		return s, err
 	}
-	var secret [32]byte
-	if _, err := rand.Read(secret[:]); err != nil {
-		return s, fmt.Errorf("making Harbour's key: %w", err)
+	for _, secret := range []*string{&s.secret, &s.signals} {
+		var random [32]byte
+		if _, err := rand.Read(random[:]); err != nil {
+			return s, fmt.Errorf("making keys: %w", err)
+		}
+		*secret = hex.EncodeToString(random[:])
 	}
-	s.secret = hex.EncodeToString(secret[:])
 	s.issuer, err = newLoopback(http.NotFoundHandler())
 	if err != nil {
 		return s, err
@@ -70,21 +73,29 @@ func newStage(ctx context.Context, crenel string) (*stage, error) {
 	if err != nil {
 		return s, err
 	}
-	s.gateway, err = newGateway(crenel, s.dir, "HARBOUR_URL="+s.harbour.url(), "HARBOUR_ISSUER="+s.issuer.url(), "HARBOUR_JWT_SECRET="+s.secret)
+	s.gateway, err = newGateway(crenel, s.dir, s.environment()...)
 	if err != nil {
 		return s, err
 	}
 	return s, s.gateway.start(ctx)
 }
 
+// environment is what crenel.yaml takes from there.
+func (s *stage) environment() []string {
+	return []string{
+		"HARBOUR_URL=" + s.harbour.url(), "HARBOUR_ISSUER=" + s.issuer.url(),
+		"HARBOUR_JWT_SECRET=" + s.secret, "HARBOUR_SIGNALS_TOKEN=" + s.signals,
+	}
+}
+
 // writeFiles lays out the config as it lies in the repository.
-func (s *stage) writeFiles() error {
-	err := os.CopyFS(s.dir, files)
+func (s *stage) writeFiles(dir string) error {
+	err := os.CopyFS(dir, files)
 	if err == nil {
-		err = os.MkdirAll(filepath.Join(s.dir, "harbour"), 0o700)
+		err = os.MkdirAll(filepath.Join(dir, "harbour"), 0o700)
 	}
 	if err == nil {
-		err = os.WriteFile(filepath.Join(s.dir, "harbour", "openapi.yaml"), harbour.Spec(), 0o600)
+		err = os.WriteFile(filepath.Join(dir, "harbour", "openapi.yaml"), harbour.Spec(), 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf("writing the gateway's config: %w", err)

@@ -14,6 +14,8 @@ type tour struct {
 	*page
 	wrong []string
 	began time.Time
+	// stoppedBy is the guard that stops a hole when all are on, or why it is open.
+	stoppedBy map[string]string
 }
 
 // unexpected notes a line that is not as it should be.
@@ -35,7 +37,7 @@ func (t *tour) expect(ok bool, format string, args ...any) {
 // walk is the whole tour. The error is one that made it impossible to go on.
 func (t *tour) walk(ctx context.Context) error {
 	t.where()
-	for _, part := range []func(context.Context) error{t.honest, t.fresh, t.attacks, t.rules, t.latency, t.brokenConfig, t.issuerDown, t.freeHand} {
+	for _, part := range []func(context.Context) error{t.honest, t.fresh, t.attacks, t.alone, t.rules, t.latency, t.takeBack, t.brokenConfig, t.issuerDown, t.freeHand} {
 		err := part(ctx)
 		if err != nil {
 			return err

@@ -70,6 +70,9 @@ type Server struct {
 	logins      *limiter
 	codes       *limiter // password reset attempts
 
+	ending  chan struct{} // closed when streams are to end
+	endOnce sync.Once
+
 	randMu sync.Mutex
 	rand   *rand.ChaCha8
 }
@@ -78,7 +81,7 @@ var _ http.Handler = (*Server)(nil)
 
 // New makes a Harbour and seeds it.
 func New(opts Options) (*Server, error) {
-	s := &Server{opts: opts, holes: map[string]bool{}, log: opts.Logger}
+	s := &Server{opts: opts, holes: map[string]bool{}, log: opts.Logger, ending: make(chan struct{})}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -128,6 +131,7 @@ func New(opts Options) (*Server, error) {
 
 // Close frees what New took. The Server answers nothing sensible afterwards.
 func (s *Server) Close() error {
+	s.EndStreams()
 	var err error
 	if s.db != nil {
 		err = s.db.Close()

@@ -78,6 +78,7 @@ func (s *Server) table() []route {
 
 		{method: "GET", path: "/v2/me", roles: anyone, do: (*Server).getMe},
 		{method: "PATCH", path: "/v2/me", roles: anyone, do: (*Server).patchMe},
+		{method: "GET", path: "/v2/me/events", roles: customers, do: (*Server).followParcels},
 		{method: "GET", path: "/v2/company/members", roles: customers, do: (*Server).listMembers},
 		{method: "GET", path: "/v2/wallet", roles: customers, do: (*Server).getWallet},
 		{method: "POST", path: "/v2/wallet/payouts", roles: customers, do: (*Server).createPayout},

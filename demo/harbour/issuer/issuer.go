@@ -16,6 +16,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/lestrrat-go/jwx/v3/jwa"
 	"github.com/lestrrat-go/jwx/v3/jwk"
+	"github.com/lestrrat-go/jwx/v3/jws"
 	"github.com/lestrrat-go/jwx/v3/jwt"
 )
 
@@ -94,6 +95,32 @@ func (i *Issuer) Token(client string, scopes ...string) (string, error) {
 	signed, err := jwt.Sign(token, jwt.WithKey(jwa.ES256(), i.key))
 	if err != nil {
 		return "", fmt.Errorf("signing an access token: %w", err)
+	}
+	return string(signed), nil
+}
+
+// sessionRevoked is the type of the CAEP event (OpenID Continuous Access Evaluation Profile 1.0 section 3.1).
+const sessionRevoked = "https://schemas.openid.net/secevent/caep/event-type/session-revoked"
+
+// SessionRevoked signs a security event token (RFC 8417) for a receiver: all that a
+// client was given until now is taken back.
+func (i *Issuer) SessionRevoked(client, receiver string) (string, error) {
+	event, err := json.Marshal(map[string]any{
+		"iss": i.url, "aud": receiver, "jti": uuid.NewString(), "iat": i.now().Unix(),
+		"sub_id": map[string]string{"format": "iss_sub", "iss": i.url, "sub": client},
+		"events": map[string]any{sessionRevoked: map[string]any{"event_timestamp": i.now().Unix()}},
+	})
+	if err != nil {
+		return "", fmt.Errorf("building a security event: %w", err)
+	}
+	headers := jws.NewHeaders()
+	err = headers.Set(jws.TypeKey, "secevent+jwt")
+	if err != nil {
+		return "", fmt.Errorf("building a security event: %w", err)
+	}
+	signed, err := jws.Sign(event, jws.WithKey(jwa.ES256(), i.key, jws.WithProtectedHeaders(headers)))
+	if err != nil {
+		return "", fmt.Errorf("signing a security event: %w", err)
 	}
 	return string(signed), nil
 }

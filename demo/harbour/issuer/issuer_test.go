@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/lestrrat-go/jwx/v3/jwk"
+	"github.com/lestrrat-go/jwx/v3/jws"
 	"github.com/lestrrat-go/jwx/v3/jwt"
 
 	"github.com/crenel-project/crenel/demo/harbour/issuer"
@@ -52,6 +53,47 @@ func TestTokenIsVerifiedByPublishedKeys(t *testing.T) {
 	_, err = jwt.Parse([]byte(token), jwt.WithKeySet(keys), jwt.WithIssuer("http://127.0.0.1:9001"), jwt.WithAudience("harbour"))
 	if err != nil {
 		t.Errorf("verifying the token: %v", err)
+	}
+}
+
+func TestSecurityEventIsSigned(t *testing.T) {
+	i, err := issuer.New("http://127.0.0.1:9001", time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	event, err := i.SessionRevoked("finance", "gateway")
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys, err := i.Keys(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	message, err := jws.Parse([]byte(event))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if typ, _ := message.Signatures()[0].ProtectedHeaders().Type(); typ != "secevent+jwt" {
+		t.Errorf("typ %q", typ)
+	}
+	payload, err := jws.Verify([]byte(event), jws.WithKeySet(keys))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var claims struct {
+		Aud    string
+		Sub    *string
+		Exp    *int64
+		SubID  map[string]string `json:"sub_id"`
+		Events map[string]map[string]int64
+	}
+	err = json.Unmarshal(payload, &claims)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// An event that could be taken for an access token must not be (SSF 1.0 section 4.1).
+	if claims.Aud != "gateway" || claims.Sub != nil || claims.Exp != nil || claims.SubID["sub"] != "finance" || len(claims.Events) != 1 {
+		t.Errorf("%s", payload)
 	}
 }
 

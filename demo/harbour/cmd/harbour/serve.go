@@ -127,6 +127,9 @@ func listen(address string) (net.Listener, error) {
 
 func start(ln net.Listener, h http.Handler, failed chan<- error) *http.Server {
 	s := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second}
+	if api, ok := h.(*harbour.Server); ok {
+		s.RegisterOnShutdown(api.EndStreams)
+	}
 	go func() {
 		err := s.Serve(ln)
 		if !errors.Is(err, http.ErrServerClosed) {
