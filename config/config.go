@@ -328,6 +328,9 @@ type OperationOverride struct {
 	Roles []string `yaml:"roles"`
 	// StepUp is how the caller must have signed in.
 	StepUp *StepUp `yaml:"step_up"`
+	// Ends is what a success of these operations takes back, such as a logout's: the credential
+	// of the call, all of its session, or all that its subject was given until then.
+	Ends string `yaml:"ends" enum:"credential,session,subject"`
 	// Rates in addition to the API's.
 	Rates []Rate `yaml:"rates"`
 	// WritableBy maps a body field's JSON pointer to the roles that may write it.

@@ -161,8 +161,8 @@ func (v *validator) operations(a *API, path string) {
 		} else {
 			seen[o.Operation] = i
 		}
-		if o.Mode == "" && len(o.Modes) == 0 && o.BodyLimit == 0 && o.Responses == "" && o.Public == nil && len(o.Roles) == 0 && o.StepUp == nil && len(o.Rates) == 0 && len(o.WritableBy) == 0 && o.Operation != "" {
-			v.add(at, "changes nothing", "set one of mode, modes, body_limit, public, roles, step_up, rates or writable_by")
+		if o.Mode == "" && len(o.Modes) == 0 && o.BodyLimit == 0 && o.Responses == "" && o.Public == nil && len(o.Roles) == 0 && o.StepUp == nil && o.Ends == "" && len(o.Rates) == 0 && len(o.WritableBy) == 0 && o.Operation != "" {
+			v.add(at, "changes nothing", "set one of mode, modes, body_limit, public, roles, step_up, ends, rates or writable_by")
 		}
 		v.stepUp(o.StepUp, at+".step_up")
 		if o.Public != nil && *o.Public && o.StepUp != nil {

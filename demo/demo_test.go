@@ -157,8 +157,8 @@ func TestAloneIsStopped(t *testing.T) {
 			t.Errorf("%s of %s cannot be stopped by authn and authz alone", id, item)
 		}
 	}
-	if n < 15 {
-		t.Errorf("%d holes are stopped by authn and authz alone, 15 should be", n)
+	if n < 17 {
+		t.Errorf("%d holes are stopped by authn and authz alone, 17 should be", n)
 	}
 }
 

@@ -57,7 +57,7 @@ func (t *tour) rules(ctx context.Context) error {
 	added := without(code(config), code(generated))
 	t.table([][]cell{
 		{plainCell(strconv.Itoa(len(code(config)) - len(added))), plainCell("written by crenel init")},
-		{plainCell(strconv.Itoa(len(added))), plainCell("written by a person: how tokens are verified, the app's origin, the payout's rate, fields of free text")},
+		{plainCell(strconv.Itoa(len(added))), plainCell("written by a person: how tokens are verified and what ends them, the app's origin, the payout's rate, fields of free text")},
 	})
 	t.linef("  policies/, all written by a person:")
 	t.table([][]cell{

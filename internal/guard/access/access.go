@@ -46,8 +46,8 @@ func New(api *spec.API, overrides []config.OperationOverride, methods bool) (*Ta
 	}
 	for i := range overrides {
 		o := &overrides[i]
-		if !used[i] && (len(o.Roles) > 0 || o.Public != nil || o.StepUp != nil) {
-			errs = append(errs, fmt.Errorf("operations: %q sets roles, public or step_up but matches no operation of the document: what it is to protect would be open", o.Operation))
+		if !used[i] && (len(o.Roles) > 0 || o.Public != nil || o.StepUp != nil || o.Ends != "") {
+			errs = append(errs, fmt.Errorf("operations: %q sets roles, public, step_up or ends but matches no operation of the document: what it is to protect would be open", o.Operation))
 		}
 	}
 	return t, errors.Join(errs...)

@@ -95,6 +95,7 @@ type Guard struct {
 	// resource is the API's published metadata, nil when it has none.
 	resource *Resource
 	revoked  *revocation.Checker // nil when nothing is ever revoked
+	ends     []string            // by Operation.Index: what its success takes back; nil when none does
 }
 
 // method is one compiled way to prove who is calling, at one place.
@@ -185,6 +186,7 @@ func New(o Options) (*Guard, error) {
 		return nil, fmt.Errorf("authn: %w", err)
 	}
 	g.plan(&o, table, methods)
+	g.ends = endings(o.API, o.Overrides)
 	g.believed = g.fingerprint(&o)
 	g.cache = g.keys.recall(g.believed, o.CacheSize)
 	if o.State != nil {

@@ -66,12 +66,17 @@ func question(at *place, path, credential string, x *exchange.Exchange) *http.Re
 }
 
 // AnswerSteps are the guard's place behind the upstream: a credential of the API's
-// own that the API refuses is not believed for the rest of its time.
+// own that the API refuses is not believed for the rest of its time, and what an
+// operation has ended is taken back.
 func (g *Guard) AnswerSteps() []guard.Step {
-	if len(g.askers) == 0 {
-		return nil
+	var steps []guard.Step
+	if g.ends != nil && g.state != nil {
+		steps = append(steps, g.endStep())
 	}
-	return []guard.Step{{
+	if len(g.askers) == 0 {
+		return steps
+	}
+	return append(steps, guard.Step{
 		Guard: Name, Phase: exchange.ResponseHead, Needs: exchange.None,
 		Applies: func(op *spec.Operation) bool { return true },
 		Rule: func(_ context.Context, x *exchange.Exchange) exchange.Verdict {
@@ -86,5 +91,5 @@ func (g *Guard) AnswerSteps() []guard.Step {
 			}
 			return exchange.Verdict{}
 		},
-	}}
+	})
 }
