@@ -58,7 +58,7 @@ type Login struct {
 	store            state.Store
 	sessions         *set // nil unless sessions are kept in the shared state
 	seen, known      *set
-	handoff          *set
+	handoff, logouts *set
 	revoked          *revocation.Checker
 	cache            *cache
 	log              *slog.Logger
@@ -105,7 +105,7 @@ func New(o Options) (l *Login, err error) {
 		return l, err
 	}
 	l.revoked = revocation.Open(l.ctx, o.State, o.StateMaxAge, o.Log)
-	l.handoff = newSet(o.State, setHandoff+o.API, o.StateMaxAge)
+	l.handoff, l.logouts = newSet(o.State, setHandoff+o.API, o.StateMaxAge), newSet(o.State, setLogouts+o.API, o.StateMaxAge)
 	if c.Session.Store == "state" {
 		l.sessions, l.seen = newSet(o.State, setSessions+o.API, o.StateMaxAge), newSet(o.State, setSeen+o.API, o.StateMaxAge)
 	}

@@ -177,14 +177,19 @@ func (l *Login) backChannel(ctx context.Context, token string) exchange.Verdict 
 	case exp.Sub(now) > maxLogoutLife:
 		return refuse("holds for longer than an hour")
 	}
-	first, err := l.store.First(ctx, "login.logout:"+l.ring.name("jti "+jti), exp.Sub(now)+2*skew)
+	mark := l.ring.name("jti " + jti)
+	_, used, err := l.logouts.get(mark)
 	if err != nil {
-		return exchange.Undecided("login.unavailable", "the shared state: "+err.Error())
+		return exchange.Undecided("login.unavailable", err.Error())
 	}
-	if !first {
+	if used {
 		return refuse("was used before")
 	}
 	if err := l.endNamed(ctx, sub, sid, "back-channel logout"); err != nil {
+		return exchange.Undecided("login.unavailable", err.Error())
+	}
+	// Marked when it is done: an issuer that is told to try again must be heard then.
+	if err := l.logouts.put(ctx, mark, []byte{}, exp.Add(2*skew)); err != nil {
 		return exchange.Undecided("login.unavailable", err.Error())
 	}
 	l.log.Info("the issuer ended sessions", "api", l.api, "subject", sub, "by_session", sid != "")

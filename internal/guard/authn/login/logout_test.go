@@ -1,11 +1,16 @@
 package login_test
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/crenel-project/crenel/internal/state"
 )
 
 func (b *browser) logoutToken(token string) *reply {
@@ -210,4 +215,42 @@ func TestLogoutByScript(t *testing.T) {
 		time.Sleep(20 * time.Millisecond)
 	}
 	t.Error("the refresh token was not revoked at the issuer")
+}
+
+// forgetful is a shared state that cannot revoke for a while.
+type forgetful struct {
+	state.Store
+	failing atomic.Bool
+}
+
+func (f *forgetful) PutIf(ctx context.Context, set, key string, was, value []byte, expires time.Time) (bool, error) {
+	if f.failing.Load() {
+		return false, errors.New("connection refused")
+	}
+	return f.Store.PutIf(ctx, set, key, was, value, expires)
+}
+
+// An issuer whose logout could not be done is told to try again, and then heard.
+func TestLogoutTokenIsTakenAgainAfterFailure(t *testing.T) {
+	m := state.NewMemory(nil)
+	t.Cleanup(func() { _ = m.Close() })
+	store := &forgetful{Store: m}
+	s := newStand(t, setup{store: store})
+	b := s.browser()
+	b.logIn()
+	token := s.op.LogoutToken(map[string]any{"sid": "sid-1"})
+	store.failing.Store(true)
+	if r := b.logoutToken(token); r.status != 503 || r.header.Get("Retry-After") == "" {
+		t.Fatalf("the state is away: %d %s", r.status, r.body)
+	}
+	store.failing.Store(false)
+	if r := b.logoutToken(token); r.status != 200 {
+		t.Errorf("again: %d %s", r.status, r.body)
+	}
+	if r := b.call("/things"); r.status != 401 || r.code(t) != "authn.revoked" {
+		t.Errorf("then: %d %s", r.status, r.body)
+	}
+	if r := b.logoutToken(token); r.status != 400 {
+		t.Errorf("once more: %d", r.status)
+	}
 }

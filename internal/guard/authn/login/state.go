@@ -21,6 +21,7 @@ const (
 	setSeen     = "login.seen:"     // when they were last used
 	setHandoff  = "login.handoff:"  // what became of refresh tokens
 	setKnown    = "login.known:"    // the issuer's session ids
+	setLogouts  = "login.logouts:"  // logout tokens that have been carried out
 )
 
 var errAway = errors.New("the shared state cannot be asked")

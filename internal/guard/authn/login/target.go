@@ -1,6 +1,10 @@
 package login
 
-import "strings"
+import (
+	"net/url"
+	"path"
+	"strings"
+)
 
 const maxReturn = 2048
 
@@ -21,11 +25,15 @@ func (l *Login) returnTo(asked, otherwise string) string {
 			return otherwise
 		}
 	}
-	path, _, _ := strings.Cut(to, "?")
-	path, _, _ = strings.Cut(path, "#")
+	file, _, _ := strings.Cut(to, "?")
+	file, _, _ = strings.Cut(file, "#")
 	// The pages of the login lead nowhere by themselves, and logout must not be
-	// where a login ends.
-	if path == l.path || strings.HasPrefix(path, l.path+"/") {
+	// where a login ends, however its path is written: "/x/../auth/logout".
+	plain, err := url.PathUnescape(file)
+	if err != nil {
+		return otherwise
+	}
+	if plain = path.Clean(plain); plain == l.path || strings.HasPrefix(plain, l.path+"/") {
 		return otherwise
 	}
 	return to
