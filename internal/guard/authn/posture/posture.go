@@ -100,10 +100,25 @@ func (g *Guard) Step() guard.Step {
 	return guard.Step{Guard: "authn", Phase: exchange.RequestHead, Needs: exchange.None, Rule: g.Rule, Again: g.Rule}
 }
 
-// Rule puts the caller's device onto the Identity.
+// Rule puts the caller's device onto the Identity. Of several credentials each may
+// name one: what was revoked counts for all of them, and what is known of a device
+// that does not comply goes before what is known of another.
 func (g *Guard) Rule(ctx context.Context, x *exchange.Exchange) exchange.Verdict {
 	x.Identity.Device = nil
-	id := g.id(&x.Identity)
+	if v := g.rule(ctx, x, &x.Identity); v.Action != exchange.Allow {
+		return v
+	}
+	for i := range x.Identity.Also {
+		if v := g.rule(ctx, x, &x.Identity.Also[i]); v.Action != exchange.Allow {
+			return v
+		}
+	}
+	return exchange.Verdict{}
+}
+
+// rule looks up the device that one credential of the caller's names.
+func (g *Guard) rule(ctx context.Context, x *exchange.Exchange, by *exchange.Identity) exchange.Verdict {
+	id := g.id(by)
 	if id == "" {
 		return exchange.Verdict{}
 	}
@@ -119,17 +134,19 @@ func (g *Guard) Rule(ctx context.Context, x *exchange.Exchange) exchange.Verdict
 		return v
 	}
 	d := &exchange.Device{ID: id}
-	x.Identity.Device = d
-	value, ok := view.Get(Key(x.Identity.Issuer, id))
-	if !ok {
-		return exchange.Verdict{}
+	value, ok := view.Get(Key(by.Issuer, id))
+	var e Entry
+	if ok {
+		e = parse(value)
+		d.Status, d.Compliant = e.Status, e.Status == "compliant"
+		if e.At != 0 {
+			d.Since = time.Unix(e.At, 0)
+		}
 	}
-	e := parse(value)
-	d.Status, d.Compliant = e.Status, e.Status == "compliant"
-	if e.At != 0 {
-		d.Since = time.Unix(e.At, 0)
+	if last := x.Identity.Device; last == nil || last.Compliant && !d.Compliant {
+		x.Identity.Device = d
 	}
-	if e.Before != 0 && (x.Identity.Issued.IsZero() || x.Identity.Issued.Unix() < e.Before) {
+	if e.Before != 0 && (by.Issued.IsZero() || by.Issued.Unix() < e.Before) {
 		return exchange.Refuse("authn.revoked", "", "what was begun on this device was revoked")
 	}
 	return exchange.Verdict{}
