@@ -527,3 +527,25 @@ decision if {
 		})
 	}
 }
+
+// Two APIs that share a browser's session each see it as satisfying their own
+// document's scheme, though what is computed of it is kept with the session.
+func TestIdentityOfSeveralAPIs(t *testing.T) {
+	dir := files(t, map[string]string{"p.rego": `package crenel.authz
+decision := {"allow": "oauth" in input.identity.schemes}`})
+	o := options(parcelAPI())
+	o.Config.Policies = []string{dir}
+	g := start(t, o)
+	memo := new(exchange.Memo)
+	try := func(schemes ...string) exchange.Verdict {
+		return decide(t, g, call(o.API, "silent", func(x *exchange.Exchange) { x.Identity.Memo, x.Identity.Schemes = memo, schemes }))
+	}
+	for range 2 {
+		if v := try("oauth"); v.Action != exchange.Allow {
+			t.Errorf("%+v", v)
+		}
+		if v := try("login"); v.Code != "authz.denied" {
+			t.Errorf("the other API's scheme counted: %+v", v)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package authz
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"time"
 
@@ -73,10 +74,18 @@ func (g *Guard) build(x *exchange.Exchange, u usage, now time.Time, body bool) a
 	return ast.NewObject(in...)
 }
 
+// callerTerm is a caller's term, and the one thing in it that may be another for the
+// same credential: APIs that share a browser's session call its scheme by their own
+// documents' names.
+type callerTerm struct {
+	term    *ast.Term
+	schemes []string
+}
+
 // identityTerm is the caller, computed once for a cached credential.
 func identityTerm(id *exchange.Identity) *ast.Term {
-	if t, ok := id.Memo.Load().(*ast.Term); ok {
-		return t
+	if t, ok := id.Memo.Load().(*callerTerm); ok && slices.Equal(t.schemes, id.Schemes) {
+		return t.term
 	}
 	var m members
 	m.add("anonymous", ast.InternedTerm(id.Anonymous()))
@@ -112,7 +121,7 @@ func identityTerm(id *exchange.Identity) *ast.Term {
 	}
 	t := m.object()
 	settle(t.Value)
-	id.Memo.Store(t)
+	id.Memo.Store(&callerTerm{t, id.Schemes})
 	return t
 }
 
