@@ -11,12 +11,17 @@ type OAuthClient struct {
 	// ClientSecret authenticates the gateway at the issuer.
 	ClientSecret Secret `yaml:"client_secret" example:"${OIDC_SECRET}"`
 	// ClientKey is a private key, a PEM or JWK file: the gateway signs its requests
-	// (private_key_jwt) instead of sending a secret.
+	// (private_key_jwt) instead of sending a secret. With ClientCert it is that one's, PEM.
 	ClientKey string `yaml:"client_key" kind:"file" example:"client.pem"`
 	// ClientKeyID is the kid of ClientKey at the issuer.
 	ClientKeyID string `yaml:"client_key_id" unset:"the JWK's, else its thumbprint (RFC 7638)"`
+	// ClientCert is a PEM file: the gateway shows its certificate in the handshake
+	// (tls_client_auth and self_signed_tls_client_auth, RFC 8705).
+	ClientCert string `yaml:"client_cert" kind:"file" example:"client.crt"`
 	// ClientAuth is how the gateway authenticates.
-	ClientAuth string `yaml:"client_auth" enum:"basic,post,private_key_jwt,none" unset:"private_key_jwt with client_key, basic with client_secret, else none"`
+	ClientAuth string `yaml:"client_auth" enum:"basic,post,private_key_jwt,tls,none" unset:"tls with client_cert, private_key_jwt with client_key, basic with client_secret, else none"`
+	// CA is a PEM file of the authorities that the issuer's server is verified by.
+	CA string `yaml:"ca" kind:"file" unset:"the system's"`
 	// AssertionAudience is whom a request signed with ClientKey is for. Issuers that
 	// refuse their own name there want token_endpoint.
 	AssertionAudience string `yaml:"assertion_audience" default:"issuer" enum:"issuer,token_endpoint"`
@@ -135,18 +140,19 @@ type TokenExchange struct {
 	RequestedTokenType string `yaml:"requested_token_type" default:"urn:ietf:params:oauth:token-type:access_token" enum:"urn:ietf:params:oauth:token-type:access_token,urn:ietf:params:oauth:token-type:jwt"`
 }
 
-// ClientKeys are the files of private keys that the gateway signs its own
-// requests with, "" among them.
-func (a *API) ClientKeys() []string {
+// ClientFiles are the files of keys and certificates that the gateway calls
+// authorization servers with, "" among them.
+func (a *API) ClientFiles() []string {
 	var out []string
+	add := func(c *OAuthClient) { out = append(out, c.ClientKey, c.ClientCert, c.CA) }
 	if a.Login != nil {
-		out = append(out, a.Login.ClientKey)
+		add(&a.Login.OAuthClient)
 	}
 	if t := a.Upstream.Token; t != nil && t.Exchange != nil {
-		out = append(out, t.Exchange.ClientKey)
+		add(&t.Exchange.OAuthClient)
 	}
 	if t := a.Upstream.Token; t != nil && t.Client != nil {
-		out = append(out, t.Client.ClientKey)
+		add(t.Client)
 	}
 	return out
 }

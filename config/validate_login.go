@@ -37,6 +37,16 @@ func (v *validator) oauthClient(c *OAuthClient, path string) {
 	switch {
 	case secret && c.ClientKey != "":
 		v.add(path+".client_key", "both client_secret and client_key are set", "the gateway authenticates with one of them")
+	case secret && c.ClientCert != "":
+		v.add(path+".client_cert", "both client_secret and client_cert are set", "the gateway authenticates with one of them")
+	case c.ClientAuth == "tls" && c.ClientCert == "":
+		v.add(path+".client_auth", "tls needs a certificate", "set client_cert, and client_key to its key")
+	case c.ClientCert != "" && c.ClientKey == "":
+		v.add(path+".client_cert", "its key is not set", "set client_key")
+	case c.ClientCert != "" && c.ClientAuth != "" && c.ClientAuth != "tls":
+		v.add(path+".client_auth", c.ClientAuth+" leaves client_cert unused", "write tls, or remove client_cert")
+	case c.ClientCert != "" && c.ClientKeyID != "":
+		v.add(path+".client_key_id", "a certificate has no key id", "remove it")
 	case c.ClientAuth == "private_key_jwt" && c.ClientKey == "":
 		v.add(path+".client_auth", "private_key_jwt needs a key", "set client_key")
 	case (c.ClientAuth == "basic" || c.ClientAuth == "post") && !secret:

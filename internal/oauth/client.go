@@ -24,7 +24,7 @@ const (
 type Client struct {
 	id       string
 	secret   string
-	method   string // "basic", "post", "private_key_jwt", "none"
+	method   string // "basic", "post", "private_key_jwt", "tls", "none"
 	signer   *signer
 	timeout  time.Duration
 	http     *http.Client
@@ -56,11 +56,19 @@ func New(o Options) (*Client, error) {
 	if err != nil || !Trustworthy(u) || c.ClientID == "" {
 		return nil, fmt.Errorf("issuer %q must be an https URL, or http on this machine, and client_id be set", c.Issuer)
 	}
+	if o.Client, err = trusting(o.Client, c.CA); err != nil {
+		return nil, fmt.Errorf("ca: %w", err)
+	}
 	out := &Client{
 		id: c.ClientID, secret: c.ClientSecret.Reveal(), method: c.ClientAuth, timeout: c.Timeout,
 		http: noRedirect(o.Client), now: o.Now,
 	}
-	if c.ClientKey != "" {
+	switch {
+	case c.ClientCert != "":
+		if out.http, err = showing(out.http, c.ClientCert, c.ClientKey); err != nil {
+			return nil, fmt.Errorf("client_cert: %w", err)
+		}
+	case c.ClientKey != "":
 		if out.signer, err = newSigner(c.ClientKey, c.ClientKeyID); err != nil {
 			return nil, fmt.Errorf("client_key: %w", err)
 		}
@@ -68,6 +76,8 @@ func New(o Options) (*Client, error) {
 	}
 	if out.method == "" {
 		switch {
+		case c.ClientCert != "":
+			out.method = "tls"
 		case out.signer != nil:
 			out.method = "private_key_jwt"
 		case out.secret != "":
@@ -76,10 +86,11 @@ func New(o Options) (*Client, error) {
 			out.method = "none"
 		}
 	}
-	if out.method == "private_key_jwt" && out.signer == nil || (out.method == "basic" || out.method == "post") && out.secret == "" {
+	if out.method == "tls" && c.ClientCert == "" || out.method == "private_key_jwt" && out.signer == nil || (out.method == "basic" || out.method == "post") && out.secret == "" {
 		return nil, fmt.Errorf("client_auth %s: its key or secret is missing", out.method)
 	}
 	out.provider = newProvider(c.Issuer, fewRedirects(o.Client), c.Timeout, o.Now)
+	out.provider.mutual = out.method == "tls"
 	return out, nil
 }
 

@@ -47,6 +47,7 @@ type provider struct {
 	client *http.Client // follows few redirects, to trustworthy places alone
 	wait   time.Duration
 	now    func() time.Time
+	mutual bool // the client shows a certificate
 
 	mu      sync.Mutex
 	last    *Metadata
@@ -188,6 +189,17 @@ func (p *provider) parse(doc *value.Value) (*Metadata, error) {
 		AuthMethods:   texts(doc.Get("token_endpoint_auth_methods_supported")),
 		AuthAlgs:      texts(doc.Get("token_endpoint_auth_signing_alg_values_supported")),
 		Challenges:    texts(doc.Get("code_challenge_methods_supported")),
+	}
+	if p.mutual {
+		// RFC 8705 section 5: where clients with certificates go.
+		alias := doc.Get("mtls_endpoint_aliases")
+		for name, at := range map[string]*string{
+			"token_endpoint": &m.Token, "userinfo_endpoint": &m.Userinfo, "revocation_endpoint": &m.Revocation, "pushed_authorization_request_endpoint": &m.PushedRequest,
+		} {
+			if to := alias.Get(name).Str(); to != "" {
+				*at = to
+			}
+		}
 	}
 	// Otherwise one issuer could send us, with the user's code, to another's token
 	// endpoint (RFC 8414 section 6.2, RFC 9700 section 4.4).

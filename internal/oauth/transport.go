@@ -1,12 +1,15 @@
 package oauth
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/netip"
 	"net/url"
+	"os"
 	"strings"
 )
 
@@ -60,6 +63,52 @@ func Refused(err error) bool {
 		return false
 	}
 	return e.Code == "invalid_grant" || e.Code == "access_denied" || e.Code == "invalid_request"
+}
+
+// trusting returns a client that verifies servers by the authorities of a PEM file
+// alone, where one is named.
+func trusting(given *http.Client, file string) (*http.Client, error) {
+	if file == "" {
+		return given, nil
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("reading: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(b) {
+		return nil, fmt.Errorf("%s holds no certificate", file)
+	}
+	c, t := *given, transportOf(given)
+	t.TLSClientConfig.RootCAs = pool
+	c.Transport = t
+	return &c, nil
+}
+
+// showing returns a client that shows a certificate to servers that ask for one.
+func showing(given *http.Client, cert, key string) (*http.Client, error) {
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	if err != nil {
+		return nil, err
+	}
+	c, t := *given, transportOf(given)
+	t.TLSClientConfig.Certificates = []tls.Certificate{pair}
+	c.Transport = t
+	return &c, nil
+}
+
+// transportOf is a copy of the client's transport with TLS settings of its own, or
+// a new one where it has none that can be told whom to trust.
+func transportOf(c *http.Client) *http.Transport {
+	t, ok := c.Transport.(*http.Transport)
+	if !ok {
+		t = http.DefaultTransport.(*http.Transport)
+	}
+	t = t.Clone()
+	if t.TLSClientConfig == nil {
+		t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	return t
 }
 
 // noRedirect returns a client that follows no redirect: a request that carries a

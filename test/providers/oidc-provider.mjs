@@ -4,6 +4,7 @@
 //   clients    as the provider's configuration takes them
 //   resources  {uri: {scope, audience, accessTokenFormat, accessTokenTTL}}
 //   ttl        {AccessToken, RefreshToken, …} in seconds
+//   roles      {client: [role]} in the tokens that clients get for themselves
 //   rotate     refresh tokens are rotated at every use (default true)
 //   pkce       required of every client (default true)
 //   features   further features of the provider, over those below
@@ -40,13 +41,17 @@ const certificate = (ctx) => ctx.socket.getPeerCertificate?.(true)?.raw && new c
 function configuration(keys) {
   return {
     clients: o.clients,
+    clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'none', ...(o.tls ? ['tls_client_auth', 'self_signed_tls_client_auth'] : [])],
     jwks: { keys },
     cookies: { keys: ['only-for-tests'] },
     claims: { openid: ['sub', 'roles'], profile: ['name'], email: ['email', 'email_verified'], acr: null, amr: null, auth_time: null, sid: null, iss: null },
     acrValues: ['urn:example:gold', 'urn:example:silver'],
     scopes: ['openid', 'offline_access', 'profile', 'email', ...new Set(Object.values(o.resources ?? {}).flatMap((r) => r.scope.split(' ')))],
     findAccount: (_ctx, id) => ({ accountId: id, claims: () => accounts.claims(id) }),
-    extraTokenClaims: (_ctx, token) => (token.accountId ? { roles: accounts.roles(token.accountId) } : undefined),
+    extraTokenClaims: (_ctx, token) => {
+      const roles = token.accountId ? accounts.roles(token.accountId) : o.roles?.[token.clientId];
+      return roles && { roles };
+    },
     pkce: { required: () => o.pkce !== false },
     rotateRefreshToken: o.rotate !== false,
     conformIdTokenClaims: false,
@@ -60,6 +65,7 @@ function configuration(keys) {
       clientCredentials: { enabled: true },
       dPoP: { enabled: true, nonceSecret: crypto.randomBytes(32), requireNonce: () => false },
       introspection: { enabled: true, allowedPolicy: () => true },
+      jwtIntrospection: { enabled: true },
       revocation: { enabled: true, allowedPolicy: (_ctx, client, token) => token.clientId === client.clientId },
       pushedAuthorizationRequests: { enabled: true },
       rpInitiatedLogout: { enabled: true },

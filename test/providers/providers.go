@@ -26,7 +26,8 @@ type Spec struct {
 	TLS       *TLS                `json:"tls,omitempty"`
 	Clients   []map[string]any    `json:"clients,omitempty"`
 	Resources map[string]Resource `json:"resources,omitempty"`
-	TTL       map[string]int      `json:"ttl,omitempty"` // seconds
+	Roles     map[string][]string `json:"roles,omitempty"` // of clients, in the tokens that they get for themselves
+	TTL       map[string]int      `json:"ttl,omitempty"`   // seconds
 	Rotate    *bool               `json:"rotate,omitempty"`
 	PKCE      *bool               `json:"pkce,omitempty"`
 	Features  map[string]any      `json:"features,omitempty"`

@@ -384,7 +384,7 @@ func (s *Server) files() []string {
 		out = append(out, a.Guards.Authz.Shadow.Data...)
 		out = append(out, a.Guards.Authz.Shadow.Bundle)
 		out = append(out, a.Guards.WAF.Rules...)
-		out = append(out, a.ClientKeys()...)
+		out = append(out, a.ClientFiles()...)
 		for j := range a.Guards.Authn.Methods {
 			m := &a.Guards.Authn.Methods[j]
 			if m.APIKey != nil {

@@ -43,16 +43,9 @@ func newClient(given *http.Client) *http.Client {
 	c := &http.Client{}
 	if given != nil {
 		*c = *given
-	} else {
-		c.Transport = &http.Transport{
-			Proxy:                  http.ProxyFromEnvironment,
-			ForceAttemptHTTP2:      true,
-			MaxIdleConns:           8,
-			IdleConnTimeout:        30 * time.Second,
-			TLSHandshakeTimeout:    fetchTimeout,
-			ResponseHeaderTimeout:  fetchTimeout,
-			MaxResponseHeaderBytes: 64 << 10,
-		}
+	}
+	if c.Transport == nil {
+		c.Transport = newTransport()
 	}
 	c.Jar = nil
 	c.CheckRedirect = func(req *http.Request, via []*http.Request) error {
@@ -65,6 +58,18 @@ func newClient(given *http.Client) *http.Client {
 		return nil
 	}
 	return c
+}
+
+func newTransport() *http.Transport {
+	return &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		ForceAttemptHTTP2:      true,
+		MaxIdleConns:           8,
+		IdleConnTimeout:        30 * time.Second,
+		TLSHandshakeTimeout:    fetchTimeout,
+		ResponseHeaderTimeout:  fetchTimeout,
+		MaxResponseHeaderBytes: 64 << 10,
+	}
 }
 
 // get fetches a document of limited size.
@@ -105,12 +110,19 @@ func clientFor(c *http.Client, ca string) *http.Client {
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM([]byte(ca)) // validated before
 	own := *c
-	if t, ok := c.Transport.(*http.Transport); ok {
-		t = t.Clone()
-		t.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
-		own.Transport = t
-	}
+	t := transportOf(c)
+	t.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	own.Transport = t
 	return &own
+}
+
+// transportOf is a copy of the client's transport, or a new one where it has one
+// that cannot be told whom to trust: what the config says of TLS always holds.
+func transportOf(c *http.Client) *http.Transport {
+	if t, ok := c.Transport.(*http.Transport); ok {
+		return t.Clone()
+	}
+	return newTransport()
 }
 
 // errStatus is an answer of another status than 200.

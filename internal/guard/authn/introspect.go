@@ -89,11 +89,7 @@ func askingClient(c *http.Client, auth *config.ClientAuth) (*http.Client, error)
 	if err != nil {
 		return nil, fmt.Errorf("auth: reading the client certificate: %w", err)
 	}
-	t, ok := own.Transport.(*http.Transport)
-	if !ok {
-		return nil, errors.New("auth: tls needs a transport that shows certificates")
-	}
-	t = t.Clone()
+	t := transportOf(c)
 	if t.TLSClientConfig == nil {
 		t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 	}

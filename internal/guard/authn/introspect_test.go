@@ -571,15 +571,18 @@ func TestIntrospectionMutualTLS(t *testing.T) {
 		c.URL, c.Issuer, c.CA, c.Audience = "", self, dir+"/ca.pem", nil
 		c.Auth = config.ClientAuth{Method: "tls", ClientID: "crenel", Cert: dir + "/cert.pem", Key: dir + "/key.pem"}
 	})
-	g, err := authn.New(authn.Options{API: petAPI(), Config: conf})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer g.Close()
-	x, v := call(t, g, operation(petAPI(), "token"), bearer("opaque"), "")
-	want(t, v, exchange.Allow, "")
-	if x.Identity.Subject != "crenel" {
-		t.Errorf("identity %+v", x.Identity)
+	// Whatever client the process has.
+	for _, client := range []*http.Client{nil, {Timeout: 5 * time.Second}, {Transport: &http.Transport{}}} {
+		g, err := authn.New(authn.Options{API: petAPI(), Client: client, Config: conf})
+		if err != nil {
+			t.Fatal(err)
+		}
+		x, v := call(t, g, operation(petAPI(), "token"), bearer("opaque"), "")
+		want(t, v, exchange.Allow, "")
+		if x.Identity.Subject != "crenel" {
+			t.Errorf("identity %+v", x.Identity)
+		}
+		g.Close()
 	}
 }
 

@@ -222,16 +222,19 @@ func TestIssuerCA(t *testing.T) {
 	write(t, ca, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})))
 	empty := t.TempDir() + "/empty.pem"
 	write(t, empty, "none")
-	try := func(ca string) exchange.Verdict {
-		g, err := authn.New(authn.Options{API: petAPI(), Config: jwtConfig(func(j *config.JWTMethod) { j.Issuer, j.CA = self, ca })})
+	try := func(ca string, client *http.Client) exchange.Verdict {
+		g, err := authn.New(authn.Options{API: petAPI(), Client: client, Config: jwtConfig(func(j *config.JWTMethod) { j.Issuer, j.CA = self, ca })})
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer g.Close()
 		return ruled(t, g, rsaKey().token("RS256", rsaKey().header("RS256"), claims(time.Now(), object{"iss": self})))
 	}
-	want(t, try(ca), exchange.Allow, "")
-	want(t, try(""), exchange.Unable, "authn.unavailable")
+	// Whatever client the process has.
+	for _, client := range []*http.Client{nil, {Timeout: 5 * time.Second}, {Transport: &http.Transport{}}} {
+		want(t, try(ca, client), exchange.Allow, "")
+		want(t, try("", client), exchange.Unable, "authn.unavailable")
+	}
 	if _, err := authn.New(authn.Options{API: petAPI(), Config: jwtConfig(func(j *config.JWTMethod) { j.CA = empty })}); err == nil || !strings.Contains(err.Error(), "holds no certificate") {
 		t.Errorf("a CA file without certificates: %v", err)
 	}

@@ -26,6 +26,7 @@ type Verifier struct {
 // VerifierOptions say what a token must be.
 type VerifierOptions struct {
 	Issuer     string   // whose keys, by discovery, and exactly iss
+	CA         string   // PEM file of the authorities that its server is verified by; default the system's
 	Audience   []string // one of which must be in aud
 	Types      []string // allowed typ, lower case without "application/"; "" is none
 	Algorithms []string // default RS256, PS256, ES256, EdDSA
@@ -39,7 +40,7 @@ func NewVerifier(o VerifierOptions) (*Verifier, error) {
 	if len(o.Audience) == 0 || len(o.Types) == 0 {
 		return nil, errors.New("a verifier needs an audience and types")
 	}
-	m, name, err := newJWT(&config.JWTMethod{Issuer: o.Issuer, Audience: o.Audience, Algorithms: o.Algorithms}, o.Skew, o.Keys)
+	m, name, err := newJWT(&config.JWTMethod{Issuer: o.Issuer, IssuerKeys: config.IssuerKeys{CA: o.CA}, Audience: o.Audience, Algorithms: o.Algorithms}, o.Skew, o.Keys)
 	if err != nil {
 		return nil, err
 	}

@@ -134,7 +134,7 @@ func (l *Login) makeRing(o Options) error {
 
 func (l *Login) makeVerifiers(o Options) error {
 	base := authn.VerifierOptions{
-		Issuer: l.issuer, Audience: []string{l.cfg.ClientID}, Algorithms: l.cfg.Algorithms, Skew: skew, Keys: o.Keys, Now: o.Now,
+		Issuer: l.issuer, CA: l.cfg.CA, Audience: []string{l.cfg.ClientID}, Algorithms: l.cfg.Algorithms, Skew: skew, Keys: o.Keys, Now: o.Now,
 	}
 	id := base
 	id.Types = []string{"", "jwt"}
