@@ -2,6 +2,8 @@ package target
 
 import (
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -16,12 +18,47 @@ type Request struct {
 	Host   string  // "" the target's own
 	// Timeout bounds this request; 0: the Client's.
 	Timeout time.Duration
+
+	// Root leaves the target's base path out: Path is from the root of the host.
+	Root bool
+	// Origin is another of the origins in scope to send to ("https://id.example.com");
+	// "" is the target. Its base path is not used there.
+	Origin string
+}
+
+// Get is the first value of a header field of the request, "" when there is none.
+func (r *Request) Get(name string) string {
+	for _, f := range r.Header {
+		if strings.EqualFold(f.Name, name) {
+			return f.Value
+		}
+	}
+	return ""
+}
+
+// Set puts one field in place of all of that name.
+func (r *Request) Set(name, value string) {
+	kept := make([]Field, 0, len(r.Header)+1)
+	for _, f := range r.Header {
+		if !strings.EqualFold(f.Name, name) {
+			kept = append(kept, f)
+		}
+	}
+	r.Header = append(kept, Field{Name: name, Value: value})
+}
+
+// Clone is a copy whose header and body can be changed.
+func (r *Request) Clone() *Request {
+	c := *r
+	c.Header = slices.Clone(r.Header)
+	c.Body = slices.Clone(r.Body)
+	return &c
 }
 
 // Field is one header field.
 type Field struct{ Name, Value string }
 
-// Exchange is a request and what came of it.
+// Exchange is a request and what came of it. Neither is changed once the Client has given it out.
 type Exchange struct {
 	Seq       int64  // in order of sending, from 1, over the whole run
 	As        string // name of the actor whose credentials it carries; "" for nobody's

@@ -1,0 +1,123 @@
+package target
+
+import (
+	"encoding/base64"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// Redacted stands where a credential was.
+const Redacted = "[redacted]"
+
+// Redactor takes credentials out of texts. It knows the values that it was told,
+// and the header fields that hold credentials by their name.
+type Redactor struct {
+	mu     sync.RWMutex
+	values map[string]struct{}
+	by     *strings.Replacer // nil: to be made
+}
+
+// NewRedactor makes a Redactor that knows no value yet.
+func NewRedactor() *Redactor { return &Redactor{values: map[string]struct{}{}} }
+
+// Add makes values secret: tokens, passwords, session ids. Those shorter than 6
+// bytes are left alone, for they would be found in every other word.
+func (r *Redactor) Add(values ...string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, v := range values {
+		if len(v) < 6 {
+			continue
+		}
+		for _, form := range []string{v, url.QueryEscape(v), base64.StdEncoding.EncodeToString([]byte(v))} {
+			if _, known := r.values[form]; !known {
+				r.values[form] = struct{}{}
+				r.by = nil
+			}
+		}
+	}
+}
+
+// Text is s without the secrets that the Redactor was told.
+func (r *Redactor) Text(s string) string {
+	if s == "" {
+		return s
+	}
+	return r.replacer().Replace(s)
+}
+
+func (r *Redactor) replacer() *strings.Replacer {
+	r.mu.RLock()
+	by := r.by
+	r.mu.RUnlock()
+	if by != nil {
+		return by
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.by == nil {
+		all := make([]string, 0, len(r.values))
+		for v := range r.values {
+			all = append(all, v)
+		}
+		// The longest first: a secret may be part of another.
+		slices.SortFunc(all, func(a, b string) int {
+			if len(a) != len(b) {
+				return len(b) - len(a)
+			}
+			return strings.Compare(a, b)
+		})
+		pairs := make([]string, 0, 2*len(all))
+		for _, v := range all {
+			pairs = append(pairs, v, Redacted)
+		}
+		r.by = strings.NewReplacer(pairs...)
+	}
+	return r.by
+}
+
+// Header is the value of a header field as it may be recorded: where the name
+// says that it is a credential, only its scheme or cookie's name is left.
+func (r *Redactor) Header(name, value string) string {
+	switch strings.ToLower(name) {
+	case "authorization", "proxy-authorization":
+		if scheme, rest, ok := strings.Cut(value, " "); ok && rest != "" && !strings.EqualFold(scheme, "digest") {
+			return scheme + " " + Redacted
+		}
+		return Redacted
+	case "cookie":
+		crumbs := strings.Split(value, ";")
+		for i, c := range crumbs {
+			if n, _, ok := strings.Cut(c, "="); ok {
+				crumbs[i] = n + "=" + Redacted
+			}
+		}
+		return strings.Join(crumbs, ";")
+	case "set-cookie":
+		pair, attrs, _ := strings.Cut(value, ";")
+		if n, _, ok := strings.Cut(pair, "="); ok {
+			pair = n + "=" + Redacted
+		}
+		if attrs != "" {
+			return pair + ";" + attrs
+		}
+		return pair
+	}
+	if secretName(name) {
+		return Redacted
+	}
+	return r.Text(value)
+}
+
+// secretName: the names by which credentials go that are no standard fields.
+func secretName(name string) bool {
+	n := strings.ToLower(strings.NewReplacer("-", "", "_", "").Replace(name))
+	for _, part := range []string{"token", "apikey", "secret", "password", "sessionid", "accesskey", "jwt"} {
+		if strings.Contains(n, part) {
+			return true
+		}
+	}
+	return n == "xauth" || n == "xsession"
+}
