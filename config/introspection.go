@@ -39,7 +39,8 @@ type Introspection struct {
 	MaxAge time.Duration `yaml:"max_age" default:"5m" min:"1s" max:"24h"`
 	// Timeout of one question.
 	Timeout time.Duration `yaml:"timeout" default:"5s" min:"10ms" max:"1m"`
-	// Concurrent is how many questions may be under way at once.
+	// Concurrent is how many questions may be under way at once; a quarter is kept for
+	// tokens that are known.
 	Concurrent int `yaml:"concurrent" default:"32" min:"1" max:"10000"`
 	// Remember is how many answers are remembered, and as many refusals.
 	Remember int `yaml:"remember" default:"10000" min:"2" max:"10000000"`

@@ -25,6 +25,7 @@ type WhoAmI struct {
 	MaxAge time.Duration `yaml:"max_age" default:"5m" min:"1s" max:"24h"`
 	// Timeout of one question.
 	Timeout time.Duration `yaml:"timeout" default:"5s" min:"10ms" max:"1m"`
-	// Concurrent is how many questions may be under way at once.
+	// Concurrent is how many questions may be under way at once; a quarter is kept for
+	// credentials that are known.
 	Concurrent int `yaml:"concurrent" default:"32" min:"1" max:"10000"`
 }

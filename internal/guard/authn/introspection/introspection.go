@@ -27,7 +27,15 @@ const (
 	// for a server that is away.
 	failuresToPause = 3
 	pause           = time.Second
+	// wellFor is how long a server that answered well is not thought to be in trouble
+	// for errors that it answers tokens with which nobody knows: those may be made so.
+	wellFor = 10 * time.Second
 )
+
+// answered is what is below ErrUnavailable where the server did answer.
+type answered struct{ error }
+
+func (a answered) Unwrap() error { return a.error }
 
 // Options are what an Introspector is made from.
 type Options[T any] struct {
@@ -53,6 +61,9 @@ type Introspector[T any] struct {
 	cfg   config.Introspection
 	prove prover
 	slots chan struct{}
+	// strangers are the slots that tokens may take of which nothing is remembered:
+	// whoever makes them up must not keep those that are known from being asked about.
+	strangers chan struct{}
 
 	ctx  context.Context //nolint:containedctx // the life of the questions under way, which Close ends
 	stop context.CancelFunc
@@ -63,6 +74,7 @@ type Introspector[T any] struct {
 	known    recent.Map[answer[T]]
 	refused  recent.Map[refusal]
 	flights  map[string]*flight[T]
+	well     time.Time // when the server last answered well
 	failures int       // in a row
 	paused   time.Time // until when nobody is asked
 	trouble  error     // why the last question got no answer
@@ -107,7 +119,7 @@ func New[T any](o Options[T]) (*Introspector[T], error) {
 		return nil, errors.New("signed answers need an issuer whose keys verify them")
 	}
 	i := &Introspector[T]{
-		opt: o, cfg: *c, prove: prove, slots: make(chan struct{}, c.Concurrent), endpoint: c.URL,
+		opt: o, cfg: *c, prove: prove, slots: make(chan struct{}, c.Concurrent), strangers: make(chan struct{}, max(1, c.Concurrent*3/4)), endpoint: c.URL,
 		known: recent.New[answer[T]](c.Remember), refused: recent.New[refusal](c.Remember), flights: map[string]*flight[T]{},
 	}
 	i.ctx, i.stop = context.WithCancel(context.Background()) //nolint:gosec // Close calls it
@@ -159,7 +171,7 @@ func (i *Introspector[T]) Ask(ctx context.Context, key, token string) (T, error)
 		f = &flight[T]{done: make(chan struct{})}
 		i.flights[key] = f
 		i.wg.Add(1)
-		go i.fly(key, token, f)
+		go i.fly(key, token, f, remembered)
 	}
 	i.mu.Unlock()
 	if f != nil {
@@ -178,13 +190,14 @@ func (i *Introspector[T]) Ask(ctx context.Context, key, token string) (T, error)
 	return none, err
 }
 
-// fly asks, and remembers.
-func (i *Introspector[T]) fly(key, token string, f *flight[T]) {
+// fly asks, and remembers. remembered says that the server has vouched for the token
+// before.
+func (i *Introspector[T]) fly(key, token string, f *flight[T], remembered bool) {
 	defer i.wg.Done()
 	ctx, cancel := context.WithTimeout(i.ctx, i.cfg.Timeout)
 	defer cancel()
 	at := i.opt.Now()
-	claims, err := i.question(ctx, token)
+	claims, err := i.question(ctx, token, remembered)
 	a := answer[T]{at: at}
 	if err == nil {
 		a.what, a.until, err = i.opt.Read(key, token, claims)
@@ -193,18 +206,28 @@ func (i *Introspector[T]) fly(key, token string, f *flight[T]) {
 	i.mu.Lock()
 	delete(i.flights, key)
 	switch {
+	case errors.As(err, new(answered)) && !remembered && i.vouchedLately():
+		// It may be the token's own doing.
 	case errors.Is(err, ErrUnavailable):
 		i.failed(err)
 	case err != nil:
 		i.recovered()
+		i.well = i.opt.Now()
 		i.known.Drop(key)
 		i.refused.Put(key, refusal{at.Add(i.cfg.RefusedTTL), err})
 	default:
 		i.recovered()
+		i.well = i.opt.Now()
 		i.known.Put(key, a)
 	}
 	i.mu.Unlock()
 	close(f.done)
+}
+
+// vouchedLately reports whether the server has just answered well; i.mu is held.
+func (i *Introspector[T]) vouchedLately() bool {
+	age := i.opt.Now().Sub(i.well)
+	return age >= 0 && age < wellFor
 }
 
 // failed notes a question without an answer; i.mu is held.
@@ -230,12 +253,18 @@ func (i *Introspector[T]) recovered() {
 }
 
 // question waits for its turn and asks the server.
-func (i *Introspector[T]) question(ctx context.Context, token string) (*value.Value, error) {
-	select {
-	case i.slots <- struct{}{}:
-		defer func() { <-i.slots }()
-	case <-ctx.Done():
-		return nil, fmt.Errorf("%w: %d questions are under way already", ErrUnavailable, i.cfg.Concurrent)
+func (i *Introspector[T]) question(ctx context.Context, token string, remembered bool) (*value.Value, error) {
+	need := []chan struct{}{i.strangers, i.slots}
+	if remembered {
+		need = need[1:]
+	}
+	for _, slots := range need {
+		select {
+		case slots <- struct{}{}:
+			defer func() { <-slots }()
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w: %d questions are under way already", ErrUnavailable, i.cfg.Concurrent)
+		}
 	}
 	to, err := i.where(ctx)
 	if err != nil {

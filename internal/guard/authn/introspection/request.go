@@ -54,18 +54,21 @@ func (i *Introspector[T]) send(ctx context.Context, to, token string) (*reply, e
 	defer func() { _ = res.Body.Close() }()
 	if res.StatusCode != http.StatusOK {
 		_, _ = io.CopyN(io.Discard, res.Body, maxAnswer)
-		why := ""
 		if res.StatusCode == http.StatusUnauthorized || res.StatusCode == http.StatusForbidden {
-			why = " (it does not accept this gateway's own credentials: see auth)"
+			return nil, fmt.Errorf("the server answered with status %d (it does not accept this gateway's own credentials: see auth)", res.StatusCode)
 		}
-		return nil, fmt.Errorf("the server answered with status %d%s", res.StatusCode, why)
+		err = fmt.Errorf("the server answered with status %d", res.StatusCode)
+		if res.StatusCode != http.StatusTooManyRequests {
+			err = answered{err}
+		}
+		return nil, err
 	}
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
 	if err != nil {
 		return nil, fmt.Errorf("reading the answer: %w", err)
 	}
 	if len(body) > maxAnswer {
-		return nil, fmt.Errorf("the answer is larger than %d bytes", maxAnswer)
+		return nil, answered{fmt.Errorf("the answer is larger than %d bytes", maxAnswer)}
 	}
 	mediaType, _, err := mime.ParseMediaType(res.Header.Get("Content-Type"))
 	if err != nil {
@@ -78,7 +81,7 @@ func (i *Introspector[T]) send(ctx context.Context, to, token string) (*reply, e
 func (i *Introspector[T]) read(ctx context.Context, r *reply) (*value.Value, error) {
 	doc, err := i.document(ctx, r)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, answered{err})
 	}
 	active := doc.Get("active")
 	switch {

@@ -49,8 +49,12 @@ type Asker struct {
 	now func() time.Time
 	log *slog.Logger
 
-	slots   chan struct{}
-	trouble atomic.Pointer[string] // why the last question got no answer
+	slots chan struct{}
+	// strangers are the slots that credentials may take of which nothing is remembered:
+	// whoever makes them up must not keep callers that are known from being asked about.
+	strangers chan struct{}
+	trouble   atomic.Pointer[string] // why the last question got no answer
+	well      atomic.Int64           // when the API last answered well, in nanoseconds since 1970
 
 	mu      sync.Mutex
 	known   recent.Map[known]
@@ -67,6 +71,10 @@ type refusal struct {
 	until  time.Time
 	reason string
 }
+
+// wellFor is how long an API that answered well is not thought to be in trouble for
+// errors that it answers credentials with which nobody knows: those may be made so.
+const wellFor = 30 * time.Second
 
 // flight is one question under way.
 type flight struct {
@@ -85,7 +93,7 @@ func New(cfg config.WhoAmI, ask Ask, now func() time.Time, log *slog.Logger) *As
 	orDefault(&cfg.Timeout, 5*time.Second)
 	orDefault(&cfg.Concurrent, 32)
 	return &Asker{
-		cfg: cfg, ask: ask, now: now, log: log, slots: make(chan struct{}, cfg.Concurrent),
+		cfg: cfg, ask: ask, now: now, log: log, slots: make(chan struct{}, cfg.Concurrent), strangers: make(chan struct{}, max(1, cfg.Concurrent*3/4)),
 		known: recent.New[known](most), refused: recent.New[refusal](most), flights: map[string]*flight{},
 	}
 }
@@ -120,7 +128,7 @@ func (a *Asker) Who(ctx context.Context, key string, question func() *http.Reque
 		f = &flight{done: make(chan struct{})}
 		a.flights[key] = f
 		a.mu.Unlock()
-		a.fly(ctx, key, f, question)
+		a.fly(ctx, key, f, question, remembered)
 	} else {
 		a.mu.Unlock()
 		select {
@@ -160,8 +168,9 @@ func (a *Asker) State() error {
 	return nil
 }
 
-// fly asks, remembers, and tells all that wait.
-func (a *Asker) fly(ctx context.Context, key string, f *flight, question func() *http.Request) {
+// fly asks, remembers, and tells all that wait. remembered says that the API has named
+// the credential's holder before.
+func (a *Asker) fly(ctx context.Context, key string, f *flight, question func() *http.Request, remembered bool) {
 	defer close(f.done)
 	f.err = ErrUnavailable // should the question panic
 	defer func() {
@@ -183,40 +192,55 @@ func (a *Asker) fly(ctx context.Context, key string, f *flight, question func() 
 	// Whoever asked first may leave: others wait for the answer too.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.cfg.Timeout)
 	defer cancel()
-	select {
-	case a.slots <- struct{}{}:
-		defer func() { <-a.slots }()
-	case <-ctx.Done():
-		f.err = fmt.Errorf("%w: %d questions are under way already", ErrUnavailable, a.cfg.Concurrent)
-		return
+	need := []chan struct{}{a.strangers, a.slots}
+	if remembered {
+		need = need[1:]
+	}
+	for _, slots := range need {
+		select {
+		case slots <- struct{}{}:
+			defer func() { <-slots }()
+		case <-ctx.Done():
+			f.err = fmt.Errorf("%w: %d questions are under way already", ErrUnavailable, a.cfg.Concurrent)
+			return
+		}
 	}
 	res, err := a.ask(ctx, question())
 	if err != nil {
-		f.err = a.down(err.Error())
+		f.err = a.down(err.Error(), false)
+		return
+	}
+	if failed(res.Status) {
+		f.err = a.down(fmt.Sprintf("status %d", res.Status), res.Status != http.StatusTooManyRequests && !remembered && fresh(a.now(), time.Unix(0, a.well.Load()), wellFor))
 		return
 	}
 	f.identity, f.err = a.read(res)
-	if !errors.Is(f.err, ErrUnavailable) {
-		if a.trouble.Swap(nil) != nil {
-			a.log.Info("the API answers again who its callers are", "path", a.cfg.Path)
-		}
+	if f.err == nil {
+		a.well.Store(a.now().UnixNano())
+	}
+	if a.trouble.Swap(nil) != nil {
+		a.log.Info("the API answers again who its callers are", "path", a.cfg.Path)
 	}
 }
 
-func (a *Asker) down(why string) error {
+// down is the error of a question without an answer. quietly: it may be the
+// credential's own doing, and is no sign that the API is in trouble.
+func (a *Asker) down(why string, quietly bool) error {
 	why = "who_am_i " + a.cfg.Path + ": " + why
-	if a.trouble.Swap(&why) == nil {
+	if !quietly && a.trouble.Swap(&why) == nil {
 		a.log.Warn("the API does not answer who its callers are: those that are not remembered are refused", "reason", why)
 	}
 	return fmt.Errorf("%w: %s", ErrUnavailable, why)
 }
 
+// failed reports whether an answer is no word on the credential.
+func failed(status int) bool {
+	return status == http.StatusTooManyRequests || status == http.StatusRequestTimeout || status >= http.StatusInternalServerError
+}
+
 // read takes the identity from an answer.
 func (a *Asker) read(res *Answer) (*exchange.Identity, error) {
-	switch {
-	case res.Status == http.StatusTooManyRequests, res.Status == http.StatusRequestTimeout, res.Status >= 500:
-		return nil, a.down(fmt.Sprintf("status %d", res.Status))
-	case res.Status != http.StatusOK:
+	if res.Status != http.StatusOK {
 		// 401 and 403, a redirect to a page for logging in, 404 for sessions that are not known.
 		return nil, fmt.Errorf("%w: %s answered with status %d", ErrRefused, a.cfg.Path, res.Status)
 	}

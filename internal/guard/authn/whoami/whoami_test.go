@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -248,5 +249,71 @@ func TestForgottenInFlight(t *testing.T) {
 	wg.Wait()
 	if _, err := who(a, "k"); err != nil || up.asked.Load() != 2 {
 		t.Errorf("asked %d times, %v", up.asked.Load(), err)
+	}
+}
+
+// Whoever makes credentials up does not keep callers that are known from being
+// asked about, however long the API takes.
+func TestStrangersLeaveRoomForTheKnown(t *testing.T) {
+	up := &api{status: 200, body: `{"user": {"id": 1}}`}
+	c := &clock{t: time.Now()}
+	var slow atomic.Bool
+	a := whoami.New(config.WhoAmI{Path: "/me", Subject: "/user/id", TTL: time.Minute, MaxAge: time.Minute, Timeout: 2 * time.Second, Concurrent: 4},
+		func(ctx context.Context, r *http.Request) (*whoami.Answer, error) {
+			if slow.Load() && r.Host != "known" {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			return up.ask(ctx, r)
+		}, c.now, slog.New(slog.DiscardHandler))
+	known := func() error {
+		_, err := a.Who(t.Context(), "known", func() *http.Request { return &http.Request{Host: "known"} })
+		return err
+	}
+	if err := known(); err != nil {
+		t.Fatal(err)
+	}
+	slow.Store(true)
+	c.add(2 * time.Minute) // what is remembered is over
+	ctx, leave := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	for i := range 50 {
+		wg.Go(func() { _, _ = a.Who(ctx, strconv.Itoa(i), func() *http.Request { return new(http.Request) }) })
+	}
+	time.Sleep(50 * time.Millisecond)
+	begin := time.Now()
+	err := known()
+	if took := time.Since(begin); err != nil || took > 500*time.Millisecond {
+		t.Errorf("a known caller: %v after %s", err, took)
+	}
+	leave()
+	slow.Store(false)
+	wg.Wait()
+}
+
+// An error that one credential is answered with says nothing of the API, which has
+// just answered others well: nobody gets the gateway taken out of service with it.
+func TestOneCredentialIsNoTrouble(t *testing.T) {
+	up := &api{status: 200, body: `{"user": {"id": 1}}`}
+	c := &clock{t: time.Now()}
+	a := asker(up, c, nil)
+	if _, err := who(a, "known"); err != nil {
+		t.Fatal(err)
+	}
+	up.status = 500
+	if _, err := who(a, "' OR 1=1"); !errors.Is(err, whoami.ErrUnavailable) || a.State() != nil {
+		t.Errorf("%v, state %v", err, a.State())
+	}
+	c.add(61 * time.Second)
+	if _, err := who(a, "known"); err != nil || a.State() == nil {
+		t.Errorf("a known caller's: %v, state %v", err, a.State())
+	}
+	up.status = 401
+	if _, err := who(a, "stranger"); !errors.Is(err, whoami.ErrRefused) || a.State() != nil {
+		t.Errorf("it answers again: %v, state %v", err, a.State())
+	}
+	up.status = 500
+	if _, err := who(a, "another"); !errors.Is(err, whoami.ErrUnavailable) || a.State() == nil {
+		t.Errorf("it has not answered well for long: %v, state %v", err, a.State())
 	}
 }
