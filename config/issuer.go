@@ -13,9 +13,12 @@ type IssuerKeys struct {
 	// CA is a PEM file of the authorities that the issuer's server is verified by.
 	CA string `yaml:"ca" kind:"file" unset:"the system's"`
 	// Refresh is how often keys are fetched anew, give or take a fifth. An unknown key
-	// or a wrong signature has them fetched at once, but not more than every 10 seconds.
+	// or a wrong signature has them fetched at once, but not more than every 2 seconds.
 	Refresh time.Duration `yaml:"refresh" default:"5m" min:"10s" max:"24h"`
 	// MaxAge is for how long the last good keys are believed while the issuer cannot be
 	// asked; then its tokens are refused with 503.
 	MaxAge time.Duration `yaml:"max_age" default:"1h" min:"1m" max:"168h"`
+	// KeepKeys keeps the last good keys in DataDir, so that a gateway that starts while the
+	// issuer is down goes on with them, until they are older than MaxAge.
+	KeepKeys bool `yaml:"keep_keys"`
 }

@@ -42,6 +42,9 @@ func (v *validator) issuerKeys(j *JWTMethod, path string) {
 			v.value(path+".discovery", j.Discovery, "is not https", "keys that are fetched in the clear can be replaced on the way")
 		}
 	}
+	if j.KeepKeys && !remote {
+		v.add(path+".keep_keys", "no server is asked for keys", "remove keep_keys")
+	}
 	if j.CA != "" && !remote {
 		v.add(path+".ca", "no server is asked for keys", "remove ca")
 	}

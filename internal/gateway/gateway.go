@@ -132,6 +132,7 @@ func New(ctx context.Context, cfg *config.Config, deps Deps) (*Gateway, error) {
 	}
 	if deps.Keys == nil {
 		deps.Keys = authn.NewKeyStore(deps.Client, deps.Log, deps.Now)
+		deps.Keys.KeepIn(filepath.Join(cfg.DataDir, "issuer-keys"))
 	}
 	var own state.Store
 	if deps.State == nil {

@@ -140,6 +140,7 @@ func (s *Server) open(ctx context.Context) error {
 	}
 	s.buckets = limit.NewMemory(0, time.Now())
 	s.keys = authn.NewKeyStore(nil, s.log, time.Now)
+	s.keys.KeepIn(filepath.Join(cfg.DataDir, "issuer-keys"))
 	s.bundles = bundle.NewPool(filepath.Join(cfg.DataDir, "bundles"), s.log, nil)
 	s.relations = source.NewPool(s.log, time.Now)
 	if s.state, err = openState(cfg, s.log); err != nil {

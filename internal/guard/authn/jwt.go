@@ -98,11 +98,11 @@ func newJWT(c *config.JWTMethod, skew time.Duration, store *KeyStore) (*jwtMetho
 
 // remoteName says where a method's keys are fetched.
 func remoteName(c *config.JWTMethod) (sourceName, error) {
-	n := sourceName{issuer: c.Issuer, discovery: c.Discovery, refresh: c.Refresh}
+	n := sourceName{issuer: c.Issuer, discovery: c.Discovery, refresh: c.Refresh, keep: c.KeepKeys}
 	what, from := "issuer", fill(c.Issuer, "common")
 	switch {
 	case c.JWKS != "":
-		n = sourceName{jwks: c.JWKS, refresh: c.Refresh}
+		n = sourceName{jwks: c.JWKS, refresh: c.Refresh, keep: c.KeepKeys}
 		what, from = "jwks", c.JWKS
 	case c.Discovery != "":
 		what, from = "discovery", c.Discovery

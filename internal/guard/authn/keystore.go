@@ -16,6 +16,8 @@ type KeyStore struct {
 	log    *slog.Logger
 	now    func() time.Time
 
+	folder string // where keys are kept; "" keeps none
+
 	digest *digester // of credentials, so that their names stay the same
 
 	mu      sync.Mutex
@@ -37,6 +39,7 @@ type sourceName struct {
 	jwks      string // URL of the key set
 	ca        string // PEM of the authorities that the server is verified by; "" for the system's
 	refresh   time.Duration
+	keep      bool // on disk, so that they outlive this process
 }
 
 type shared struct {
@@ -50,6 +53,10 @@ func NewKeyStore(client *http.Client, log *slog.Logger, now func() time.Time) *K
 	return &KeyStore{client: newClient(client), log: log, now: now, digest: newDigester(), sources: make(map[sourceName]*shared), caches: make(map[fingerprint]*sharedCache)}
 }
 
+// KeepIn has keys that are to outlive this process kept in a folder, which is made
+// when there are any. It must be called before the store is used.
+func (k *KeyStore) KeepIn(folder string) { k.folder = folder }
+
 // acquire returns the source of an issuer's keys, which fetches until everyone
 // who acquired it has released it.
 func (k *KeyStore) acquire(n sourceName) *source {
@@ -58,6 +65,9 @@ func (k *KeyStore) acquire(n sourceName) *source {
 	s := k.sources[n]
 	if s == nil {
 		s = &shared{source: newRemote(n, clientFor(k.client, n.ca), k.log, k.now)}
+		if n.keep && k.folder != "" {
+			s.recall(newKeptKeys(k.folder, n, k.log))
+		}
 		k.sources[n] = s
 		s.start()
 	}

@@ -16,12 +16,11 @@ import (
 
 // How keys are kept fresh.
 const (
-	fetchTimeout  = 5 * time.Second  // of one fetch, discovery and key set together
-	waitForFetch  = 2 * time.Second  // how long a request waits for one
-	retryFirst    = time.Second      // after a failed fetch, doubling …
-	retryMost     = time.Minute      // … up to this
-	unknownKeyGap = 10 * time.Second // between fetches that unknown kids and wrong signatures cause
-	noKeysGap     = time.Second      // between fetches that requests cause while there are no keys
+	fetchTimeout = 5 * time.Second // of one fetch, discovery and key set together
+	waitForFetch = 2 * time.Second // how long a request waits for one
+	retryFirst   = time.Second     // after a failed fetch, doubling …
+	retryMost    = time.Minute     // … up to this
+	noKeysGap    = time.Second     // between fetches that requests cause while there are no keys
 
 	defaultRefresh = 5 * time.Minute // in the background, give or take a fifth
 	// defaultMaxAge is how long the last good keys are believed while the issuer
@@ -37,9 +36,13 @@ type source struct {
 	log    *slog.Logger
 	now    func() time.Time
 
-	set atomic.Pointer[fetched]
+	set  atomic.Pointer[fetched]
+	kept *keptKeys // on disk; nil when they are not to be
 
 	mu      sync.Mutex
+	sought  sought
+	tries   uint64        // fetches that ended
+	misses  uint64        // those of them that failed
 	flight  chan struct{} // closed when the running fetch ends; nil when none runs
 	tried   time.Time     // when the last fetch began
 	failure error         // of the last fetch; nil when it went well
@@ -160,8 +163,10 @@ func (s *source) lookup(ctx context.Context, now time.Time, maxAge time.Duration
 		}
 	}
 	found, known := set.match(w, into)
-	if !known && s.remote() && s.refresh(ctx, unknownKeyGap) {
-		if set = s.current(s.now(), maxAge); set != nil {
+	if !known && s.remote() {
+		s.seek(ctx, w)
+		if now := s.current(s.now(), maxAge); now != nil {
+			set = now
 			found, known = set.match(w, into)
 		}
 	}
@@ -172,18 +177,6 @@ func (s *source) lookup(ctx context.Context, now time.Time, maxAge time.Duration
 		return nil, nil, fail("authn.algorithm", "the key is not for "+w.algorithm.Name)
 	}
 	return nil, nil, fail("authn.unknown_key", s.name+" has no key "+sent(w.kid))
-}
-
-// renewed fetches the keys anew, but seldom, for a token whose signature those of
-// before do not verify: an issuer may have changed its key without changing its
-// id, or give it none. It reports whether the keys are others now.
-func (s *source) renewed(ctx context.Context, before uint64) bool {
-	if !s.remote() {
-		return false
-	}
-	s.refresh(ctx, unknownKeyGap)
-	set := s.set.Load()
-	return set != nil && set.generation != before
 }
 
 // refresh fetches the keys unless that was begun less than gap ago, and waits
@@ -200,13 +193,24 @@ func (s *source) refresh(ctx context.Context, gap time.Duration) bool {
 			s.mu.Unlock()
 			return false
 		}
-		s.tried = now
-		flight = make(chan struct{})
-		s.flight = flight
-		s.wg.Add(1)
-		go s.fly(flight)
+		flight = s.begin(nil)
 	}
 	s.mu.Unlock()
+	return s.await(ctx, flight)
+}
+
+// begin starts the one fetch; s.mu is held. cause is what a token wanted of it, or nil.
+func (s *source) begin(cause *soughtID) chan struct{} {
+	s.tried = s.now()
+	flight := make(chan struct{})
+	s.flight = flight
+	s.wg.Add(1)
+	go s.fly(flight, cause)
+	return flight
+}
+
+// await waits for a fetch, and reports whether it went well.
+func (s *source) await(ctx context.Context, flight chan struct{}) bool {
 	timer := time.NewTimer(waitForFetch)
 	defer timer.Stop()
 	select {
@@ -222,15 +226,22 @@ func (s *source) refresh(ctx context.Context, gap time.Duration) bool {
 }
 
 // fly is the one running fetch.
-func (s *source) fly(done chan struct{}) {
+func (s *source) fly(done chan struct{}, cause *soughtID) {
 	defer s.wg.Done()
 	ctx, cancel := context.WithTimeout(s.ctx, fetchTimeout)
-	set, issuer, err := s.fetch(ctx)
+	set, raw, issuer, err := s.fetch(ctx)
 	cancel()
 	if err == nil {
 		s.take(set, issuer)
+		s.kept.write(s.set.Load(), raw)
 	}
 	s.mu.Lock()
+	s.tries++
+	if err != nil {
+		s.misses++
+	} else if cause != nil {
+		s.sought.note(*cause, time.Now())
+	}
 	if err != nil && s.ctx.Err() == nil {
 		s.log.Warn("fetching an issuer's keys failed", "source", s.name, "error", err)
 	} else if err == nil && s.failure != nil {
@@ -242,20 +253,20 @@ func (s *source) fly(done chan struct{}) {
 	close(done)
 }
 
-// fetch asks for the keys; issuer is how the discovery document spells the issuer.
-func (s *source) fetch(ctx context.Context) (set *keySet, issuer string, err error) {
+// fetch asks for the keys, as they are and as they were sent; issuer is how the
+// discovery document spells the issuer.
+func (s *source) fetch(ctx context.Context) (set *keySet, raw []byte, issuer string, err error) {
 	from := s.from.jwks
 	if from == "" {
 		if from, issuer, err = discover(ctx, s.client, s.from); err != nil {
-			return nil, "", fmt.Errorf("discovery: %w", err)
+			return nil, nil, "", fmt.Errorf("discovery: %w", err)
 		}
 	}
-	b, err := get(ctx, s.client, from)
-	if err != nil {
-		return nil, "", fmt.Errorf("key set: %w", err)
+	if raw, err = get(ctx, s.client, from); err != nil {
+		return nil, nil, "", fmt.Errorf("key set: %w", err)
 	}
-	set, err = parseKeySet(b)
-	return set, issuer, err
+	set, err = parseKeySet(raw)
+	return set, raw, issuer, err
 }
 
 // take makes the keys the current ones. A set that is well formed and empty
