@@ -1,0 +1,115 @@
+package scenario
+
+import (
+	"encoding/json"
+	"math"
+	"regexp"
+	"strings"
+
+	"github.com/crenel-project/crenel/internal/scan/target"
+)
+
+// Alike reports whether two answers say the same: the same status, and the same
+// body once everything that varies from call to call is taken out (times,
+// random ids, and the texts in vary: ids and canaries that the two differ in).
+func Alike(a, b *target.Exchange, vary ...string) bool {
+	if a == nil || b == nil || a.Status != b.Status {
+		return a == b
+	}
+	return Essence(a, vary...) == Essence(b, vary...)
+}
+
+var (
+	reUUID  = regexp.MustCompile(`(?i)[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
+	reTime  = regexp.MustCompile(`\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?|(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*, \d+ \w+ \d{4} [\d:]+ \w+`)
+	reHex   = regexp.MustCompile(`(?i)\b[0-9a-f]{16,}\b`)
+	reToken = regexp.MustCompile(`[A-Za-z0-9_-]{24,}(?:\.[A-Za-z0-9_-]+)*`)
+	reEpoch = regexp.MustCompile(`\b1[5-9]\d{8}(?:\d{3}|\.\d+)?\b`)
+)
+
+// Essence is what an answer's body says, without what varies from call to call.
+func Essence(x *target.Exchange, vary ...string) string {
+	text := string(x.Body)
+	for _, v := range vary {
+		if v != "" {
+			text = strings.ReplaceAll(text, v, "·")
+		}
+	}
+	text = reUUID.ReplaceAllString(text, "‹uuid›")
+	text = reTime.ReplaceAllString(text, "‹time›")
+	text = reHex.ReplaceAllString(text, "‹hex›")
+	text = reToken.ReplaceAllString(text, "‹token›")
+	return reEpoch.ReplaceAllString(text, "‹time›")
+}
+
+// Form is the form of an answer's JSON: its members and their types, lists by
+// the form of their first element. "" when it is no JSON.
+func Form(body []byte) string {
+	v, ok := Decode(body)
+	if !ok {
+		return ""
+	}
+	var b strings.Builder
+	form(&b, v, 0)
+	return b.String()
+}
+
+func form(b *strings.Builder, v any, depth int) {
+	if depth > maxWalk {
+		return
+	}
+	switch v := v.(type) {
+	case map[string]any:
+		b.WriteByte('{')
+		for _, k := range sortedKeys(v) {
+			b.WriteString(k)
+			b.WriteByte(':')
+			form(b, v[k], depth+1)
+			b.WriteByte(',')
+		}
+		b.WriteByte('}')
+	case []any:
+		b.WriteByte('[')
+		if len(v) > 0 {
+			form(b, v[0], depth+1)
+		}
+		b.WriteByte(']')
+	case string:
+		b.WriteByte('s')
+	case json.Number:
+		b.WriteByte('n')
+	case bool:
+		b.WriteByte('b')
+	default:
+		b.WriteByte('0')
+	}
+}
+
+// Likeness says how much two texts share, 0 to 1: the share of words (runs of
+// letters and digits) that both hold. Two empty texts are alike.
+func Likeness(a, b string) float64 {
+	split := func(s string) map[string]int {
+		m := map[string]int{}
+		for _, w := range strings.FieldsFunc(s, func(r rune) bool {
+			return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r > 127)
+		}) {
+			m[w]++
+		}
+		return m
+	}
+	x, y := split(a), split(b)
+	both, all := 0, 0
+	for w, n := range x {
+		both += min(n, y[w])
+		all += max(n, y[w])
+	}
+	for w, n := range y {
+		if x[w] == 0 {
+			all += n
+		}
+	}
+	if all == 0 {
+		return 1
+	}
+	return math.Round(float64(both)/float64(all)*1000) / 1000
+}

@@ -1,0 +1,273 @@
+package scenario
+
+import (
+	"encoding/base64"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/crenel-project/crenel/internal/scan/actor"
+)
+
+// Curl is a shell script that shows the scenario with curl and jq. Credentials
+// are taken from the environment, never written into it. parts says how an
+// actor's credentials are presented: Value is not read.
+func (s *Scenario) Curl(origin, basePath, title string, parts func(name string) []actor.Part) string {
+	c := &curl{vars: map[string]string{}}
+	c.line("#!/bin/sh")
+	c.line("# %s", strings.ReplaceAll(title, "\n", " "))
+	c.line("# Needs curl and jq. Each actor's credential comes from the environment.")
+	c.line("set -eu")
+	c.line("BASE=${BASE:-%s}", quote(origin+basePath))
+	c.line("RUN=cr$(date +%%s)")
+	for _, name := range s.Actors() {
+		c.vars[credentialOf(name)] = credentialOf(name)
+		c.line(": \"${%s:?the credential of %s, without its prefix}\"", credentialOf(name), name)
+	}
+	for i := range s.Steps {
+		c.step(&s.Steps[i], parts)
+	}
+	return c.b.String()
+}
+
+type curl struct {
+	b    strings.Builder
+	vars map[string]string // placeholder → shell variable
+}
+
+func (c *curl) line(format string, args ...any) {
+	fmt.Fprintf(&c.b, format, args...)
+	c.b.WriteByte('\n')
+}
+
+func credentialOf(name string) string { return variable(name) + "_CREDENTIAL" }
+
+// variable is a name as the shell allows it.
+func variable(name string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z':
+			return r - 'a' + 'A'
+		case r >= 'A' && r <= 'Z', r >= '0' && r <= '9':
+			return r
+		}
+		return '_'
+	}, name)
+}
+
+// use makes sure that a placeholder's variable is set before it is used.
+func (c *curl) use(name string) string {
+	if v := c.vars[name]; v != "" {
+		return v
+	}
+	v := variable(name)
+	c.vars[name] = v
+	head, rest, _ := strings.Cut(name, ".")
+	switch head {
+	case "canary":
+		c.line("%s=$RUN%s", v, quote(strings.ToLower(variable(rest))))
+	case "number":
+		c.line("%s=$(date +%%s | tail -c 10)", v)
+	case "uuid":
+		c.line("%s=$(cat /proc/sys/kernel/random/uuid)", v)
+	case "now":
+		c.line("%s=$(date +%%s)", v)
+	case "run":
+		c.line("%s=$RUN", v)
+	case "listener":
+		c.line(": \"${%s:?an address where you see who calls}\"", v)
+	default:
+		if rest == "token" {
+			c.line("%s=$%s", v, credentialOf(head))
+		} else {
+			c.line(": \"${%s:?%s of %s}\"", v, rest, head)
+		}
+	}
+	return v
+}
+
+// text is a shell word for a text with placeholders.
+func (c *curl) text(t string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	last := 0
+	for _, l := range placeholder.FindAllStringSubmatchIndex(t, -1) {
+		b.WriteString(escape(t[last:l[0]]))
+		b.WriteString("${" + c.use(t[l[2]:l[3]]) + "}")
+		last = l[1]
+	}
+	b.WriteString(escape(t[last:]))
+	b.WriteByte('"')
+	return b.String()
+}
+
+func escape(s string) string {
+	return strings.NewReplacer(`\`, `\\`, `"`, `\"`, "$", `\$`, "`", "\\`").Replace(s)
+}
+
+func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+
+func (c *curl) step(st *Step, parts func(string) []actor.Part) {
+	// Variables are set on lines of their own, before the words that use them.
+	if st.Send != nil {
+		for _, n := range st.uses() {
+			c.use(n)
+		}
+	}
+	c.line("")
+	note := st.Note
+	if note == "" {
+		note = st.ID
+	}
+	part := st.Part
+	if part == "" {
+		part = Attack
+	}
+	c.line("# %s: %s", part, strings.ReplaceAll(note, "\n", " "))
+	for _, f := range st.Compute {
+		var args []string
+		for k := range f.Args {
+			args = append(args, k)
+		}
+		slices.Sort(args)
+		for i, k := range args {
+			args[i] = k + "=" + c.text(f.Args[k])
+		}
+		v := variable(f.Set)
+		c.vars[f.Set] = v
+		c.line("%s=$(crenel scan compute %s %s)", v, f.Do, strings.Join(args, " "))
+	}
+	if st.Wait > 0 {
+		c.line("sleep %g", st.Wait.Seconds())
+	}
+	if st.Send == nil {
+		return
+	}
+	words := c.words(st, parts)
+	command := "curl -sS -i --path-as-is " + strings.Join(words, " ")
+	switch {
+	case st.Times > 1 && st.Together:
+		c.line("for i in $(seq %d); do %s & done; wait", st.Times, command)
+	case st.Times > 1:
+		c.line("for i in $(seq %d); do %s; done", st.Times, command)
+	case len(st.Save) > 0:
+		c.line("ANSWER=$(%s)", command)
+		c.line(`printf '%%s\n' "$ANSWER"`)
+		for i := range st.Save {
+			c.save(&st.Save[i])
+		}
+	default:
+		c.line("%s", command)
+	}
+}
+
+func (c *curl) words(st *Step, parts func(string) []actor.Part) []string {
+	s := st.Send
+	w := []string{"-X", quote(s.Method)}
+	url := s.Path
+	var query []string
+	for _, p := range s.Query {
+		query = append(query, queryTemplate(p.Name)+"="+queryTemplate(p.Value))
+	}
+	q := strings.Join(query, "&")
+	if s.RawQ != "" {
+		q = s.RawQ
+	}
+	if st.As != "" && parts != nil {
+		swapped := s.Credential == ""
+		for _, p := range parts(st.As) {
+			if slices.Contains(s.Without, "*") || slices.Contains(s.Without, p.Name) || p.CSRF {
+				continue
+			}
+			value := "${" + credentialOf(st.As) + "}"
+			if !swapped {
+				word := c.text(s.Credential)
+				value, swapped = word[1:len(word)-1], true
+			}
+			switch p.In {
+			case "query":
+				if q != "" {
+					q += "&"
+				}
+				q += p.Name + "=" + p.Prefix + value
+			case "cookie":
+				w = append(w, "-b", `"`+escape(p.Name+"="+p.Prefix)+value+`"`)
+			default:
+				w = append(w, "-H", `"`+escape(p.Name+": "+p.Prefix)+value+`"`)
+			}
+		}
+	}
+	if q != "" {
+		url += "?" + q
+	}
+	if s.Type != "" {
+		w = append(w, "-H", c.text("Content-Type: "+s.Type))
+	} else if s.Body != "" {
+		w = append(w, "-H", `"Content-Type: application/json"`)
+	}
+	for _, h := range s.Header {
+		w = append(w, "-H", c.text(h.Name+": "+h.Value))
+	}
+	if s.Host != "" {
+		w = append(w, "-H", c.text("Host: "+s.Host))
+	}
+	switch {
+	case s.Base64 != "":
+		if raw, err := base64.StdEncoding.DecodeString(s.Base64); err == nil && len(raw) <= 4096 {
+			w = append(w, "--data-binary", `"$(printf %s `+quote(s.Base64)+` | base64 -d)"`)
+		}
+	case s.Body != "":
+		w = append(w, "--data-binary", c.text(s.Body))
+	}
+	word := c.text(url)
+	return append(w, `"${BASE}`+word[1:])
+}
+
+// queryTemplate encodes what is not a placeholder.
+func queryTemplate(t string) string {
+	var b strings.Builder
+	last := 0
+	for _, l := range placeholder.FindAllStringIndex(t, -1) {
+		b.WriteString(queryText(t[last:l[0]]))
+		b.WriteString(t[l[0]:l[1]])
+		last = l[1]
+	}
+	b.WriteString(queryText(t[last:]))
+	return b.String()
+}
+
+func (c *curl) save(s *Save) {
+	v := variable(s.As)
+	c.vars[s.As] = v
+	switch {
+	case s.Header != "":
+		c.line(`%s=$(printf '%%s' "$ANSWER" | tr -d '\r' | sed -n 's/^%s: *//Ip' | head -1)`, v, s.Header)
+	case s.Cookie != "":
+		c.line(`%s=$(printf '%%s' "$ANSWER" | tr -d '\r' | sed -n 's/^set-cookie: *%s=\([^;]*\).*/\1/Ip' | head -1)`, v, s.Cookie)
+	case s.Pattern != "":
+		c.line(`%s=$(printf '%%s' "$ANSWER" | tr -d '\r' | sed '1,/^$/d' | jq -Rrs %s)`, v, quote("capture("+jsonText("(?<x>"+s.Pattern+")")+").x"))
+	default:
+		c.line(`%s=$(printf '%%s' "$ANSWER" | tr -d '\r' | sed '1,/^$/d' | jq -r %s)`, v, quote(jqPath(s.At)))
+	}
+}
+
+// jqPath is a JSON pointer as jq writes it.
+func jqPath(pointer string) string {
+	if pointer == "" {
+		return "."
+	}
+	var b strings.Builder
+	b.WriteByte('.')
+	for _, t := range strings.Split(strings.TrimPrefix(pointer, "/"), "/") {
+		t = strings.NewReplacer("~1", "/", "~0", "~").Replace(t)
+		switch {
+		case t == "*":
+			b.WriteString("[0]")
+		case t != "" && strings.Trim(t, "0123456789") == "":
+			b.WriteString("[" + t + "]")
+		default:
+			b.WriteString("[" + jsonText(t) + "]")
+		}
+	}
+	return b.String()
+}

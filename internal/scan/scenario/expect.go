@@ -1,0 +1,277 @@
+package scenario
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/crenel-project/crenel/internal/scan/target"
+)
+
+// expect says what an expectation does not find, "" when it holds.
+func (r *run) expect(ctx context.Context, e *Expect, res *Result) (why string, err error) {
+	if e.Called != "" {
+		return r.called(ctx, e)
+	}
+	x := res.Last()
+	if x == nil {
+		return "the step sends nothing that could be looked at", nil
+	}
+	if e.AtLeast > 0 || e.AtMost != nil {
+		return e.count(res.Exchanges), nil
+	}
+	if e.Status != "" && !StatusIs(x.Status, e.Status) {
+		return fmt.Sprintf("status %s, want %s", status(x), e.Status), nil
+	}
+	for _, text := range e.Contains {
+		want, err := render(text, inPlain, r.get)
+		if err != nil {
+			return "", fmt.Errorf("%w: %w", errSetup, err)
+		}
+		if !Holds(x, want) {
+			return fmt.Sprintf("the answer (status %s) does not hold %s", status(x), text), nil
+		}
+	}
+	for _, text := range e.Lacks {
+		not, err := render(text, inPlain, r.get)
+		if err != nil {
+			return "", fmt.Errorf("%w: %w", errSetup, err)
+		}
+		if Holds(x, not) {
+			return fmt.Sprintf("the answer (status %s) holds %s", status(x), text), nil
+		}
+	}
+	if why, err := r.expectAt(e, x); why != "" || err != nil {
+		return why, err
+	}
+	for _, other := range []struct {
+		step string
+		want bool
+	}{{e.Like, true}, {e.Unlike, false}} {
+		if other.step == "" {
+			continue
+		}
+		o := r.out.Of(other.step)
+		if o == nil || o.Last() == nil {
+			return fmt.Sprintf("there is no answer of step %q to compare with", other.step), nil
+		}
+		if Alike(x, o.Last(), r.varying()...) != other.want {
+			return fmt.Sprintf("like the answer of step %q: %v, want %v", other.step, !other.want, other.want), nil
+		}
+	}
+	if e.Slower != "" {
+		return r.slower(e, res)
+	}
+	return "", nil
+}
+
+// expectAt looks at a header, a JSON pointer, or the whole body.
+func (r *run) expectAt(e *Expect, x *target.Exchange) (string, error) {
+	var re *regexp.Regexp
+	if e.Matches != "" {
+		text, err := render(e.Matches, inPlain, func(name string) (any, error) {
+			v, err := r.get(name)
+			if err != nil {
+				return nil, err
+			}
+			return regexp.QuoteMeta(plain(v)), nil
+		})
+		if err != nil {
+			return "", fmt.Errorf("%w: %w", errSetup, err)
+		}
+		if re, err = regexp.Compile(text); err != nil {
+			return "", fmt.Errorf("%w: matches %q: %w", errSetup, e.Matches, err)
+		}
+	}
+	if e.Header != "" {
+		values := x.Header.Values(e.Header)
+		switch {
+		case e.Missing && len(values) > 0:
+			return "the answer has a header " + e.Header, nil
+		case e.Missing:
+			return "", nil
+		case len(values) == 0:
+			return "the answer has no header " + e.Header, nil
+		case re != nil && !slices.ContainsFunc(values, re.MatchString):
+			return fmt.Sprintf("no header %s matches %s", e.Header, e.Matches), nil
+		}
+		return "", nil
+	}
+	looks := e.At != "" || e.Equals != nil || e.Differs != nil || e.Missing || e.MinItems > 0 || e.MaxItems != nil
+	if !looks {
+		if re != nil && !re.Match(x.Body) {
+			return fmt.Sprintf("the body (status %s) does not match %s", status(x), e.Matches), nil
+		}
+		return "", nil
+	}
+	body, ok := Decode(x.Body)
+	if !ok {
+		if e.Missing {
+			return "", nil
+		}
+		return fmt.Sprintf("the answer (status %s) is no JSON", status(x)), nil
+	}
+	found := Find(body, e.At)
+	if e.Missing {
+		if len(found) > 0 {
+			return "there is a value at " + e.At, nil
+		}
+		return "", nil
+	}
+	if len(found) == 0 {
+		return fmt.Sprintf("there is nothing at %s (status %s)", e.At, status(x)), nil
+	}
+	if e.MinItems > 0 || e.MaxItems != nil {
+		list, ok := found[0].([]any)
+		switch {
+		case !ok:
+			return "there is no list at " + e.At, nil
+		case len(list) < e.MinItems:
+			return fmt.Sprintf("%d items at %s, want at least %d", len(list), e.At, e.MinItems), nil
+		case e.MaxItems != nil && len(list) > *e.MaxItems:
+			return fmt.Sprintf("%d items at %s, want at most %d", len(list), e.At, *e.MaxItems), nil
+		}
+	}
+	holds := func(v any) (bool, error) {
+		if e.Equals != nil {
+			want, err := render(*e.Equals, inPlain, r.get)
+			if err != nil || !same(v, want) {
+				return false, err
+			}
+		}
+		if e.Differs != nil {
+			not, err := render(*e.Differs, inPlain, r.get)
+			if err != nil || same(v, not) {
+				return false, err
+			}
+		}
+		return re == nil || re.MatchString(plain(v)), nil
+	}
+	for _, v := range found {
+		ok, err := holds(v)
+		if err != nil {
+			return "", fmt.Errorf("%w: %w", errSetup, err)
+		}
+		if ok {
+			return "", nil
+		}
+	}
+	return "no value at " + e.At + " is as expected", nil
+}
+
+// same compares a JSON value with a text: numbers by value.
+func same(v any, text string) bool {
+	p := plain(v)
+	if p == text {
+		return true
+	}
+	a, err1 := strconv.ParseFloat(p, 64)
+	b, err2 := strconv.ParseFloat(text, 64)
+	return err1 == nil && err2 == nil && a == b
+}
+
+// count checks how many answers of a step sent several times are as expected.
+func (e *Expect) count(all []*target.Exchange) string {
+	n := 0
+	for _, x := range all {
+		if StatusIs(x.Status, cmp.Or(e.Status, "2xx")) && containsAll(x.Body, e.Contains) {
+			n++
+		}
+	}
+	switch {
+	case n < e.AtLeast:
+		return fmt.Sprintf("%d of %d answers are as expected, want at least %d", n, len(all), e.AtLeast)
+	case e.AtMost != nil && n > *e.AtMost:
+		return fmt.Sprintf("%d of %d answers are as expected, want at most %d", n, len(all), *e.AtMost)
+	}
+	return ""
+}
+
+func containsAll(body []byte, texts []string) bool {
+	for _, t := range texts {
+		if !bytes.Contains(body, []byte(t)) {
+			return false
+		}
+	}
+	return true
+}
+
+// slower: every sample takes By longer than the slowest of the other step.
+func (r *run) slower(e *Expect, res *Result) (string, error) {
+	o := r.out.Of(e.Slower)
+	if o == nil || len(o.Exchanges) == 0 {
+		return fmt.Sprintf("there is no answer of step %q to compare with", e.Slower), nil
+	}
+	var slowest time.Duration
+	for _, x := range o.Exchanges {
+		slowest = max(slowest, x.Duration)
+	}
+	for _, x := range res.Exchanges {
+		if x.Duration < slowest+e.By {
+			return fmt.Sprintf("took %v, want at least %v more than the %v of step %q", x.Duration.Round(time.Millisecond), e.By, slowest.Round(time.Millisecond), e.Slower), nil
+		}
+	}
+	return "", nil
+}
+
+func (r *run) called(ctx context.Context, e *Expect) (string, error) {
+	address := r.calls[e.Called]
+	if address == "" || r.stage.Listener == nil {
+		return "", fmt.Errorf("%w: no request named the listener %q", errSetup, e.Called)
+	}
+	within := e.By
+	if within == 0 {
+		within = 3 * time.Second
+	}
+	if !r.stage.Listener.Called(ctx, address, within) {
+		return fmt.Sprintf("nobody called the listener within %v", within), nil
+	}
+	return "", nil
+}
+
+// varying are the texts of this run that differ from run to run.
+func (r *run) varying() []string {
+	var out []string
+	for _, v := range r.vars {
+		if s := plain(v); len(s) >= 3 {
+			out = append(out, s)
+		}
+	}
+	slices.SortFunc(out, func(a, b string) int { return len(b) - len(a) })
+	return out
+}
+
+func status(x *target.Exchange) string {
+	if x.Status == 0 {
+		return "none"
+	}
+	return strconv.Itoa(x.Status)
+}
+
+// StatusIs reports whether a status is one of a pattern's: "200", "2xx",
+// "401|403", "!2xx", "any". No answer (0) is never any of them.
+func StatusIs(code int, pattern string) bool {
+	if code == 0 {
+		return false
+	}
+	if rest, not := strings.CutPrefix(pattern, "!"); not {
+		return !StatusIs(code, rest)
+	}
+	for _, p := range strings.Split(pattern, "|") {
+		switch {
+		case p == "any":
+			return true
+		case len(p) == 3 && strings.HasSuffix(p, "xx") && strconv.Itoa(code/100) == p[:1]:
+			return true
+		case p == strconv.Itoa(code):
+			return true
+		}
+	}
+	return false
+}

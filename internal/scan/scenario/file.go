@@ -1,0 +1,94 @@
+package scenario
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+)
+
+// Parse reads a scenario in YAML, and refuses fields that it does not know.
+func Parse(data []byte) (*Scenario, error) {
+	var s Scenario
+	if err := yaml.NewDecoder(bytes.NewReader(data), yaml.DisallowUnknownField()).Decode(&s); err != nil {
+		return nil, fmt.Errorf("reading a scenario: %w", err)
+	}
+	if err := s.Check(); err != nil {
+		return nil, err
+	}
+	return &s, nil
+}
+
+// Check says what is wrong with a scenario, all of it together.
+func (s *Scenario) Check() error {
+	var wrong []string
+	say := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
+	if len(s.Steps) == 0 {
+		say("it has no steps")
+	}
+	seen := map[string]bool{}
+	proves := false
+	for i := range s.Steps {
+		st := &s.Steps[i]
+		name := fmt.Sprintf("step %d (%s)", i+1, st.ID)
+		switch {
+		case st.ID == "":
+			say("step %d has no id", i+1)
+		case seen[st.ID]:
+			say("%s: another step has the same id", name)
+		}
+		if st.Part == "" {
+			st.Part = Attack
+		}
+		if !slices.Contains([]Part{Setup, Control, Attack, Observe, Cleanup}, st.Part) {
+			say("%s: part %q: want setup, control, attack, observe or cleanup", name, st.Part)
+		}
+		if (st.Part == Attack || st.Part == Observe) && len(st.Expect) > 0 {
+			proves = true
+		}
+		if st.Send != nil {
+			if st.Send.Method == "" || !strings.HasPrefix(st.Send.Path, "/") {
+				say("%s: send needs a method, and a path that begins with /", name)
+			}
+		} else if len(st.Save) > 0 {
+			say("%s: it saves from an answer but sends nothing", name)
+		}
+		for _, e := range st.Expect {
+			for _, other := range []string{e.Like, e.Unlike, e.Slower} {
+				if other != "" && !seen[other] {
+					say("%s: it compares with step %q, which does not come before it", name, other)
+				}
+			}
+		}
+		seen[st.ID] = true
+	}
+	if len(s.Steps) > 0 && !proves {
+		say("no attack and no observation expects anything, so it would prove everything")
+	}
+	if wrong != nil {
+		return fmt.Errorf("scenario %q: %s", s.Name, strings.Join(wrong, "; "))
+	}
+	return nil
+}
+
+// YAML is the scenario as a file.
+func (s *Scenario) YAML() ([]byte, error) {
+	out, err := yaml.Marshal(s)
+	if err != nil {
+		return nil, fmt.Errorf("writing scenario %q: %w", s.Name, err)
+	}
+	return out, nil
+}
+
+// Actors lists whom the scenario's steps are done as, nobody left out.
+func (s *Scenario) Actors() []string {
+	var out []string
+	for _, st := range s.Steps {
+		if st.As != "" && !slices.Contains(out, st.As) {
+			out = append(out, st.As)
+		}
+	}
+	return out
+}
