@@ -50,7 +50,6 @@ type Stage struct {
 	Listener Listener        // nil: scenarios that need one are inconclusive
 	Funcs    map[string]Func // beside those of this package
 	RunID    string          // letters and digits; canaries carry it
-	BasePath string          // before every step's path
 }
 
 // Outcome is what a run showed.
@@ -333,7 +332,7 @@ func (r *run) request(s *Send, who *actor.Actor) (*target.Request, error) {
 	}
 	q := &target.Request{Method: s.Method, Host: text(s.Host, inHeader)}
 	path, query, _ := strings.Cut(text(s.Path, inPath), "?")
-	q.Path = r.stage.BasePath + path
+	q.Path = path
 	var pairs []string
 	if query != "" {
 		pairs = append(pairs, query)
