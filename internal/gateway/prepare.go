@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/crenel-project/crenel/internal/exchange"
+	"github.com/crenel-project/crenel/internal/guard"
+	"github.com/crenel-project/crenel/internal/guard/authz"
 )
 
 // prepareUpstream turns the client's request into what the upstream gets: the
@@ -56,6 +58,11 @@ func (s *session) prepareUpstream() {
 		h.Del(name + filterSignature)
 		if text, ok := x.Obligations.Headers[name]; ok && s.api.cfg.Upstream.Sign != nil {
 			h.Set(name+filterSignature, signFilter(s.api.cfg.Upstream.Sign.Key.Reveal(), x.ID, name, text))
+		}
+	}
+	if s.api.chain.Mode(x, authz.Name) == guard.Enforce {
+		for _, name := range s.api.policy.OwnHeaders() {
+			h.Del(name)
 		}
 	}
 	for name, text := range x.Obligations.Headers {
@@ -105,16 +112,21 @@ func setTarget(r *http.Request, escaped string) {
 	}
 }
 
-// withQuery sets parameters of a query. What the client sent under their names
-// goes: of two values a server might take either.
+// withQuery sets parameters of a query. What the client sent under their names, or
+// under names that some server takes for theirs, goes: of two values a server might
+// take either, or both.
 func withQuery(raw string, set map[string]string) string {
+	ours := make(map[string]bool, len(set))
+	for name := range set {
+		ours[looseName(name)] = true
+	}
 	var out []string
 	for pair := range strings.SplitSeq(raw, "&") {
 		name, _, _ := strings.Cut(pair, "=")
 		if plain, err := url.QueryUnescape(name); err == nil {
 			name = plain
 		}
-		if _, ours := set[name]; !ours && pair != "" {
+		if pair != "" && !ours[looseName(name)] {
 			out = append(out, pair)
 		}
 	}
@@ -122,6 +134,22 @@ func withQuery(raw string, set map[string]string) string {
 		out = append(out, url.QueryEscape(name)+"="+url.QueryEscape(set[name]))
 	}
 	return strings.Join(out, "&")
+}
+
+// looseName is a query parameter's name as the loosest server reads it: ASP.NET ignores
+// case, PHP drops spaces before it and writes others, dots and an opening bracket as
+// underscores; many end it at a bracket, and some at a NUL.
+func looseName(name string) string {
+	name = strings.TrimLeft(name, " \t\r\n")
+	if i := strings.IndexAny(name, "[\x00"); i > 0 {
+		name = name[:i]
+	}
+	return strings.Map(func(r rune) rune {
+		if r == '.' || r == ' ' || r == '-' {
+			return '_'
+		}
+		return r
+	}, strings.ToLower(strings.TrimRight(name, " \t\r\n")))
 }
 
 // answerNeed says how much of the answer is read: Buffered stands for any check

@@ -63,8 +63,9 @@ type code struct {
 	rule           string   // that decides
 	questions      sync.Map // *question by rule: what is asked beside the decision
 	asked          askedQueries
-	shape          string // of the data beside the packages, which the specialised code leans on
-	source         source // for a copy that is kept
+	shape          string   // of the data beside the packages, which the specialised code leans on
+	source         source   // for a copy that is kept
+	headers        []string // of requests, that the policy sets
 	// varies says that a rule calls a function that gives another result another time.
 	varies bool
 }
@@ -111,6 +112,7 @@ func (s *sources) compile(ctx context.Context, query string) (*Policy, error) {
 		return nil, fmt.Errorf("query %s: %w", c.rule, err)
 	}
 	c.uses = inputUsage(compiler, ref)
+	c.headers = headerNames(s.modules)
 	c.source = source{modules: s.modules, texts: s.texts}
 	c.varies = slices.ContainsFunc(compiler.Required.Builtins, (*ast.Builtin).IsNondeterministic)
 	if c.asWritten, err = newEvaluator(compiler, ref); err != nil {
