@@ -72,7 +72,7 @@ func (b *builder) pathItem(path string, item node) {
 
 func (b *builder) operation(method, path string, tmpl *template, n node, shared []paramDecl, servers []Server, uri string) {
 	op := &Operation{Index: len(b.api.Operations), Method: method, Path: path,
-		ID: strings.Clone(n.str("operationId")), Summary: strings.Clone(n.str("summary")),
+		ID: strings.Clone(n.str("operationId")), Summary: strings.Clone(n.str("summary")), Description: strings.Clone(n.str("description")),
 		Tags: b.strings(n.get("tags")), Deprecated: b.boolean(n, "deprecated", false),
 		Extensions: extensions(n), Servers: servers, Place: n.place()}
 	fallback := method + " " + path
@@ -131,6 +131,7 @@ func (b *builder) parameters(op *Operation, tmpl *template, decls []paramDecl, a
 		if d.in == "body" || d.in == "formData" {
 			continue
 		}
+		op.AuthorizationHeader = op.AuthorizationHeader || d.in == "header" && strings.EqualFold(d.name, "authorization")
 		p := b.parameter(d)
 		switch {
 		case p == nil:

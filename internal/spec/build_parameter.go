@@ -78,7 +78,7 @@ func (b *builder) parameter(d paramDecl) *Parameter {
 
 // readParameter reads a parameter, or a response header (in is "header").
 func (b *builder) readParameter(n node, name, in string) *Parameter {
-	p := &Parameter{Name: strings.Clone(name), In: in,
+	p := &Parameter{Name: strings.Clone(name), In: in, Description: strings.Clone(n.str("description")),
 		Required: b.boolean(n, "required", false), Deprecated: b.boolean(n, "deprecated", false),
 		AllowEmptyValue: b.boolean(n, "allowEmptyValue", false), Place: n.place()}
 	if in == "path" && !p.Required {

@@ -20,7 +20,7 @@ func (b *builder) securitySchemes(at node) {
 		if !n.ok() {
 			return
 		}
-		s.Type = strings.Clone(n.str("type"))
+		s.Type, s.Description = strings.Clone(n.str("type")), strings.Clone(n.str("description"))
 		switch s.Type {
 		case "basic": // 2.0
 			s.Type, s.Scheme = "http", "basic"

@@ -46,17 +46,19 @@ type Server struct {
 
 // Operation is one method on one path template.
 type Operation struct {
-	Index      int
-	ID         string // operationId, or "METHOD /path" where there is none
-	Method     string // upper case
-	Path       string // template, as written, without the base path
-	Summary    string
-	Tags       []string
-	Deprecated bool
-	Parameters []*Parameter // path-level and operation-level merged
-	PathParams []*Parameter // in the order of the template's variables
-	Body       *Body        // nil: none declared
-	Responses  []*Response
+	Index   int
+	ID      string // operationId, or "METHOD /path" where there is none
+	Method  string // upper case
+	Path    string // template, as written, without the base path
+	Summary string
+	// Description is what the document says of it at length, Markdown.
+	Description string
+	Tags        []string
+	Deprecated  bool
+	Parameters  []*Parameter // path-level and operation-level merged
+	PathParams  []*Parameter // in the order of the template's variables
+	Body        *Body        // nil: none declared
+	Responses   []*Response
 	// Security lists alternatives (OR); each is a set of schemes that must all
 	// hold (AND). Empty and Public false cannot both be: no security declared
 	// anywhere is Public with SecurityDeclared false.
@@ -69,6 +71,10 @@ type Operation struct {
 	Extensions map[string]any // x-…: decoded JSON
 	Servers    []Server       // the servers that hold for it: its own, its path's or the API's
 	Callbacks  []*Callback
+	// AuthorizationHeader: a header parameter called Authorization is declared.
+	// OpenAPI 3 has it ignored, so it is none of Parameters there; still it says
+	// that credentials are expected.
+	AuthorizationHeader bool
 	// Unroutable says why no request can reach the operation, "" when one can:
 	// another has the same method and the same path, or only a query tells them apart.
 	Unroutable string
@@ -106,6 +112,7 @@ type SchemeUse struct {
 // requirement names one that does not exist, its Type is "" and nobody can meet it.
 type SecurityScheme struct {
 	Name             string // the key in components
+	Description      string
 	Type             string // "apiKey", "http", "oauth2", "openIdConnect", "mutualTLS"
 	Scheme           string // http: "bearer", "basic", …, lower case
 	In               string // apiKey: "header", "query", "cookie"
@@ -120,6 +127,7 @@ type SecurityScheme struct {
 type Parameter struct {
 	Name            string
 	In              string // "path", "query", "header", "cookie"
+	Description     string
 	Required        bool
 	Deprecated      bool
 	Style           string // "simple", "form", "deepObject", …: default filled in; 2.0's tsv is "tabDelimited"

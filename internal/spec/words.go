@@ -118,3 +118,15 @@ func resourceName(noun string) string {
 	w[len(w)-1] = singular(w[len(w)-1])
 	return strings.Join(w, "_")
 }
+
+// Words splits a name as APIs write them (customerId, customer_id, customer-id,
+// CustomerID, HTTPStatus2) into lower-case words.
+func Words(name string) []string { return words(name) }
+
+// Singular is the singular of a lower-case English noun; a word that is no
+// plural is returned as it is.
+func Singular(word string) string { return singular(word) }
+
+// ResourceName makes a resource's name of a noun as a path or property writes
+// it: its words in lower case, joined by "_", the last in the singular.
+func ResourceName(noun string) string { return resourceName(noun) }

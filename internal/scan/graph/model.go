@@ -5,11 +5,30 @@ import (
 	"github.com/crenel-project/crenel/internal/spec/schema"
 )
 
-// Graph is an API as an attacker sees it.
+// Graph is an API as an attacker sees it. Its fields are what the description
+// says; they do not change after Build but by Settle, so they may be read from
+// anywhere. What answers teach meanwhile (Observe) is in what the methods
+// Outputs, Producers and Answer give, and moves into the fields with Settle.
 type Graph struct {
 	API       *spec.API
 	Ops       []*Op // in document order
 	Resources []*Resource
+	// Carriers are the places in which requests carry a caller's credentials, as
+	// far as the description says or implies, the likeliest first.
+	Carriers []Carrier
+
+	byRoute map[string]*Op
+	byName  map[string]*Resource
+	learned *learned
+}
+
+// Carrier is a place for a credential.
+type Carrier struct {
+	In     string               // "header", "cookie", "query"
+	Name   string               // "Authorization", "X-Auth-Token", "sid"
+	Prefix string               // "Bearer ", "Token ", "Basic "; "" when the credential stands alone or nobody says
+	Scheme *spec.SecurityScheme // nil: implied
+	Why    string
 }
 
 // Kind is what an operation does to its resource.
@@ -65,11 +84,30 @@ type Op struct {
 	Inputs   []*Input  // parameters, and every leaf of the body
 	Outputs  []*Output // every leaf of the successful answers
 	Secured  bool      // the description (or what it implies) asks for credentials
+	// SecuredWhy says what makes it Secured, "" when nothing does.
+	SecuredWhy string
+	// Objects are the objects that the path's variables name, one for each of
+	// PathParams, nil where one names none.
+	Objects []*Resource
+	// OnObject: the path ends at one object of About, or acts on one.
+	OnObject bool
 	// Answered is what the successful answers are: "object", "list", "other", "none".
 	Answered string
 	// ListAt is the JSON pointer of the list when Answered is "list": "" is the answer itself.
 	ListAt string
+
+	media  *spec.MediaType
+	route  *route
+	words  map[string]bool // of path, operationId, tags and summary
+	said   map[string]bool // of path and operationId alone
+	leaves *leaves         // of the answer
+	object string          // resource of the path's last noun, before groups were told apart
+	under  string          // … and of the object that it lies under
 }
+
+// Content is the body's media type that Inputs describe: JSON where the
+// operation takes several, nil without a body.
+func (op *Op) Content() *spec.MediaType { return op.media }
 
 // Has reports whether op is for p with at least an even chance.
 func (op *Op) Has(p Purpose) bool { return op.Purposes[p].Score >= 0.5 }
@@ -88,7 +126,10 @@ type Resource struct {
 	IsTenant bool     // companies, organisations, workspaces
 	Ops      []*Op    // all that are about it
 	IDs      []string // names of the fields that identify it, the best first: "id", "order_id", "uuid"
-	Owners   []string // names of its fields that say whose it is, the best first
+	Owners   []string // names of its fields that say whose it is, the best first: "owner_id", "author/username" below it
+
+	types map[string]bool // schemas that describe it, as typeName has them
+	vars  map[string]int  // names of path variables that identify it
 }
 
 // Of lists the operations of one kind, the plainest first (fewest required inputs).
@@ -152,6 +193,10 @@ type Input struct {
 	Object    *spec.ObjectRef // the object that it names, or nil
 	Class     spec.DataClass
 	Producers []*Edge // where its value can come from, the best first
+	Listed    bool    // an element of a list
+
+	holder *Resource // of the object that it is a member of
+	key    string    // its name without that of its holder's resource
 }
 
 // Where names the input in findings and overrides: "path.id", "query.page", "body./items/*/sku".
@@ -175,6 +220,10 @@ type Output struct {
 	Owner   bool
 	Class   spec.DataClass
 	Seen    bool // a real answer held it (Observe), declared or not
+
+	holder *Resource // of the object that it is a member of
+	key    string    // its name without that of its holder's resource
+	under  string    // pointer of that object
 }
 
 // Edge says that an output can be used as an input.

@@ -1,0 +1,104 @@
+package graph
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/crenel-project/crenel/internal/spec"
+)
+
+func bodyContent(op *Op) []*spec.MediaType {
+	if op.Body == nil {
+		return nil
+	}
+	return op.Body.Content
+}
+
+// Op finds an operation by its method and path template, nil when there is none.
+func (g *Graph) Op(method, path string) *Op {
+	return g.byRoute[strings.ToUpper(method)+" "+path]
+}
+
+// Resource finds a resource by its name, nil when there is none.
+func (g *Graph) Resource(name string) *Resource { return g.byName[name] }
+
+// For lists the operations that are for a purpose with at least an even chance,
+// the likeliest first.
+func (g *Graph) For(p Purpose) []*Op {
+	var out []*Op
+	for _, op := range g.Ops {
+		if op.Has(p) {
+			out = append(out, op)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b *Op) int { return cmp.Compare(b.Purposes[p].Score, a.Purposes[p].Score) })
+	return out
+}
+
+// People are the resources that are callers themselves, those with most operations first.
+func (g *Graph) People() []*Resource {
+	return g.where(func(r *Resource) bool { return r.IsPerson })
+}
+
+// Tenants are the resources that are houses of many callers.
+func (g *Graph) Tenants() []*Resource {
+	return g.where(func(r *Resource) bool { return r.IsTenant })
+}
+
+func (g *Graph) where(is func(*Resource) bool) []*Resource {
+	var out []*Resource
+	for _, r := range g.Resources {
+		if is(r) {
+			out = append(out, r)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b *Resource) int { return len(b.Ops) - len(a.Ops) })
+	return out
+}
+
+// Input finds one of op's inputs by what Where calls it, nil when there is none.
+func (op *Op) Input(where string) *Input {
+	for _, in := range op.Inputs {
+		if in.Where() == where {
+			return in
+		}
+	}
+	return nil
+}
+
+// Taking lists op's inputs of a meaning, required ones first.
+func (op *Op) Taking(m Meaning) []*Input {
+	var out []*Input
+	for _, in := range op.Inputs {
+		if in.Meaning == m {
+			out = append(out, in)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b *Input) int {
+		switch {
+		case a.Required == b.Required:
+			return 0
+		case a.Required:
+			return -1
+		}
+		return 1
+	})
+	return out
+}
+
+// Giving lists op's declared outputs of a meaning.
+func (op *Op) Giving(m Meaning) []*Output {
+	var out []*Output
+	for _, o := range op.Outputs {
+		if o.Meaning == m {
+			out = append(out, o)
+		}
+	}
+	return out
+}
+
+// Reads reports whether op changes nothing, as far as its method and kind say.
+func (op *Op) Reads() bool {
+	return (op.Method == "GET" || op.Method == "HEAD" || op.Method == "OPTIONS") && op.Kind != Delete && op.Kind != Create && op.Kind != Update
+}

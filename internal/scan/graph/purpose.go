@@ -1,0 +1,590 @@
+package graph
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/crenel-project/crenel/internal/spec"
+)
+
+// traits are what the purposes of one operation are judged by.
+type traits struct {
+	op    *Op
+	in    map[Meaning][]*Input // writable values, wherever they go
+	out   map[Meaning][]*Output
+	body  int // values of the body
+	words string
+	said  string // path and operationId, " "-joined with spaces around
+	text  string // summary and description, lower case
+	reads bool
+	post  bool
+}
+
+// evidence adds up what speaks for and against a purpose.
+type evidence struct {
+	score float64
+	why   []string
+}
+
+func (e *evidence) add(score float64, format string, args ...any) {
+	e.score += score
+	if score > 0 {
+		e.why = append(e.why, fmt.Sprintf(format, args...))
+	}
+}
+
+func (op *Op) guess(p Purpose, e *evidence) {
+	if e.score < 0.25 {
+		return
+	}
+	score := math.Round(min(e.score, 1)*100) / 100
+	if old := op.Purposes[p]; old.Score >= score {
+		return
+	}
+	op.Purposes[p] = Guess{Score: score, Why: strings.Join(e.why, "; ")}
+}
+
+func readTraits(op *Op) *traits {
+	t := &traits{op: op, in: map[Meaning][]*Input{}, out: map[Meaning][]*Output{}}
+	for _, in := range op.Inputs {
+		if in.ReadOnly {
+			continue
+		}
+		t.in[in.Meaning] = append(t.in[in.Meaning], in)
+		if in.In == "body" {
+			t.body++
+		}
+	}
+	for _, o := range op.Outputs {
+		t.out[o.Meaning] = append(t.out[o.Meaning], o)
+	}
+	var said []string
+	for _, s := range op.route.steps {
+		if !s.isVar() {
+			said = append(said, s.words...)
+		}
+	}
+	path := strings.Join(said, " ")
+	id := ""
+	if !strings.Contains(op.ID, " ") {
+		id = strings.Join(spec.Words(op.ID), " ")
+	}
+	t.said = " " + path + " | " + id + " "
+	t.words = t.said + "| " + strings.Join(spec.Words(strings.Join(op.Tags, " ")), " ") + " | " + strings.Join(spec.Words(op.Summary), " ") + " "
+	t.text = strings.ToLower(op.Summary + " " + op.Description)
+	t.reads = op.Method == "GET" || op.Method == "HEAD"
+	t.post = op.Method == "POST" || op.Method == "PUT" || op.Method == "PATCH"
+	return t
+}
+
+// saysAny finds the first of the phrases in the path or operationId.
+func (t *traits) saysAny(phrases ...string) string {
+	for _, p := range phrases {
+		if strings.Contains(t.said, " "+p+" ") {
+			return p
+		}
+	}
+	return ""
+}
+
+// tellsAny finds the first of the phrases in path, operationId, tags or summary.
+func (t *traits) tellsAny(phrases ...string) string {
+	for _, p := range phrases {
+		if strings.Contains(t.words, " "+p+" ") {
+			return p
+		}
+	}
+	return ""
+}
+
+// last reports whether the path's last literal is one of the phrases.
+func (t *traits) last(phrases ...string) bool {
+	for i := len(t.op.route.steps) - 1; i >= 0; i-- {
+		s := &t.op.route.steps[i]
+		if s.isVar() || s.area && len(s.words) == 0 {
+			continue
+		}
+		return slices.Contains(phrases, strings.Join(s.words, " "))
+	}
+	return false
+}
+
+func (t *traits) takes(list ...Meaning) bool {
+	return slices.ContainsFunc(list, func(m Meaning) bool { return len(t.in[m]) > 0 })
+}
+
+func (t *traits) gives(list ...Meaning) bool {
+	return slices.ContainsFunc(list, func(m Meaning) bool { return len(t.out[m]) > 0 })
+}
+
+// givesSession: the answer holds a token, or sets a cookie.
+func (t *traits) givesSession() bool {
+	return slices.ContainsFunc(t.out[MeansToken], func(o *Output) bool {
+		return o.Type == "string" || o.Type == "" || o.Header != ""
+	})
+}
+
+// purposes judges what an operation is for.
+func (b *builder) purposes(op *Op) {
+	t := readTraits(op)
+	b.accountPurposes(t)
+	b.passwordPurposes(t)
+	b.moneyPurposes(t)
+	b.contentPurposes(t)
+	b.operatorPurposes(t)
+}
+
+var (
+	loginWords    = []string{"login", "logon", "signin", "sign in", "log in", "authenticate", "authentication", "auth", "oauth token", "token", "tokens", "session", "sessions", "sign on", "signon", "connect token", "obtain token", "jwt", "connexion", "anmelden", "entrar", "access token", "get token", "create token", "generate token"}
+	strongLogin   = []string{"login", "logon", "signin", "sign in", "log in", "authenticate", "signon", "login user", "user login", "obtain token"}
+	registerWords = []string{"register", "registration", "registrations", "signup", "sign up", "sign ups", "create account", "create user", "new user", "join", "enroll", "enrol", "onboard", "subscribe user", "add user", "registrieren", "inscription", "registro", "new account", "create customer"}
+	resetWords    = []string{"forgot", "forget", "forgotten", "reset", "recover", "recovery", "lost", "forgotpassword", "resetpassword", "password reset", "reset password"}
+)
+
+// accountPurposes: login, registration, refresh, logout, who-am-I, second factor, verification.
+func (b *builder) accountPurposes(t *traits) {
+	op := t.op
+	identifier := t.takes(MeansEmail, MeansUsername, MeansPhone) || b.takesPersonID(t)
+	reset := t.saysAny(resetWords...)
+	register := t.saysAny(registerWords...)
+	passwords := t.in[MeansPassword]
+	twoPasswords := oldAndNew(passwords)
+	person := op.About != nil && (strongPeople[op.About.Name] || softPeople[op.About.Name])
+	admin := t.saysAny("admin", "administrator", "backoffice") != ""
+
+	// Login: who one is, and a secret; a token or a cookie comes back.
+	var e evidence
+	if len(passwords) > 0 && identifier && !op.OnObject {
+		e.add(0.4, "takes an identifier and a password")
+	} else if len(passwords) > 0 && t.body > 0 && !op.OnObject {
+		e.add(0.15, "takes a password")
+	}
+	strong := t.saysAny(strongLogin...)
+	if strong != "" {
+		e.add(0.3, "is called %q", strong)
+	} else if w := t.saysAny(loginWords...); w != "" {
+		e.add(0.2, "is called %q", w)
+	} else if w := t.tellsAny(loginWords...); w != "" {
+		e.add(0.12, "its words say %q", w)
+	}
+	if t.givesSession() {
+		e.add(0.3, "answers a token or sets a cookie")
+	} else if len(op.Outputs) == 0 && len(passwords) > 0 {
+		e.add(0.1, "does not say what it answers")
+	}
+	if grant := grantInput(op); grant != nil && (t.saysAny("token", "oauth", "connect token") != "" || t.givesSession()) {
+		e.add(0.5, "takes grant_type, as OAuth 2.0 token endpoints do")
+	}
+	if len(passwords) > 0 && !op.Secured {
+		e.add(0.05, "asks for no credentials")
+	}
+	if len(passwords) == 0 && grantInput(op) == nil {
+		if basic := b.takesBasic(op); basic && strong != "" {
+			e.add(0.3, "takes HTTP basic credentials")
+		} else if !t.takes(MeansOTP) || strong == "" {
+			e.add(-0.5, "")
+		}
+	}
+	if !t.post && op.Method != "GET" {
+		e.add(-0.5, "")
+	}
+	if op.Method != "POST" {
+		e.add(-0.1, "")
+	}
+	if reset != "" || twoPasswords {
+		e.add(-0.6, "")
+	}
+	if register != "" && strong == "" {
+		e.add(-0.5, "")
+	}
+	if person && op.Kind == Create && strong == "" {
+		e.add(-0.4, "")
+	}
+	if n := required(passwords, op); n > 3 || t.body > 8 && strong == "" {
+		e.add(-0.2, "")
+	}
+	if t.saysAny("change", "update", "confirm password") != "" && strong == "" {
+		e.add(-0.4, "")
+	}
+	if slices.ContainsFunc(passwords, func(in *Input) bool { return confirms(in) }) && strong == "" {
+		e.add(-0.2, "")
+	}
+	op.guess(Login, &e)
+
+	// Registration: a new identifier with a password, nothing known before.
+	e = evidence{}
+	if len(passwords) > 0 && t.takes(MeansEmail, MeansUsername, MeansPhone) && op.Method != "GET" && !op.OnObject {
+		e.add(0.35, "takes an identifier and a password")
+	} else if len(passwords) > 0 && op.Method == "POST" && !op.OnObject {
+		e.add(0.1, "takes a password")
+	}
+	switch w := t.tellsAny(registerWords...); {
+	case register != "":
+		e.add(0.4, "is called %q", register)
+	case w != "":
+		e.add(0.2, "its words say %q", w)
+	}
+	if person && op.Kind == Create && !op.OnObject {
+		e.add(0.3, "creates a %s", op.About.Name)
+	}
+	if t.takes(MeansEmail) && t.takes(MeansUsername, MeansName, MeansPhone) {
+		e.add(0.1, "takes more of a person than a login needs")
+	}
+	if slices.ContainsFunc(passwords, confirms) {
+		e.add(0.1, "takes the password twice")
+	}
+	if strong != "" {
+		e.add(-0.6, "")
+	}
+	if reset != "" || twoPasswords {
+		e.add(-0.6, "")
+	}
+	if admin {
+		e.add(-0.4, "")
+	}
+	if op.Secured && op.SecurityDeclared {
+		e.add(-0.15, "")
+	}
+	if !t.takes(MeansEmail, MeansUsername, MeansPhone) {
+		e.add(-0.25, "")
+	}
+	if op.Method != "POST" && op.Method != "PUT" || op.Parent != nil && !person {
+		e.add(-0.3, "")
+	}
+	if t.takes(MeansOTP) && len(passwords) == 0 || t.takes(MeansToken) && len(passwords) == 0 {
+		e.add(-0.3, "")
+	}
+	if len(op.Objects) > 0 && op.OnObject {
+		e.add(-0.3, "")
+	}
+	op.guess(Register, &e)
+
+	// Refresh: an old token for a new one.
+	e = evidence{}
+	if slices.ContainsFunc(t.in[MeansToken], func(in *Input) bool { return strings.Contains(strings.ToLower(in.Name), "refresh") }) {
+		e.add(0.4, "takes a refresh token")
+	}
+	if w := t.saysAny("refresh", "renew", "refresh token", "refreshtoken", "token refresh"); w != "" {
+		e.add(0.35, "is called %q", w)
+	}
+	if t.givesSession() {
+		e.add(0.25, "answers a token")
+	} else if len(op.Outputs) == 0 {
+		e.add(0.1, "does not say what it answers")
+	}
+	if len(passwords) > 0 && grantInput(op) == nil {
+		e.add(-0.6, "")
+	}
+	if t.saysAny("refresh", "renew", "refreshtoken") == "" && !slices.ContainsFunc(t.in[MeansToken], func(in *Input) bool { return in.Required && strings.Contains(strings.ToLower(in.Name), "refresh") }) {
+		e.add(-0.4, "")
+	}
+	if t.saysAny("token", "tokens", "session", "auth", "jwt", "login", "oauth", "oauth 2") == "" && !t.givesSession() {
+		e.add(-0.3, "")
+	}
+	if op.OnObject {
+		e.add(-0.3, "")
+	}
+	op.guess(Refresh, &e)
+
+	// Logout.
+	e = evidence{}
+	if w := t.saysAny("logout", "log out", "signout", "sign out", "logoff", "log off", "signoff", "end session", "abmelden", "deconnexion"); w != "" {
+		e.add(0.9, "is called %q", w)
+	} else if op.Method == "DELETE" && !op.OnObject && t.last("session", "sessions", "token", "login", "auth", "current", "me") && t.saysAny("session", "sessions", "token", "login", "auth") != "" {
+		e.add(0.7, "deletes the session")
+	} else if t.post && t.last("revoke", "revoke token", "invalidate") && t.saysAny("token", "oauth", "session", "auth") != "" {
+		e.add(0.6, "revokes a token")
+	}
+	op.guess(Logout, &e)
+
+	b.whoAmI(t)
+	b.secondFactor(t)
+}
+
+// takesPersonID: an input that names a person is what one logs in by.
+func (b *builder) takesPersonID(t *traits) bool {
+	return slices.ContainsFunc(t.op.Inputs, func(in *Input) bool {
+		if in.In == "path" {
+			return false
+		}
+		n := strings.ToLower(in.Name)
+		return n == "login" || n == "user" || n == "userid" || n == "user_id" || n == "identifier" || n == "account" || n == "id" && len(t.op.Inputs) <= 3 || n == "name" && len(t.op.Inputs) <= 3 || n == "client_id" || n == "customerid" || n == "customer_id"
+	})
+}
+
+func grantInput(op *Op) *Input {
+	for _, in := range op.Inputs {
+		if n := strings.ToLower(in.Name); n == "grant_type" || n == "granttype" {
+			return in
+		}
+	}
+	return nil
+}
+
+func (b *builder) takesBasic(op *Op) bool {
+	for _, r := range op.Security {
+		for _, u := range r {
+			if u.Scheme.Type == "http" && u.Scheme.Scheme == "basic" {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// confirms: an input that repeats a password.
+func confirms(in *Input) bool {
+	n := strings.ToLower(in.Name)
+	return strings.Contains(n, "confirm") || strings.Contains(n, "repeat") || strings.Contains(n, "retype") || strings.Contains(n, "again") || strings.Contains(n, "verify") || strings.HasSuffix(n, "2") || n == "matchingpassword"
+}
+
+// oldAndNew: of the passwords one is the present one and one a new one.
+func oldAndNew(list []*Input) bool {
+	old, fresh := false, false
+	for _, in := range list {
+		n := strings.ToLower(in.Name)
+		switch {
+		case strings.Contains(n, "old") || strings.Contains(n, "current") || strings.Contains(n, "existing") || strings.Contains(n, "previous"):
+			old = true
+		case strings.Contains(n, "new") || strings.Contains(n, "password") || strings.Contains(n, "pass"):
+			fresh = true
+		}
+	}
+	return old && fresh
+}
+
+func required(_ []*Input, op *Op) int {
+	n := 0
+	for _, in := range op.Inputs {
+		if in.Required && in.In == "body" {
+			n++
+		}
+	}
+	return n
+}
+
+// whoAmI: a read without inputs that answers the caller.
+func (b *builder) whoAmI(t *traits) {
+	op := t.op
+	if op.Method != "GET" || op.OnObject || op.Answered == "list" {
+		return
+	}
+	var e evidence
+	self := slices.ContainsFunc(op.route.steps, func(s step) bool { return s.self })
+	lastSelf := len(op.route.steps) > 0 && op.route.steps[len(op.route.steps)-1].self
+	switch {
+	case lastSelf:
+		e.add(0.55, "its path says %q", op.route.steps[len(op.route.steps)-1].text)
+	case t.last("profile", "user profile", "account", "user info", "userinfo", "user dashboard", "dashboard") && len(op.route.nouns) > 0:
+		e.add(0.35, "its path ends in %q", op.route.steps[len(op.route.steps)-1].text)
+	case op.About != nil && strongPeople[op.About.Name] && len(op.route.nouns) > 0 && op.route.nouns[len(op.route.nouns)-1] == len(op.route.steps)-1 && !op.route.steps[len(op.route.steps)-1].many:
+		e.add(0.4, "reads one %s without naming it", op.About.Name)
+	}
+	if w := t.tellsAny("who am i", "whoami", "current user", "get me", "logged in user", "my profile", "authenticated user", "own profile", "current account", "get current user", "my account", "my details", "user info", "userinfo"); w != "" {
+		e.add(0.3, "its words say %q", w)
+	}
+	if t.gives(MeansEmail) || t.gives(MeansUsername) {
+		e.add(0.3, "answers an e-mail address or user name")
+	} else if len(op.Outputs) == 0 {
+		e.add(0.1, "does not say what it answers")
+	} else if t.gives(MeansRole, MeansPhone) {
+		e.add(0.1, "answers what accounts have")
+	}
+	for _, in := range op.Inputs {
+		if in.Required {
+			e.add(-0.5, "")
+			break
+		}
+	}
+	if op.Secured {
+		e.add(0.1, "asks for credentials")
+	}
+	if self && !lastSelf && len(op.route.steps) > 0 {
+		e.add(-0.3, "")
+	}
+	if t.saysAny("admin", "all") != "" {
+		e.add(-0.4, "")
+	}
+	if len(op.PathParams) > 0 {
+		e.add(-0.5, "")
+	}
+	if t.saysAny("stats", "settings", "search", "export", "login", "logout", "setup", "config", "notifications", "preferences") != "" {
+		e.add(-0.3, "")
+	}
+	op.guess(WhoAmI, &e)
+}
+
+// secondFactor: one-time codes, and codes that confirm an address.
+func (b *builder) secondFactor(t *traits) {
+	op := t.op
+	var e evidence
+	if t.takes(MeansOTP) {
+		e.add(0.4, "takes a one-time code")
+	}
+	if w := t.saysAny("2 fa", "mfa", "otp", "totp", "two factor", "twofactor", "second factor", "2 factor", "authenticator", "tfa", "check otp", "verify otp", "one time", "multi factor", "webauthn"); w != "" {
+		e.add(0.4, "is called %q", w)
+	} else if w := t.tellsAny("2 fa", "mfa", "otp", "two factor", "second factor", "multi factor"); w != "" {
+		e.add(0.15, "its words say %q", w)
+	}
+	if t.givesSession() && t.takes(MeansOTP) {
+		e.add(0.15, "answers a token")
+	}
+	if t.takes(MeansPassword) {
+		e.add(-0.25, "")
+	}
+	if op.Method == "GET" && !t.takes(MeansOTP) || op.Method == "DELETE" {
+		e.add(-0.2, "")
+	}
+	op.guess(SecondFactor, &e)
+
+	e = evidence{}
+	if w := t.saysAny("verify", "verification", "confirm", "confirmation", "activate", "activation", "validate email", "verify email", "confirm email"); w != "" {
+		e.add(0.35, "is called %q", w)
+		if t.takes(MeansToken, MeansOTP, MeansEmail) || hasCode(op) {
+			e.add(0.25, "takes a token, a code or an address")
+		}
+		if w := t.saysAny("email", "e mail", "account", "user", "users", "phone", "registration", "signup", "auth", "mail"); w != "" {
+			e.add(0.2, "of %q", w)
+		}
+	}
+	if t.takes(MeansPassword) || t.takes(MeansMoney) {
+		e.add(-0.4, "")
+	}
+	if t.saysAny("payment", "order", "delivery", "invoice", "password") != "" {
+		e.add(-0.3, "")
+	}
+	op.guess(Verify, &e)
+}
+
+func hasCode(op *Op) bool {
+	return slices.ContainsFunc(op.Inputs, func(in *Input) bool {
+		n := strings.ToLower(in.Name)
+		return n == "code" || n == "pin" || n == "key" || n == "hash" || n == "token" || n == "otp"
+	})
+}
+
+// passwordPurposes: forgotten, reset with a proof, changed by who is logged in.
+func (b *builder) passwordPurposes(t *traits) {
+	op := t.op
+	passwords := t.in[MeansPassword]
+	about := t.saysAny("password", "passwd", "pwd", "pass", "forgotpassword", "resetpassword", "credentials", "passwords", "account", "recovery")
+	reset := t.saysAny(resetWords...)
+	proof := t.takes(MeansToken, MeansOTP) || hasCode(op) || slices.ContainsFunc(op.Inputs, func(in *Input) bool { return in.In == "path" && in.Object == nil })
+
+	var e evidence
+	if reset != "" && (about != "" || t.saysAny("forgot", "forgotpassword", "lost", "forgotten", "forget") != "") {
+		e.add(0.5, "is called %q", reset)
+	}
+	if w := t.saysAny("forgot", "forgotpassword", "lost password", "forget"); w != "" {
+		e.add(0.15, "is called %q", w)
+	}
+	if len(passwords) == 0 && t.takes(MeansEmail, MeansUsername, MeansPhone) {
+		e.add(0.25, "takes an identifier and no password")
+	}
+	if len(passwords) > 0 {
+		e.add(-0.6, "")
+	}
+	if proof && reset != "" && !t.takes(MeansEmail, MeansUsername, MeansPhone) {
+		e.add(-0.4, "")
+	}
+	if !t.post && !(t.reads && t.takes(MeansEmail, MeansUsername)) {
+		e.add(-0.3, "")
+	}
+	op.guess(PasswordForgot, &e)
+
+	e = evidence{}
+	if len(passwords) > 0 && proof && !oldAndNew(passwords) {
+		e.add(0.5, "takes a proof and a new password")
+	}
+	if reset != "" && len(passwords) > 0 {
+		e.add(0.4, "is called %q", reset)
+	}
+	if len(passwords) > 0 && t.takes(MeansOTP) && t.saysAny(strongLogin...) == "" {
+		e.add(0.15, "the proof is a one-time code")
+	}
+	if w := t.saysAny(strongLogin...); w != "" {
+		e.add(-0.5, "")
+	}
+	if t.saysAny(registerWords...) != "" {
+		e.add(-0.4, "")
+	}
+	if grantInput(op) != nil || len(passwords) == 0 {
+		e.add(-0.8, "")
+	}
+	if reset == "" && !slices.ContainsFunc(passwords, func(in *Input) bool { return strings.Contains(strings.ToLower(in.Name), "new") }) && !t.takes(MeansOTP) {
+		e.add(-0.2, "")
+	}
+	if t.givesSession() && reset == "" {
+		e.add(-0.25, "")
+	}
+	op.guess(PasswordReset, &e)
+
+	e = evidence{}
+	if oldAndNew(passwords) {
+		e.add(0.6, "takes the old password and a new one")
+	}
+	if w := t.saysAny("password", "passwd", "change password", "changepassword", "update password", "passwords"); w != "" && len(passwords) > 0 && reset == "" {
+		e.add(0.4, "is called %q", w)
+	}
+	if op.Secured && len(passwords) > 0 {
+		e.add(0.15, "asks for credentials")
+	}
+	if len(passwords) > 0 && op.Kind == Update && len(op.Inputs) <= 4 && op.About != nil && (strongPeople[op.About.Name] || op.About.Name == "password") {
+		e.add(0.1, "changes little else")
+	}
+	if len(passwords) == 0 || !t.post || op.Kind == Create && about != "password" {
+		e.add(-0.5, "")
+	}
+	if t.saysAny(strongLogin...) != "" || t.saysAny(registerWords...) != "" {
+		e.add(-0.5, "")
+	}
+	op.guess(PasswordChange, &e)
+}
+
+// rivals lets the operations that might log in or register compete: the one
+// with more fields registers, the one with fewer logs in, and where one is sure,
+// those that merely look alike are not.
+func (b *builder) rivals() {
+	best := func(p Purpose) (top float64) {
+		for _, op := range b.g.Ops {
+			top = max(top, op.Purposes[p].Score)
+		}
+		return top
+	}
+	for _, p := range []Purpose{Login, Register, WhoAmI} {
+		top := best(p)
+		for _, op := range b.g.Ops {
+			if g := op.Purposes[p]; g.Score >= 0.5 && g.Score < top-0.35 {
+				g.Score = 0.45
+				g.Why += "; another operation is far likelier"
+				op.Purposes[p] = g
+			}
+		}
+	}
+	// What looks like both is one: the rule that speaks louder wins.
+	for _, op := range b.g.Ops {
+		l, r := op.Purposes[Login], op.Purposes[Register]
+		if l.Score >= 0.5 && r.Score >= 0.5 {
+			if l.Score >= r.Score {
+				delete(op.Purposes, Register)
+			} else {
+				delete(op.Purposes, Login)
+			}
+		}
+	}
+	// About nobody in particular: logins and registrations are about the API's people.
+	var person *Resource
+	for _, r := range b.g.Resources {
+		if strongPeople[r.Name] && (person == nil || len(r.Ops) > len(person.Ops)) {
+			person = r
+		}
+	}
+	for _, op := range b.g.Ops {
+		if op.About == nil && person != nil && (op.Has(Login) || op.Has(Register) || op.Has(WhoAmI)) {
+			op.About = person
+			person.Ops = append(person.Ops, op)
+		}
+	}
+}
