@@ -26,6 +26,13 @@ type Object struct {
 	Reader *graph.Op
 	// MadeBy is the call that made it; nil when it was found.
 	MadeBy *Call
+	// Fields are its scalar members as last seen, by name: JSON texts.
+	Fields map[string]string
+	// SeenBy are the names of the actors whose List or Read showed it.
+	SeenBy map[string]bool
+
+	sources map[string]source // where the answer of MadeBy holds each of IDs
+	tokens  map[string]string // what Canaries are made of, by the input that took it
 }
 
 // Call is a valid call of an operation as an actor, ready to be sent again or
@@ -39,6 +46,22 @@ type Call struct {
 	Uses map[string]*Object
 	// Last is the exchange that showed it to work, nil when it never was sent.
 	Last *target.Exchange
+	// Media is the body's media type, "" for none.
+	Media string
+	// Files are the contents of inputs that are files, by Input.Where.
+	Files map[string]File
+	// Fresh are the values that must be new each time, by Input.Where: JSON texts
+	// with the placeholders ${canary}, ${number} and ${uuid}, unnamed.
+	Fresh map[string]string
+	// tokens are the canaries that this call's values hold, by Input.Where.
+	tokens map[string]string
+}
+
+// File is the content of one file that a call uploads.
+type File struct {
+	Name    string
+	Type    string
+	Content []byte
 }
 
 // Coverage is what became of one operation.

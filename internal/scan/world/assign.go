@@ -1,0 +1,389 @@
+package world
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/crenel-project/crenel/internal/scan/actor"
+	"github.com/crenel-project/crenel/internal/scan/graph"
+	"github.com/crenel-project/crenel/internal/value"
+)
+
+// choice is a value that names something of the world.
+type choice struct {
+	text   string // JSON; "" none
+	object *Object
+	with   []*Object // what it was seen together with
+	score  float64
+}
+
+// linked reports whether an input names something that must exist.
+func linked(in *graph.Input) bool {
+	switch in.Meaning {
+	case graph.MeansID, graph.MeansOwner, graph.MeansTenant:
+		return true
+	case graph.MeansPassword, graph.MeansEmail, graph.MeansText, graph.MeansPage, graph.MeansPageSize, graph.MeansSort, graph.MeansRole, graph.MeansDate, graph.MeansURL, graph.MeansCallback, graph.MeansFile, graph.MeansMoney, graph.MeansQuantity:
+		return false
+	}
+	if in.Object != nil || in.In == "path" {
+		return true
+	}
+	return len(in.Producers) > 0 && in.Producers[0].Score >= 0.6
+}
+
+// Bounds of the search for identifiers that go together.
+const (
+	maxChoices = 6
+	maxCombos  = 3000
+)
+
+// assign chooses the identifiers of a call so that they go together: the item's
+// order is the order in the path, the payment is that of the parcel.
+func (w *World) assign(op *graph.Op, as *actor.Actor, p plan) map[string]choice {
+	taught := w.taughtOf(op)
+	var inputs []*graph.Input
+	var lists [][]choice
+	for _, in := range op.Inputs {
+		if in.ReadOnly || !linked(in) {
+			continue
+		}
+		t := taught.of(in.Where())
+		if t != nil && (t.ban || t.text != "") {
+			continue
+		}
+		optional := !in.Required && in.In != "path" && (t == nil || !t.need)
+		list := w.choices(in, as, p)
+		if len(list) == 0 || optional && list[0].object == nil && list[0].score < 2 {
+			continue
+		}
+		inputs, lists = append(inputs, in), append(lists, list)
+	}
+	out := map[string]choice{}
+	if len(inputs) == 0 {
+		return out
+	}
+	type combo struct {
+		score float64
+		at    []int
+		key   string
+	}
+	var combos []combo
+	at := make([]int, len(inputs))
+	failed := w.failed[callKey{op, nameOf(as)}]
+	for {
+		c := combo{at: slices.Clone(at)}
+		for i := range at {
+			x := &lists[i][at[i]]
+			c.score += x.score
+			c.key += inputs[i].Where() + "=" + x.text + "\n"
+			for j := range i {
+				c.score += together(x, &lists[j][at[j]])
+			}
+		}
+		c.score -= 6 * float64(failed[c.key])
+		combos = append(combos, c)
+		i := 0
+		for ; i < len(at); i++ {
+			if at[i]++; at[i] < len(lists[i]) {
+				break
+			}
+			at[i] = 0
+		}
+		if i == len(at) || len(combos) >= maxCombos {
+			break
+		}
+	}
+	slices.SortStableFunc(combos, func(a, b combo) int {
+		switch {
+		case a.score > b.score:
+			return -1
+		case a.score < b.score:
+			return 1
+		}
+		return 0
+	})
+	best := combos[min(p.skip, len(combos)-1)]
+	for i, in := range inputs {
+		out[in.Where()] = lists[i][best.at[i]]
+	}
+	return out
+}
+
+// together is how well two choices go with each other.
+func together(a, b *choice) float64 {
+	switch {
+	case a.object != nil && b.object != nil && a.object != b.object && a.object.Resource == b.object.Resource:
+		return 0
+	case a.object != nil && (a.object == b.object || slices.Contains(b.with, a.object)), b.object != nil && slices.Contains(a.with, b.object):
+		return 3
+	}
+	// An object that lies under another one than that.
+	for _, pair := range [][2]*choice{{a, b}, {b, a}} {
+		x, y := pair[0], pair[1]
+		if x.object == nil || y.object == nil {
+			continue
+		}
+		for _, p := range x.object.Parents {
+			if p.Resource == y.object.Resource && p != y.object {
+				return -4
+			}
+		}
+	}
+	for _, o := range a.with {
+		if slices.Contains(b.with, o) {
+			return 1
+		}
+	}
+	return 0
+}
+
+// comboKey names the identifiers of a call as assign does.
+func (c *Call) comboKey(w *World) string {
+	key := ""
+	for _, in := range c.Op.Inputs {
+		if in.ReadOnly || !linked(in) {
+			continue
+		}
+		if text, ok := c.Values[in.Where()]; ok {
+			key += in.Where() + "=" + text + "\n"
+		}
+	}
+	return key
+}
+
+// resourceOf is the resource that an input names an object of, or nil.
+func (w *World) resourceOf(in *graph.Input) *graph.Resource {
+	if in.Object != nil {
+		for _, r := range w.g.Resources {
+			if r.Name == in.Object.Resource {
+				return r
+			}
+		}
+	}
+	if in.Meaning == graph.MeansID && len(in.Producers) > 0 {
+		if from := in.Producers[0].From; from.Op != nil && from.Op.About != nil && in.Producers[0].Score >= 0.5 {
+			return from.Op.About
+		}
+	}
+	if in.In == "path" && in.Op != nil {
+		if n := len(in.Op.PathParams); n > 0 && in.Op.PathParams[n-1].Name == in.Name {
+			if in.Op.About != nil && !(in.Op.Kind == graph.Create || in.Op.Kind == graph.List) {
+				return in.Op.About
+			}
+			return in.Op.Parent
+		}
+	}
+	return nil
+}
+
+// choices lists what an input can hold, the best first.
+func (w *World) choices(in *graph.Input, as *actor.Actor, p plan) []choice {
+	var out []choice
+	add := func(c choice) {
+		if c.text == "" {
+			return
+		}
+		if c.text = w.shaped(in, c.text); c.text == "" {
+			return
+		}
+		if i := slices.IndexFunc(out, func(o choice) bool { return o.text == c.text }); i >= 0 {
+			o := &out[i]
+			o.score = max(o.score, c.score)
+			if o.object == nil {
+				o.object = c.object
+			}
+			for _, x := range c.with {
+				if !slices.Contains(o.with, x) {
+					o.with = append(slices.Clip(o.with), x)
+				}
+			}
+			return
+		}
+		out = append(out, c)
+	}
+	r := w.resourceOf(in)
+	remove := in.Op != nil && in.Op.Kind == graph.Delete && r != nil && in.Op.About == r
+	for n, o := range w.objects {
+		if r == nil || o.Resource != r || o.Deleted || p.drop == o.ID || remove && !(o.Made && owns(as, o)) {
+			continue
+		}
+		add(choice{text: w.idFor(in, o), object: o, with: o.Parents, score: w.worth(o, as, in) + float64(n)/float64(len(w.objects)+1)/2})
+	}
+	if remove {
+		slices.SortStableFunc(out, byScore)
+		return out[:min(len(out), maxChoices)]
+	}
+	if as != nil {
+		for _, fact := range w.factFor(in, r) {
+			if v := as.Facts[fact]; v != "" {
+				add(choice{text: jsonOf(in, v), score: 4.5})
+				break
+			}
+		}
+	}
+	for _, e := range in.Producers {
+		key := ""
+		if e.From.Header != "" {
+			key = headerKey(e.From.Op, e.From.Header)
+		} else {
+			key = bodyKey(e.From.Op, e.From.Pointer)
+		}
+		list := w.pool[key]
+		for i, k := range list {
+			score := 2.5 * e.Score
+			if k.as != nameOf(as) {
+				score -= 1.5
+			}
+			if k.list {
+				score -= 0.4
+			}
+			c := choice{text: k.text, with: k.with, score: score + float64(i)/float64(len(list)+1)/2}
+			if e.From.Header != "" {
+				if id, _ := lastSegment(scalarText(k.text)); id != "" && in.Meaning != graph.MeansToken {
+					c.text = quoted(id)
+				}
+			}
+			if c.with = withoutDeleted(c.with); len(c.with) < len(k.with) {
+				continue
+			}
+			add(c)
+		}
+	}
+	if len(out) == 0 {
+		for _, k := range slices.Backward(w.pool[nameKey(in.Name)]) {
+			if k.as == nameOf(as) && !plainID(in.Name) {
+				add(choice{text: k.text, with: k.with, score: 1})
+			}
+		}
+	}
+	slices.SortStableFunc(out, byScore)
+	return out[:min(len(out), maxChoices)]
+}
+
+func plainID(name string) bool { return squeezed(name) == "id" || squeezed(name) == "uuid" }
+
+func byScore(a, b choice) int {
+	switch {
+	case a.score > b.score:
+		return -1
+	case a.score < b.score:
+		return 1
+	}
+	return 0
+}
+
+func withoutDeleted(list []*Object) []*Object {
+	return slices.DeleteFunc(slices.Clone(list), func(o *Object) bool { return o.Deleted })
+}
+
+func owns(a *actor.Actor, o *Object) bool { return o.Owner != nil && o.Owner.Name == nameOf(a) }
+
+// worth is how fit an object is for an actor's honest call.
+func (w *World) worth(o *Object, as *actor.Actor, in *graph.Input) float64 {
+	changes := in.Op != nil && in.Op.Method != "GET" && in.Op.About == o.Resource
+	switch {
+	case owns(as, o) && o.Made:
+		return 5
+	case owns(as, o):
+		if changes {
+			return 3
+		}
+		return 4
+	case o.SeenBy[nameOf(as)]:
+		if changes {
+			return 2
+		}
+		return 3
+	case as != nil && as.Name == actor.Admin:
+		return 2.5
+	case o.Owner == nil:
+		return 1.5
+	}
+	return 0.2
+}
+
+// factFor lists the facts of an actor that an input may want.
+func (w *World) factFor(in *graph.Input, r *graph.Resource) []string {
+	words := wordsOf(in.Name)
+	switch {
+	case in.Meaning == graph.MeansTenant || r != nil && r.IsTenant:
+		return []string{"tenant"}
+	case in.Meaning == graph.MeansOwner || r != nil && r.IsPerson:
+		switch {
+		case has(words, "email", "mail"):
+			return []string{"email"}
+		case has(words, "username", "login", "handle", "name") && in.Type != "integer":
+			return []string{"username", "name", "email"}
+		}
+		return []string{"id"}
+	}
+	return nil
+}
+
+// jsonOf writes a fact as the input's type wants it.
+func jsonOf(in *graph.Input, text string) string {
+	if (in.Type == "integer" || in.Type == "number" || in.Type == "") && isNumber(text) {
+		return text
+	}
+	return quoted(text)
+}
+
+func isNumber(text string) bool {
+	v, err := value.JSON([]byte(text), value.Limits{})
+	return err == nil && v.Kind == value.Number
+}
+
+// idFor is the identifier of an object that an input wants, as JSON.
+func (w *World) idFor(in *graph.Input, o *Object) string {
+	name := squeezed(in.Name)
+	var names []string
+	for _, e := range in.Producers {
+		if e.From.Op != nil && e.From.Op.About == o.Resource && e.From.Pointer != "" {
+			names = append(names, value.UnescapeToken(e.From.Pointer[strings.LastIndexByte(e.From.Pointer, '/')+1:]))
+		}
+	}
+	if in.Object != nil {
+		names = append(names, in.Object.Param)
+	}
+	names = append(names, in.Name)
+	rest, _ := strings.CutPrefix(name, squeezed(o.Resource.Name))
+	for _, n := range names {
+		if text, ok := o.Fields[n]; ok {
+			return text
+		}
+		for f, text := range o.Fields {
+			if s := squeezed(f); s == squeezed(n) || rest != "" && s == rest && rest != "id" {
+				return text
+			}
+		}
+	}
+	field := o.idField()
+	if text, ok := o.Fields[field]; ok {
+		return text
+	}
+	return jsonOf(in, o.ID)
+}
+
+// shaped makes a value of the type that an input takes; "" when it cannot be.
+func (w *World) shaped(in *graph.Input, text string) string {
+	v, err := value.JSON([]byte(text), value.Limits{})
+	if err != nil || v.Kind == value.Object || v.Kind == value.Array || v.Kind == value.Null {
+		return ""
+	}
+	switch in.Type {
+	case "integer", "number":
+		if !isNumber(v.Text) {
+			return ""
+		}
+		text = v.Text
+	case "string":
+		text = quoted(v.Text)
+	}
+	if in.In == "path" && (v.Text == "" || v.Text == "." || v.Text == "..") {
+		return ""
+	}
+	if in.Schema != nil && !validText(text, in.Schema) {
+		return ""
+	}
+	return text
+}

@@ -1,0 +1,658 @@
+package world
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/crenel-project/crenel/internal/scan/actor"
+	"github.com/crenel-project/crenel/internal/scan/graph"
+	"github.com/crenel-project/crenel/internal/spec"
+	"github.com/crenel-project/crenel/internal/spec/schema"
+	"github.com/crenel-project/crenel/internal/spec/schema/generate"
+	"github.com/crenel-project/crenel/internal/value"
+)
+
+// fullness is how much of what is optional a call holds.
+type fullness int
+
+const (
+	withTexts   fullness = iota // what is required, and texts that can carry canaries
+	onlyNeeded                  // what is required
+	everything                  // all that may be written
+	likeExample                 // the description's example, where there is one
+)
+
+// plan says how a call is to be made.
+type plan struct {
+	fullness fullness
+	skip     int    // so many of the best combinations of identifiers are passed over
+	media    int    // which of the media types that can be written
+	alt      int    // which alternative of oneOf and anyOf
+	sober    bool   // no canaries but in free text: examples and plain values
+	drop     string // an object that must not be used, by id
+}
+
+// maker makes one call.
+type maker struct {
+	w      *World
+	op     *graph.Op
+	as     *actor.Actor
+	plan   plan
+	c      *Call
+	ids    map[string]choice
+	taught *lessons
+	inputs map[string]*graph.Input // by Where
+	now    map[string]string       // fields as last seen, where the call rewrites what it did not make
+	root   *schema.Schema
+	depth  int
+}
+
+// compose makes a call. w.mu is held.
+func (w *World) compose(op *graph.Op, as *actor.Actor, p plan) (*Call, error) {
+	m := &maker{w: w, op: op, as: as, plan: p, taught: w.taughtOf(op), inputs: map[string]*graph.Input{},
+		c: &Call{Op: op, As: as, Values: map[string]string{}, Uses: map[string]*Object{}, Fresh: map[string]string{}, tokens: map[string]string{}, Files: map[string]File{}}}
+	for _, in := range op.Inputs {
+		m.inputs[in.Where()] = in
+	}
+	m.ids = w.assign(op, as, p)
+	m.current()
+	if err := m.parameters(); err != nil {
+		return nil, fmt.Errorf("making a call of %s as %s: %w", op.ID, who(as), err)
+	}
+	m.body()
+	m.c.pairs()
+	return m.c, nil
+}
+
+// current finds what an Update should write back: values of things that the run did not make.
+func (m *maker) current() {
+	if m.op.Kind != graph.Update {
+		return
+	}
+	for _, ch := range m.ids {
+		if o := ch.object; o != nil && o.Resource == m.op.About && !o.Made {
+			m.now = map[string]string{}
+			for name, text := range o.Fields {
+				m.now["/"+value.EscapeToken(name)] = text
+			}
+			return
+		}
+	}
+	if len(m.op.PathParams) == 0 && m.as != nil && !m.as.Made {
+		if p := m.w.seen[m.as.Name+" "+m.op.Path]; p != nil {
+			m.now = p.fields
+		}
+	}
+}
+
+func (m *maker) parameters() error {
+	for _, p := range m.op.Parameters {
+		where := p.In + "." + p.Name
+		if p.In == "header" && (strings.EqualFold(p.Name, "Authorization") || strings.EqualFold(p.Name, "Accept") || strings.EqualFold(p.Name, "Content-Type")) {
+			continue // the session's, and the body's
+		}
+		in := m.inputs[where]
+		t := m.taught.of(where)
+		if t != nil && t.ban {
+			continue
+		}
+		must := p.Required || p.In == "path" || t != nil && (t.need || t.text != "" || t.fresh != "")
+		if in != nil && in.Meaning == graph.MeansCSRF && m.as != nil {
+			continue // goes along with the session
+		}
+		if !must {
+			continue
+		}
+		if !m.leaf(&spot{where: where, name: p.Name, schema: p.Schema, example: p.Example, in: in, kind: p.In, required: true}) && p.In == "path" {
+			return fmt.Errorf("nothing is known to put into the path for %s", p.Name)
+		}
+	}
+	for _, p := range m.op.PathParams {
+		if _, ok := m.c.Values["path."+p.Name]; !ok {
+			if !m.leaf(&spot{where: "path." + p.Name, name: p.Name, schema: p.Schema, in: m.inputs["path."+p.Name], kind: "path", required: true}) {
+				return fmt.Errorf("nothing is known to put into the path for %s", p.Name)
+			}
+		}
+	}
+	for _, where := range m.taught.added() {
+		if in, name, _ := strings.Cut(where, "."); in == "query" || in == "header" {
+			if _, ok := m.c.Values[where]; !ok {
+				m.leaf(&spot{where: where, name: name, kind: in, in: m.inputs[where], required: true})
+			}
+		}
+	}
+	return nil
+}
+
+// medias lists the media types of an operation's body that can be written, the likeliest first.
+func medias(op *graph.Op) []*spec.MediaType {
+	if op.Body == nil {
+		return nil
+	}
+	var out []*spec.MediaType
+	for _, fits := range []func(string) bool{isJSON, func(t string) bool { return t == formType }, func(t string) bool { return t == multipartType },
+		func(t string) bool { return strings.HasPrefix(t, "text/") && !isXML(t) }, isXML, func(string) bool { return true }} {
+		for _, mt := range op.Body.Content {
+			if fits(concrete(mt.Type)) && !slices.Contains(out, mt) {
+				out = append(out, mt)
+			}
+		}
+	}
+	return out
+}
+
+func (m *maker) body() {
+	list := medias(m.op)
+	if len(list) == 0 {
+		m.undescribed()
+		return
+	}
+	mt := list[m.plan.media%len(list)]
+	m.c.Media = concrete(mt.Type)
+	if mt.Schema == nil || mt.Schema.Anything() {
+		m.openBody(mt)
+		return
+	}
+	if m.plan.fullness == likeExample && len(mt.Examples) > 0 {
+		m.fromExample(mt, mt.Examples[0])
+		return
+	}
+	if mt.Schema.Format() == "binary" || !isJSON(m.c.Media) && !isXML(m.c.Media) && m.c.Media != formType && !strings.HasPrefix(m.c.Media, "multipart/") && mt.Schema.Type() != "object" {
+		m.rawBody(mt)
+		return
+	}
+	m.root = mt.Schema
+	n := m.build(mt.Schema, "", "", mt, true)
+	if n == nil {
+		if m.op.Body.Required {
+			n = &node{kind: value.Object}
+		} else {
+			return
+		}
+	}
+	for _, where := range m.taught.added() {
+		if pointer, ok := strings.CutPrefix(where, "body."); ok && m.c.Values[where] == "" {
+			if _, known := m.inputs["body."+pattern(pointer)]; !known && !m.holds(where) {
+				path := tokens(pointer)
+				m.leaf(&spot{where: where, name: path[len(path)-1], kind: "body", required: true})
+			}
+		}
+	}
+	flat := map[string]string{}
+	n.flatten("", flat)
+	for pointer, text := range flat {
+		where := "body." + pointer
+		if _, ok := m.c.Files[where]; ok {
+			continue
+		}
+		if _, ok := m.c.Values[where]; !ok {
+			if text == "{}" && pointer == "" && len(m.c.Values) > 0 && m.holds("body.") {
+				continue
+			}
+			m.c.Values[where] = text
+		}
+	}
+}
+
+// holds reports whether a value lies at or under a place.
+func (m *maker) holds(top string) bool {
+	for w := range m.c.Values {
+		if under(w, top) {
+			return true
+		}
+	}
+	return false
+}
+
+// undescribed makes a body of what error messages asked for, where the
+// description has none.
+func (m *maker) undescribed() {
+	if m.op.Method == "GET" || m.op.Method == "HEAD" || m.op.Method == "DELETE" && len(m.taught.added()) == 0 {
+		return
+	}
+	m.addTaught()
+	if !m.holds("body.") && m.op.Method != "DELETE" && m.plan.fullness == everything {
+		m.c.Media = jsonType
+		m.c.Values["body."] = "{}"
+	}
+}
+
+func (m *maker) addTaught() {
+	for _, where := range m.taught.added() {
+		pointer, ok := strings.CutPrefix(where, "body.")
+		if !ok || pointer == "" || m.holds(where) {
+			continue
+		}
+		path := tokens(pointer)
+		if m.leaf(&spot{where: where, name: path[len(path)-1], kind: "body", in: m.inputs[where], required: true}) && m.c.Media == "" {
+			m.c.Media = jsonType
+		}
+	}
+}
+
+// openBody fills a body of which the description says no more than that there is one.
+func (m *maker) openBody(mt *spec.MediaType) {
+	if len(mt.Examples) > 0 {
+		m.fromExample(mt, mt.Examples[0])
+		return
+	}
+	if !isJSON(m.c.Media) && m.c.Media != formType && !strings.HasPrefix(m.c.Media, "multipart/") {
+		m.rawBody(mt)
+		return
+	}
+	m.addTaught()
+	if !m.holds("body.") && m.op.Body.Required {
+		m.c.Values["body."] = "{}"
+	}
+}
+
+// rawBody is a body that is no tree: a text, or a file.
+func (m *maker) rawBody(mt *spec.MediaType) {
+	t := m.taught.of("body.")
+	if strings.HasPrefix(m.c.Media, "text/") && !isXML(m.c.Media) {
+		if m.leaf(&spot{where: "body.", name: "text", schema: mt.Schema, kind: "body", in: m.inputs["body."], required: true}) {
+			return
+		}
+	}
+	i := 0
+	if t != nil {
+		i = t.next
+	}
+	list := files([]string{m.c.Media}, m.op.ID+" "+m.op.Path)
+	f := list[i%len(list)]
+	if m.c.Media == "application/octet-stream" || strings.HasSuffix(m.c.Media, "*") {
+		m.c.Media = cmpOr(strings.TrimSuffix(m.c.Media, "/*"), f.Type)
+		if m.c.Media != "application/octet-stream" {
+			m.c.Media = f.Type
+		}
+	}
+	m.c.Files["body."] = f
+}
+
+// fromExample takes the description's example, with the identifiers of this world.
+func (m *maker) fromExample(mt *spec.MediaType, example *value.Value) {
+	root := example
+	if root.Kind == value.String && (isJSON(m.c.Media)) {
+		if v, err := value.JSON([]byte(root.Text), value.Limits{}); err == nil {
+			root = v // an example written as a text
+		}
+	}
+	flat := map[string]string{}
+	n := nodeOf(root)
+	n.flatten("", flat)
+	for _, pointer := range sortedKeys(flat) {
+		where := "body." + pattern(pointer)
+		in := m.inputs[where]
+		t := m.taught.of(where)
+		if t != nil && t.ban || in != nil && in.ReadOnly {
+			continue
+		}
+		path := tokens(pointer)
+		name := ""
+		for _, p := range path {
+			if _, is := index(p); !is {
+				name = p
+			}
+		}
+		var s *schema.Schema
+		if in != nil {
+			s = in.Schema
+		}
+		v, err := value.JSON([]byte(flat[pointer]), value.Limits{})
+		if err != nil {
+			continue
+		}
+		if v.Kind == value.Array || v.Kind == value.Object || !m.leaf(&spot{where: "body." + pointer, name: name, schema: s, example: v, in: in, kind: "body", required: true, exact: true}) {
+			m.c.Values["body."+pointer] = flat[pointer]
+		}
+	}
+	m.addTaught()
+}
+
+const maxDepth = 7
+
+// build makes a tree for a schema; nil when nothing can stand there. Leaves are
+// put into the call by place, so that they keep where they came from.
+func (m *maker) build(s *schema.Schema, pointer, name string, mt *spec.MediaType, must bool) *node {
+	if m.depth > maxDepth+6 || m.depth > maxDepth && !must || s.Nothing() {
+		return nil
+	}
+	m.depth++
+	defer func() { m.depth-- }()
+	where := "body." + pattern(pointer)
+	in := m.inputs[where]
+	t := m.taught.of(where)
+	if t != nil && t.ban {
+		return nil
+	}
+	if t != nil && t.text != "" {
+		m.c.Values["body."+pointer] = t.text
+		return leaf(t.text)
+	}
+	if s.Format() == "binary" && strings.HasPrefix(m.c.Media, "multipart/") {
+		m.file(pointer, name, mt)
+		return leaf(`""`)
+	}
+	alternatives := s.Alternatives()
+	switch typ := s.Type(); {
+	case len(s.Enum()) > 0:
+	case typ == "object" || typ == "" && (len(s.Properties()) > 0 || len(alternatives) > 0 && anyObject(alternatives)):
+		return m.object(s, pointer, name, mt, must)
+	case typ == "array" || typ == "" && s.Items() != nil:
+		return m.array(s, pointer, name, mt, must)
+	case len(alternatives) > 0:
+		list := alternatives[0]
+		return m.build(m.alternative(list), pointer, name, mt, must)
+	}
+	if m.leaf(&spot{where: "body." + pointer, name: name, schema: s, in: in, kind: "body", required: must}) {
+		return leaf(m.c.Values["body."+pointer])
+	}
+	return nil
+}
+
+func anyObject(lists [][]*schema.Schema) bool {
+	for _, list := range lists {
+		for _, s := range list {
+			if s.Type() == "object" || len(s.Properties()) > 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// alternative picks one that is not null.
+func (m *maker) alternative(list []*schema.Schema) *schema.Schema {
+	var fit []*schema.Schema
+	for _, s := range list {
+		if s.Type() != "null" && !s.Nothing() {
+			fit = append(fit, s)
+		}
+	}
+	if len(fit) == 0 {
+		return list[0]
+	}
+	return fit[m.plan.alt%len(fit)]
+}
+
+func (m *maker) object(s *schema.Schema, pointer, name string, mt *spec.MediaType, must bool) *node {
+	n := &node{kind: value.Object}
+	props := s.Properties()
+	required := s.Required()
+	chosen := []*schema.Schema{s}
+	fixed := map[string]string{}
+	for _, list := range s.Alternatives() {
+		a := m.alternative(list)
+		chosen = append(chosen, a)
+		for _, p := range a.Properties() {
+			if !slices.ContainsFunc(props, func(q schema.Property) bool { return q.Name == p.Name }) {
+				props = append(props, p)
+			}
+		}
+		required = append(required, a.Required()...)
+		for _, r := range s.Rules().Choices {
+			if r.Schema == a {
+				fixed[r.Property] = r.Value
+			}
+		}
+	}
+	loose := len(required) == 0 // sloppy, or a patch: then all of it
+	for i := range props {
+		p := &props[i]
+		at := pointer + "/" + value.EscapeToken(p.Name)
+		where := "body." + pattern(at)
+		t := m.taught.of(where)
+		if p.Schema.ReadOnly() || t != nil && t.ban {
+			continue
+		}
+		needed := slices.Contains(required, p.Name) || t != nil && (t.need || t.text != "" || t.fresh != "")
+		if !needed && !m.wanted(p, where, loose, must) {
+			continue
+		}
+		if text, ok := fixed[p.Name]; ok {
+			m.c.Values["body."+at] = quoted(text)
+			n.put(p.Name, leaf(quoted(text)))
+			continue
+		}
+		if k := m.build(p.Schema, at, p.Name, mt, needed && must); k != nil {
+			n.put(p.Name, k)
+		}
+	}
+	for _, r := range required {
+		if n.get(r) != nil || slices.ContainsFunc(props, func(p schema.Property) bool { return p.Name == r }) {
+			continue
+		}
+		at := pointer + "/" + value.EscapeToken(r)
+		sub, _ := s.Declared(r)
+		if sub != nil {
+			if k := m.build(sub, at, r, mt, must); k != nil {
+				n.put(r, k)
+			}
+		} else if m.leaf(&spot{where: "body." + at, name: r, kind: "body", in: m.inputs["body."+pattern(at)], required: true}) {
+			n.put(r, leaf(m.c.Values["body."+at]))
+		}
+	}
+	if len(n.kids) == 0 && !must {
+		return nil
+	}
+	if len(n.kids) == 0 && pointer == "" && len(props) == 0 && s.AllowsUnknown() {
+		m.addTaught()
+	}
+	return m.mended(s, n, pointer)
+}
+
+// mended makes an object fit a schema that says more than what was looked at:
+// counts, conditions, names by pattern.
+func (m *maker) mended(s *schema.Schema, n *node, pointer string) *node {
+	v, err := value.JSON(n.write(nil), value.Limits{})
+	if err != nil || s.Valid(v, &schema.Options{Direction: schema.Request}) || pointer == "" && m.depth == 1 && m.hasFiles() {
+		return n
+	}
+	for range 3 {
+		g, err := generate.Value(s, m.w.rng, generate.Options{Direction: schema.Request, Strict: true, Examples: true, Optional: -1})
+		if err != nil {
+			break
+		}
+		mix := nodeOf(&g)
+		for _, k := range n.kids { // what was chosen with care stays, where it may
+			old := mix.get(k.name)
+			mix.put(k.name, k)
+			if w, err := value.JSON(mix.write(nil), value.Limits{}); err != nil || !s.Valid(w, &schema.Options{Direction: schema.Request}) {
+				if old != nil {
+					mix.put(k.name, old)
+				} else {
+					mix.kids = slices.DeleteFunc(mix.kids, func(x *node) bool { return x == k })
+				}
+				m.c.override("body."+pointer+"/"+value.EscapeToken(k.name), "")
+			}
+		}
+		if w, err := value.JSON(mix.write(nil), value.Limits{}); err == nil && s.Valid(w, &schema.Options{Direction: schema.Request}) {
+			return mix
+		}
+	}
+	return n
+}
+
+func (m *maker) hasFiles() bool { return len(m.c.Files) > 0 }
+
+// wanted decides on an optional member.
+func (m *maker) wanted(p *schema.Property, where string, loose, must bool) bool {
+	in := m.inputs[where]
+	if m.op.Kind == graph.Update && in != nil {
+		switch in.Meaning {
+		case graph.MeansPassword, graph.MeansEmail, graph.MeansUsername, graph.MeansRole, graph.MeansToken, graph.MeansOTP:
+			return false // it would change who the caller is
+		}
+	}
+	if in != nil && (in.Meaning == graph.MeansRole || in.Meaning == graph.MeansOTP) && m.plan.fullness != everything {
+		return false
+	}
+	switch m.plan.fullness {
+	case onlyNeeded:
+		return loose && m.depth <= 1 && m.op.Kind == graph.Update && len(m.c.Values) == 0
+	case everything:
+		return m.depth <= 4
+	}
+	if loose {
+		if m.op.Kind == graph.Update && m.op.Method == "PATCH" || !must {
+			return m.texty(p, where)
+		}
+		return in == nil || len(in.Producers) == 0 && in.Object == nil || m.ids[where].text != ""
+	}
+	return m.plan.fullness == withTexts && m.texty(p, where)
+}
+
+// texty reports whether a member can carry a canary, alone or somewhere below.
+func (m *maker) texty(p *schema.Property, where string) bool {
+	if p.Schema.Type() == "object" || p.Schema.Type() == "array" {
+		return false
+	}
+	if p.Schema.WriteOnly() {
+		return false
+	}
+	s := &spot{where: where, name: p.Name, schema: p.Schema, in: m.inputs[where], kind: "body"}
+	return s.freeText() && m.canary(s) != ""
+}
+
+func (m *maker) array(s *schema.Schema, pointer, name string, mt *spec.MediaType, must bool) *node {
+	n := &node{kind: value.Array}
+	b := s.Bounds()
+	count := max(1, b.MinItems)
+	if b.MaxItems == 0 {
+		count = 0
+	}
+	count = min(count, 20)
+	prefix := s.PrefixItems()
+	for i := range count {
+		item := s.Items()
+		if i < len(prefix) {
+			item = prefix[i]
+		}
+		at := pointer + "/*"
+		if i > 0 {
+			at = fmt.Sprintf("%s/%d", pointer, i)
+		}
+		if item == nil {
+			if !m.leaf(&spot{where: "body." + at, name: name, kind: "body", in: m.inputs["body."+pattern(at)], required: true}) {
+				break
+			}
+			n.kids = append(n.kids, leaf(m.c.Values["body."+at]))
+			continue
+		}
+		k := m.build(item, at, name, mt, must)
+		if k == nil {
+			break
+		}
+		if b.UniqueItems && i > 0 {
+			k = m.distinct(item, n, k, "body."+at)
+		}
+		n.kids = append(n.kids, k)
+	}
+	if len(n.kids) == 0 && !must {
+		return nil
+	}
+	return n
+}
+
+// distinct makes another element, where an equal one is there already.
+func (m *maker) distinct(item *schema.Schema, n *node, k *node, where string) *node {
+	taken := func(x *node) bool {
+		return slices.ContainsFunc(n.kids, func(o *node) bool { return string(o.write(nil)) == string(x.write(nil)) })
+	}
+	for try := 0; taken(k) && try < 10; try++ {
+		v, err := generate.Value(item, m.w.rng, generate.Options{Direction: schema.Request, Strict: true})
+		if err != nil {
+			return k
+		}
+		m.c.override(where, "")
+		k = nodeOf(&v)
+	}
+	return k
+}
+
+// file chooses the content of a file.
+func (m *maker) file(pointer, name string, mt *spec.MediaType) {
+	where := "body." + pointer
+	var accept []string
+	if mt != nil {
+		if path := tokens(pointer); len(path) > 0 && mt.Encoding[path[0]] != nil {
+			accept = strings.Split(mt.Encoding[path[0]].ContentType, ",")
+		}
+	}
+	hints := name + " " + m.op.ID + " " + m.op.Path + " " + m.op.Summary
+	if in := m.inputs["body."+pattern(pointer)]; in != nil && in.Schema != nil {
+		hints += " " + in.Schema.Description()
+	}
+	list := files(accept, hints)
+	if len(accept) > 0 {
+		// A paper is text, which can stand in a scenario beside placeholders.
+		slices.SortStableFunc(list, func(a, b File) int {
+			x, y := accepts(accept, a.Type) && isText(a), accepts(accept, b.Type) && isText(b)
+			switch {
+			case x == y:
+				return 0
+			case x:
+				return -1
+			}
+			return 1
+		})
+	}
+	i := 0
+	if t := m.taught.of("body." + pattern(pointer)); t != nil {
+		i = t.next
+	}
+	m.c.Files[where] = list[i%len(list)]
+}
+
+func accepts(accept []string, t string) bool {
+	for _, a := range accept {
+		if strings.TrimSpace(strings.ToLower(a)) == t {
+			return true
+		}
+	}
+	return false
+}
+
+func isText(f File) bool {
+	for _, b := range f.Content {
+		if b >= 0x80 || b == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// pairs makes values agree that belong together.
+func (c *Call) pairs() {
+	for _, where := range sortedKeys(c.Values) {
+		text := c.Values[where]
+		at := strings.LastIndexAny(where, "/.")
+		if at < 0 {
+			continue
+		}
+		words := wordsOf(where[at+1:])
+		if !has(words, "confirm", "confirmation", "confirmed", "repeat", "repeated", "again", "retype", "verify", "re", "confirmpassword", "password2", "repassword", "cpassword") {
+			continue
+		}
+		for _, other := range sortedKeys(c.Values) {
+			original := c.Values[other]
+			i := strings.LastIndexAny(other, "/.")
+			if other == where || i < 0 || other[:i] != where[:at] {
+				continue
+			}
+			rest := slices.DeleteFunc(slices.Clone(words), func(w string) bool {
+				return has([]string{w}, "confirm", "confirmation", "confirmed", "repeat", "repeated", "again", "retype", "verify", "re")
+			})
+			name := wordsOf(other[i+1:])
+			if len(rest) > 0 && strings.Join(rest, "") == strings.Join(name, "") || has(name, "password", "passwd", "pwd") && !has(name, "old", "current", "confirm") && len(name) <= 2 && has(words, "password", "passwd", "pwd", "password2", "repassword", "cpassword", "confirmpassword") {
+				if original != text {
+					c.Values[where] = original
+					delete(c.Fresh, where)
+					delete(c.tokens, where)
+				}
+				break
+			}
+		}
+	}
+}

@@ -1,0 +1,185 @@
+package world
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/crenel-project/crenel/internal/scan/actor"
+	"github.com/crenel-project/crenel/internal/scan/graph"
+	"github.com/crenel-project/crenel/internal/scan/target"
+)
+
+// tally is what is counted of one operation.
+type tally struct {
+	requests int
+	statuses []int
+	as       []string          // actors that got a 2xx
+	by       map[string][]int  // statuses by actor
+	reasons  map[string]string // why an actor did not reach it
+	left     string            // why it was not tried
+}
+
+func (w *World) tallyOf(op *graph.Op) *tally {
+	t := w.cover[op]
+	if t == nil {
+		t = &tally{by: map[string][]int{}, reasons: map[string]string{}}
+		w.cover[op] = t
+	}
+	return t
+}
+
+// count counts an answer. w.mu is held.
+func (w *World) count(c *Call, x *target.Exchange) {
+	t := w.tallyOf(c.Op)
+	t.requests++
+	w.spent++
+	name := nameOf(c.As)
+	if !slices.Contains(t.statuses, x.Status) {
+		t.statuses = append(t.statuses, x.Status)
+	}
+	if !slices.Contains(t.by[name], x.Status) {
+		t.by[name] = append(t.by[name], x.Status)
+	}
+	if success(x) && !slices.Contains(t.as, name) {
+		t.as = append(t.as, name)
+	}
+}
+
+// Coverage is what became of each operation, in the description's order.
+func (w *World) Coverage() []Coverage {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	out := make([]Coverage, 0, len(w.g.Ops))
+	for _, op := range w.g.Ops {
+		t := w.tallyOf(op)
+		c := Coverage{Op: op, Method: op.Method, Path: op.Path, Requests: t.requests, Reached: len(t.as) > 0, As: slices.Clone(t.as), Statuses: slices.Clone(t.statuses)}
+		slices.Sort(c.Statuses)
+		if !c.Reached {
+			c.Reason = w.explain(op, t)
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// explain says why an operation was not reached, and what would help.
+func (w *World) explain(op *graph.Op, t *tally) string {
+	if t.left != "" {
+		return t.left
+	}
+	if t.requests == 0 {
+		for _, name := range sortedKeys(t.reasons) {
+			if r := t.reasons[name]; r != "" {
+				return "not sent: " + r + w.missing(op)
+			}
+		}
+		if op.Unroutable != "" {
+			return "not sent: " + op.Unroutable
+		}
+		return "not sent" + w.missing(op)
+	}
+	var denied, parts []string
+	for _, name := range sortedKeys(t.by) {
+		if slices.Contains(t.by[name], http.StatusForbidden) || slices.Contains(t.by[name], http.StatusUnauthorized) {
+			denied = append(denied, cmpOr(name, "nobody"))
+		}
+		if r := t.reasons[name]; r != "" {
+			text := fmt.Sprintf("as %s: %s", cmpOr(name, "nobody"), r)
+			if !slices.ContainsFunc(parts, func(p string) bool { return strings.HasSuffix(p, r) }) {
+				parts = append(parts, text)
+			}
+		}
+	}
+	out := strings.Join(parts, ". ")
+	if out == "" {
+		out = fmt.Sprintf("answered %v", t.statuses)
+	}
+	all := len(denied) > 0 && len(denied) == len(t.by)
+	switch {
+	case all && slices.Contains(t.statuses, http.StatusForbidden):
+		role := "another role"
+		if op.Has(graph.Admin) {
+			role = "the role admin"
+		}
+		out += ". It probably needs " + role + ": give an account that has it in scan.yaml"
+	case all:
+		out += ". The credentials of the run are not those that it wants: give others in scan.yaml"
+	case slices.Contains(t.statuses, http.StatusNotFound) && len(t.statuses) == 1:
+		out += ". No object was found that it knows" + w.missing(op)
+	case slices.ContainsFunc(t.statuses, func(s int) bool { return s >= 500 }) && len(t.statuses) == 1:
+		out += ". The target fails at honest calls too"
+	case slices.Contains(t.statuses, http.StatusBadRequest) || slices.Contains(t.statuses, http.StatusUnprocessableEntity):
+		out += ". An example in the description of what it takes would help"
+	}
+	return out
+}
+
+// missing names the objects that an operation wants and the run has none of.
+func (w *World) missing(op *graph.Op) string {
+	var names []string
+	for _, in := range op.Inputs {
+		if in.In != "path" && !in.Required {
+			continue
+		}
+		r := w.resourceOf(in)
+		if r == nil || r.IsPerson {
+			continue
+		}
+		if !slices.ContainsFunc(w.objects, func(o *Object) bool { return o.Resource == r && !o.Deleted }) && !slices.Contains(names, r.Name) {
+			names = append(names, r.Name)
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return ": it needs a " + strings.Join(names, " and a ") + ", and none could be made or found"
+}
+
+// skip says why an operation is left alone, "" when it is not.
+func (w *World) skip(op *graph.Op) string {
+	if w.o.Skip != nil {
+		if why := w.o.Skip(op); why != "" {
+			return why
+		}
+	}
+	switch {
+	case op.Unroutable != "":
+		return "no request can reach it: " + op.Unroutable
+	case op.Has(graph.Hazard):
+		return "left out: it would reset or destroy what others share (" + op.Purposes[graph.Hazard].Why + ")"
+	case w.o.Safe && op.Method != "GET" && (op.Has(graph.Payment) || op.Has(graph.Transfer) || op.Has(graph.Webhook) || op.Has(graph.Admin)):
+		return "left out by --safe: it moves money, calls others, or changes what the run did not make"
+	}
+	return ""
+}
+
+// session reports whether an operation ends or changes the session it is called with.
+func session(op *graph.Op) bool {
+	return op.Has(graph.Logout) || op.Has(graph.PasswordChange) || op.Has(graph.Refresh) || ownAccountEnd(op)
+}
+
+// ownAccountEnd: it deletes the account that calls it.
+func ownAccountEnd(op *graph.Op) bool {
+	return op.Kind == graph.Delete && op.About != nil && op.About.IsPerson
+}
+
+func (w *World) actors() []*actor.Actor {
+	rank := func(a *actor.Actor) int {
+		switch a.Name {
+		case actor.User:
+			return 0
+		case actor.Peer:
+			return 1
+		case actor.Foreign:
+			return 2
+		case actor.Admin:
+			return 4
+		}
+		return 3
+	}
+	out := slices.Clone(w.people.All())
+	slices.SortStableFunc(out, func(a, b *actor.Actor) int { return rank(a) - rank(b) })
+	return out
+}

@@ -1,0 +1,579 @@
+package world
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/crenel-project/crenel/internal/scan/actor"
+	"github.com/crenel-project/crenel/internal/scan/graph"
+	"github.com/crenel-project/crenel/internal/scan/target"
+	"github.com/crenel-project/crenel/internal/value"
+)
+
+// known is a value that an answer held.
+type known struct {
+	as   string
+	text string // JSON
+	with []*Object
+	list bool // it stood in a list: somebody's, perhaps everybody's
+}
+
+// source says where the answer of the call that made an object holds an identifier.
+type source struct {
+	at      string // JSON pointer
+	header  string
+	pattern string
+	// list is a call whose answer lists the object, where the one that made it
+	// does not name it; key is the member's name there, token the input whose
+	// canary stands beside it, before (after false: behind) the identifier.
+	list  *Call
+	key   string
+	token string
+	after bool
+}
+
+// profile is what a singular answer held.
+type profile struct {
+	fields map[string]string // scalars by pointer: JSON
+}
+
+// Bounds of what is remembered.
+const (
+	maxLeaves = 400
+	maxItems  = 20 // of one list
+	maxKnown  = 40 // values of one kind
+)
+
+// decode reads an answer as JSON, strictly first: nil when it is none.
+func decode(x *target.Exchange) *value.Value {
+	if x.Truncated {
+		return nil
+	}
+	return decodeBytes(x.Body)
+}
+
+func decodeBytes(body []byte) *value.Value {
+	text := bytes.TrimSpace(body)
+	if len(text) == 0 {
+		return nil
+	}
+	v, err := value.JSON(text, value.Limits{})
+	if err == nil {
+		return v
+	}
+	var a any
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	if d.Decode(&a) != nil {
+		return nil
+	}
+	made := value.FromAny(a)
+	return &made
+}
+
+func success(x *target.Exchange) bool { return x != nil && x.Status >= 200 && x.Status < 300 }
+
+// learn takes from an answer what later calls can use. w.mu is held.
+func (w *World) learn(c *Call, x *target.Exchange) {
+	w.count(c, x)
+	if w.o.Observe != nil && success(x) {
+		w.o.Observe(c.Op, x)
+	}
+	if !success(x) {
+		return
+	}
+	c.Last = x
+	w.calls[callKey{c.Op, nameOf(c.As)}] = c
+	body := decode(x)
+	with := c.used()
+	var made *Object
+	if c.Op.Kind == graph.Create && c.Op.About != nil {
+		made = w.created(c, x, body)
+		if made != nil {
+			with = append(with, made)
+		}
+	}
+	switch {
+	case c.Op.Kind == graph.Delete:
+		w.deleted(c)
+	case body != nil && c.Op.About != nil && made == nil:
+		w.found(c, body)
+	}
+	if body != nil {
+		n := 0
+		w.leaves(c, body, "", with, false, &n)
+		if c.Op.Method == "GET" && len(c.Uses) == 0 && body.Kind == value.Object {
+			p := &profile{fields: map[string]string{}}
+			scalars(body, "", p.fields)
+			w.seen[nameOf(c.As)+" "+c.Op.Path] = p
+		}
+	}
+	for name := range x.Header {
+		w.remember(headerKey(c.Op, name), &known{as: nameOf(c.As), text: quoted(x.Header.Get(name)), with: with})
+	}
+}
+
+// used lists the objects that a call names.
+func (c *Call) used() []*Object {
+	var out []*Object
+	for _, where := range sortedKeys(c.Uses) {
+		if !slices.Contains(out, c.Uses[where]) {
+			out = append(out, c.Uses[where])
+		}
+	}
+	return out
+}
+
+func bodyKey(op *graph.Op, pointer string) string { return op.ID + " " + pattern(pointer) }
+func headerKey(op *graph.Op, name string) string  { return op.ID + " header " + strings.ToLower(name) }
+func nameKey(name string) string                  { return "name " + squeezed(name) }
+
+func (w *World) remember(key string, k *known) {
+	list := w.pool[key]
+	if i := slices.IndexFunc(list, func(o *known) bool { return o.as == k.as && o.text == k.text }); i >= 0 {
+		list = slices.Delete(list, i, i+1) // it is the newest now
+	} else if len(list) >= maxKnown {
+		list = slices.Delete(list, 0, 1)
+	}
+	w.pool[key] = append(list, k)
+}
+
+// leaves remembers every scalar of an answer.
+func (w *World) leaves(c *Call, v *value.Value, pointer string, with []*Object, list bool, n *int) {
+	if *n > maxLeaves || strings.Count(pointer, "/") > 12 {
+		return
+	}
+	switch v.Kind {
+	case value.Object:
+		if o := w.objectAt(v); o != nil && !slices.Contains(with, o) {
+			with = append(slices.Clip(with), o)
+		}
+		for i := range v.Kids {
+			w.leaves(c, &v.Kids[i], pointer+"/"+value.EscapeToken(v.Kids[i].Name), with, list, n)
+		}
+	case value.Array:
+		for i := range min(len(v.Kids), maxItems) {
+			w.leaves(c, &v.Kids[i], pointer+"/*", with, true, n)
+		}
+	case value.Null:
+	default:
+		*n++
+		k := &known{as: nameOf(c.As), text: string(value.Append(nil, v)), with: with, list: list}
+		w.remember(bodyKey(c.Op, pointer), k)
+		if v.Name != "" {
+			w.remember(nameKey(v.Name), k)
+		}
+	}
+}
+
+// objectAt finds the object of the world that a node shows, by its identifier and two more members.
+func (w *World) objectAt(v *value.Value) *Object {
+	for _, o := range slices.Backward(w.objects) {
+		field := o.idField()
+		if id := v.Get(field); id == nil || id.Text != o.ID {
+			continue
+		}
+		same := 0
+		for name, text := range o.Fields {
+			if k := v.Get(name); k != nil && string(value.Append(nil, k)) == text {
+				same++
+			}
+		}
+		if same >= min(3, len(o.Fields)) {
+			return o
+		}
+	}
+	return nil
+}
+
+func scalars(v *value.Value, pointer string, to map[string]string) {
+	if len(to) > maxLeaves || strings.Count(pointer, "/") > 6 {
+		return
+	}
+	switch v.Kind {
+	case value.Object:
+		for i := range v.Kids {
+			scalars(&v.Kids[i], pointer+"/"+value.EscapeToken(v.Kids[i].Name), to)
+		}
+	case value.Array, value.Null:
+	default:
+		to[pointer] = string(value.Append(nil, v))
+	}
+}
+
+// created makes an object of the answer of a Create.
+func (w *World) created(c *Call, x *target.Exchange, body *value.Value) *Object {
+	r := c.Op.About
+	o := &Object{Resource: r, Owner: c.As, Made: true, MadeBy: c, IDs: map[string]string{}, Fields: map[string]string{},
+		Canaries: map[string]string{}, SeenBy: map[string]bool{}, sources: map[string]source{}, tokens: c.tokens}
+	if body != nil {
+		if node, at := objectIn(body, r); node != nil {
+			w.identify(o, node, at)
+		}
+		if len(o.IDs) == 0 && (body.Kind == value.String || body.Kind == value.Number) && body.Text != "" {
+			o.IDs["id"], o.sources["id"] = body.Text, source{at: ""}
+		}
+	}
+	if len(o.IDs) == 0 {
+		if id, pattern := lastSegment(x.Header.Get("Location")); id != "" {
+			o.IDs["id"], o.sources["id"] = id, source{header: "Location", pattern: pattern}
+		}
+	}
+	if o.ID = o.IDs[o.idField()]; o.ID == "" {
+		return nil
+	}
+	o.Parents = w.parents(c, o)
+	return w.add(o)
+}
+
+// lastSegment is the last part of an address, and the pattern that finds it.
+func lastSegment(location string) (id, pattern string) {
+	if location == "" {
+		return "", ""
+	}
+	u, err := url.Parse(location)
+	if err != nil {
+		return "", ""
+	}
+	path := strings.TrimSuffix(u.Path, "/")
+	i := strings.LastIndexByte(path, '/')
+	if i < 0 || path[i+1:] == "" {
+		return "", ""
+	}
+	return path[i+1:], `([^/?#]+)/?(?:[?#].*)?$`
+}
+
+// add puts an object into the world, or what is new of it into the one that is there.
+func (w *World) add(o *Object) *Object {
+	for _, old := range w.objects {
+		if old.Resource != o.Resource || old.ID != o.ID || old.Deleted || !sameParents(old, o) {
+			continue
+		}
+		for k, v := range o.Fields {
+			old.Fields[k] = v
+		}
+		for k, v := range o.IDs {
+			if old.IDs[k] == "" {
+				old.IDs[k] = v
+			}
+		}
+		for k := range o.SeenBy {
+			old.SeenBy[k] = true
+		}
+		if old.Owner == nil {
+			old.Owner = o.Owner
+		}
+		if o.Made && !old.Made && old.MadeBy == nil {
+			// A Create that gave an object that was there before: it is not the run's.
+			old.tokens = o.tokens
+			return nil
+		}
+		return old
+	}
+	w.objects = append(w.objects, o)
+	return o
+}
+
+// sameParents: what is numbered under each parent alone is the same only there.
+func sameParents(a, b *Object) bool {
+	if len(a.Parents) == 0 || len(b.Parents) == 0 || len(a.ID) > 12 {
+		return true
+	}
+	return a.Parents[0] == b.Parents[0]
+}
+
+// parents are the objects that the path names above an object, the nearest first.
+func (w *World) parents(c *Call, o *Object) []*Object {
+	var out []*Object
+	for _, p := range slices.Backward(c.Op.PathParams) {
+		if u := c.Uses["path."+p.Name]; u != nil && u != o && u.Resource != o.Resource && !slices.Contains(out, u) {
+			out = append(out, u)
+		}
+	}
+	return out
+}
+
+// wrappers are members that hold the object an answer is about.
+var wrappers = []string{"data", "result", "item", "object", "payload", "response", "record", "content", "body", "attributes", "entity", "document"}
+
+// objectIn finds the object of a resource in an answer: the answer itself, or a member.
+func objectIn(v *value.Value, r *graph.Resource) (*value.Value, string) {
+	return objectWithin(v, r, "", 0)
+}
+
+func objectWithin(v *value.Value, r *graph.Resource, at string, depth int) (*value.Value, string) {
+	if depth > 3 {
+		return nil, ""
+	}
+	if v.Kind == value.Array && len(v.Kids) == 1 {
+		return objectWithin(&v.Kids[0], r, at+"/0", depth+1)
+	}
+	if v.Kind != value.Object {
+		return nil, ""
+	}
+	try := func(k *value.Value) (*value.Value, string) {
+		return objectWithin(k, r, at+"/"+value.EscapeToken(k.Name), depth+1)
+	}
+	named := func(k *value.Value) bool {
+		return squeezed(singular(strings.ToLower(k.Name))) == squeezed(r.Name)
+	}
+	for i := range v.Kids {
+		if k := &v.Kids[i]; k.Kind == value.Object && named(k) {
+			if n, p := try(k); n != nil {
+				return n, p
+			}
+		}
+	}
+	if len(idsOf(v, r)) > 0 {
+		return v, at
+	}
+	for i := range v.Kids {
+		if k := &v.Kids[i]; (k.Kind == value.Object || k.Kind == value.Array) && slices.Contains(wrappers, strings.ToLower(k.Name)) {
+			if n, p := try(k); n != nil {
+				return n, p
+			}
+		}
+	}
+	var only *value.Value
+	for i := range v.Kids {
+		if v.Kids[i].Kind == value.Object {
+			if only != nil {
+				return nil, ""
+			}
+			only = &v.Kids[i]
+		}
+	}
+	if only != nil {
+		return try(only)
+	}
+	return nil, ""
+}
+
+// idsOf lists the members of a node that identify it, the best first.
+func idsOf(v *value.Value, r *graph.Resource) []*value.Value {
+	var out []*value.Value
+	add := func(k *value.Value) {
+		if k != nil && (k.Kind == value.String || k.Kind == value.Number) && k.Text != "" && len(k.Text) < 200 && !slices.Contains(out, k) {
+			out = append(out, k)
+		}
+	}
+	for _, name := range r.IDs {
+		add(v.Get(name))
+	}
+	name := squeezed(r.Name)
+	last := name
+	if w := wordsOf(r.Name); len(w) > 0 {
+		last = w[len(w)-1]
+	}
+	for _, want := range []string{"id", name + "id", last + "id", "uuid", name + "uuid", "guid", "slug", name + "number", name + "no", name + "code", name + "key", name + "slug", "key", "code", "number", "reference"} {
+		for i := range v.Kids {
+			if squeezed(v.Kids[i].Name) == want {
+				add(&v.Kids[i])
+			}
+		}
+	}
+	return out
+}
+
+// identify fills an object's identifiers and fields from a node that shows it.
+func (w *World) identify(o *Object, node *value.Value, at string) {
+	for i := range node.Kids {
+		k := &node.Kids[i]
+		if k.Kind != value.Array && k.Kind != value.Object && k.Kind != value.Null {
+			o.Fields[k.Name] = string(value.Append(nil, k))
+		}
+	}
+	for _, k := range idsOf(node, o.Resource) {
+		if o.IDs[k.Name] == "" {
+			o.IDs[k.Name] = k.Text
+			o.sources[k.Name] = source{at: at + "/" + value.EscapeToken(k.Name)}
+		}
+	}
+	o.ID = o.IDs[o.idField()]
+}
+
+// idField is the name of the identifier that paths take.
+func (o *Object) idField() string {
+	for _, name := range o.Resource.IDs {
+		if o.IDs[name] != "" {
+			return name
+		}
+	}
+	best, at := "", 1<<20
+	for _, name := range sortedKeys(o.IDs) {
+		rank := 10
+		switch s := squeezed(name); {
+		case s == "id":
+			rank = 0
+		case s == squeezed(o.Resource.Name)+"id":
+			rank = 1
+		case strings.HasSuffix(s, "id"):
+			rank = 2
+		}
+		if rank < at {
+			best, at = name, rank
+		}
+	}
+	return best
+}
+
+// found makes or refreshes the objects that a List or a Read shows.
+func (w *World) found(c *Call, body *value.Value) {
+	r := c.Op.About
+	show := func(node *value.Value, list *Call) {
+		o := &Object{Resource: r, IDs: map[string]string{}, Fields: map[string]string{}, Canaries: map[string]string{},
+			SeenBy: map[string]bool{nameOf(c.As): true}, sources: map[string]source{}}
+		w.identify(o, node, "")
+		if o.ID == "" {
+			return
+		}
+		o.sources = map[string]source{}
+		o.Parents = w.parents(c, o)
+		o.Owner = w.ownerOf(o)
+		if list != nil {
+			w.claim(c, o, node)
+		}
+		w.add(o)
+	}
+	if list := listIn(body, c.Op); list != nil {
+		for i := range min(len(list.Kids), maxItems) {
+			if list.Kids[i].Kind == value.Object {
+				show(&list.Kids[i], c)
+			}
+		}
+		// What the run made lies at a list's end as often as at its head.
+		for i := max(maxItems, len(list.Kids)-maxItems); i < len(list.Kids); i++ {
+			if list.Kids[i].Kind == value.Object {
+				show(&list.Kids[i], c)
+			}
+		}
+		return
+	}
+	if c.Op.Kind == graph.Action || c.Op.Kind == graph.Create {
+		return // an answer of its own shape
+	}
+	if node, _ := objectIn(body, r); node != nil {
+		show(node, nil)
+	}
+}
+
+// claim takes an object in a list for the run's own when it holds the canary of
+// a Create whose answer named nothing.
+func (w *World) claim(list *Call, o *Object, node *value.Value) {
+	text := string(value.Append(nil, node))
+	for i, made := range w.pending {
+		if made.Op.About != o.Resource || nameOf(made.As) != nameOf(list.As) {
+			continue
+		}
+		for _, where := range sortedKeys(made.tokens) {
+			token := made.tokens[where]
+			at := strings.Index(text, token)
+			if at < 0 {
+				continue
+			}
+			field := o.idField()
+			key := strings.Index(text, quoted(field)+":")
+			o.Made, o.MadeBy, o.Owner, o.tokens = true, made, made.As, made.tokens
+			o.sources = map[string]source{field: {list: list, key: field, token: where, after: key > at}}
+			if len(o.Parents) == 0 {
+				o.Parents = w.parents(made, o)
+			}
+			w.pending = slices.Delete(w.pending, i, i+1)
+			return
+		}
+	}
+}
+
+// listIn finds the list of objects in an answer, nil when there is none.
+func listIn(v *value.Value, op *graph.Op) *value.Value {
+	if op.Answered == "list" {
+		if l := v.At(op.ListAt); l != nil && l.Kind == value.Array {
+			return l
+		}
+	}
+	return anyList(v, op, 0)
+}
+
+func anyList(v *value.Value, op *graph.Op, depth int) *value.Value {
+	if v.Kind == value.Array {
+		return v
+	}
+	if v.Kind != value.Object || depth > 2 || op.Kind == graph.Read && depth == 0 && op.About != nil && len(idsOf(v, op.About)) > 0 {
+		return nil
+	}
+	var best *value.Value
+	rank := 0
+	for i := range v.Kids {
+		k := &v.Kids[i]
+		score := 0
+		l := anyList(k, op, depth+1)
+		if l == nil || len(l.Kids) > 0 && l.Kids[0].Kind != value.Object {
+			continue
+		}
+		name := strings.ToLower(k.Name)
+		switch {
+		case op.About != nil && squeezed(singular(name)) == squeezed(op.About.Name):
+			score = 4
+		case slices.Contains([]string{"data", "items", "results", "result", "content", "records", "list", "rows", "values", "entries", "value", "hits", "docs", "documents", "_embedded"}, name):
+			score = 3
+		case op.Kind == graph.List:
+			score = 1
+		}
+		if score > rank {
+			best, rank = l, score
+		}
+	}
+	return best
+}
+
+// ownerOf finds the actor whose identifier an object's owner fields hold.
+func (w *World) ownerOf(o *Object) *actor.Actor {
+	actors := w.people.All()
+	if o.Resource.IsPerson {
+		for _, a := range actors {
+			if id := a.Facts["id"]; id != "" && id == o.ID {
+				return a
+			}
+		}
+		return nil
+	}
+	for _, field := range o.Resource.Owners {
+		text, ok := o.Fields[field]
+		if !ok {
+			continue
+		}
+		for _, a := range actors {
+			for _, fact := range []string{"id", "email", "username"} {
+				if v := a.Facts[fact]; v != "" && v == scalarText(text) {
+					return a
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// deleted marks what a Delete took away.
+func (w *World) deleted(c *Call) {
+	if o := c.subject(); o != nil {
+		o.Deleted = true
+	}
+}
+
+// subject is the object that a call is about: the last of its path.
+func (c *Call) subject() *Object {
+	for _, p := range slices.Backward(c.Op.PathParams) {
+		if o := c.Uses["path."+p.Name]; o != nil {
+			return o
+		}
+	}
+	for _, where := range sortedKeys(c.Uses) {
+		if c.Uses[where].Resource == c.Op.About {
+			return c.Uses[where]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,57 @@
+package world
+
+import (
+	"slices"
+
+	"github.com/crenel-project/crenel/internal/scan/graph"
+)
+
+// lesson is what error messages taught of one input.
+type lesson struct {
+	need  bool   // it must be there
+	ban   bool   // it must not
+	text  string // exactly this JSON text
+	fresh string // a fresh value of this shape
+	// next passes over so many of the values that would be chosen.
+	next     int
+	tryFirst []string // JSON texts that a message named
+	refused  []string // JSON texts that were refused
+}
+
+func (l *lesson) allows(text string) bool { return !slices.Contains(l.refused, text) }
+
+// lessons are those of one operation, by place.
+type lessons struct {
+	by map[string]*lesson
+}
+
+func (w *World) taughtOf(op *graph.Op) *lessons {
+	l := w.lessons[op]
+	if l == nil {
+		l = &lessons{by: map[string]*lesson{}}
+		w.lessons[op] = l
+	}
+	return l
+}
+
+func (l *lessons) of(where string) *lesson { return l.by[where] }
+
+func (l *lessons) get(where string) *lesson {
+	t := l.by[where]
+	if t == nil {
+		t = &lesson{}
+		l.by[where] = t
+	}
+	return t
+}
+
+// added lists the inputs that messages asked for.
+func (l *lessons) added() []string {
+	var out []string
+	for _, where := range sortedKeys(l.by) {
+		if t := l.by[where]; t.need && !t.ban {
+			out = append(out, where)
+		}
+	}
+	return out
+}

@@ -1,0 +1,351 @@
+package world
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/crenel-project/crenel/internal/scan/actor"
+	"github.com/crenel-project/crenel/internal/scan/graph"
+	"github.com/crenel-project/crenel/internal/scan/target"
+)
+
+const reasonBudget = "the request budget was spent before its turn"
+
+// reach tries an operation as an actor until it answers 2xx, and says why it
+// did not. An error is one of the client: the run cannot go on.
+func (w *World) reach(ctx context.Context, op *graph.Op, as *actor.Actor) (*Call, string, error) {
+	p := plan{}
+	made := false // a fresh object was made for it
+	waited := false
+	var reason string
+	told := []string{}
+	bodies := 0
+	for range w.o.Tries {
+		w.mu.Lock()
+		if w.spent >= w.o.MaxRequests && w.building {
+			w.mu.Unlock()
+			return nil, cmpOr(reason, reasonBudget), nil
+		}
+		c, err := w.compose(op, as, p)
+		w.mu.Unlock()
+		if err != nil {
+			return nil, err.Error(), nil
+		}
+		if why := c.harm(); why != "" {
+			return nil, why, nil
+		}
+		x, err := w.send(ctx, c)
+		if err != nil {
+			if w.cannotSend(err) {
+				return nil, "", err
+			}
+			return nil, err.Error(), nil
+		}
+		w.mu.Lock()
+		w.learn(c, x)
+		if success(x) {
+			if op.Kind == graph.Create && op.About != nil {
+				w.awaited(c)
+			}
+			w.mu.Unlock()
+			if err := w.confirm(ctx, c); err != nil {
+				return nil, "", err
+			}
+			return c, "", nil
+		}
+		complaints := readComplaints(x.Body)
+		changed := w.obey(c, complaints)
+		key := c.comboKey(w)
+		fail := func() {
+			k := callKey{op, nameOf(as)}
+			if w.failed[k] == nil {
+				w.failed[k] = map[string]int{}
+			}
+			w.failed[k][key]++
+		}
+		subject := c.subject()
+		said := what(x, complaints)
+		if !slices.Contains(told, said) {
+			told = append(told, said)
+		}
+		reason = strings.Join(told, "; then ")
+		again := false
+		switch x.Status {
+		case 0:
+			reason = "no answer: " + errText(x.Err)
+		case http.StatusUnauthorized, http.StatusMethodNotAllowed, http.StatusNotImplemented, http.StatusGone, http.StatusUpgradeRequired:
+		case http.StatusForbidden:
+			fail()
+			again = key != "" && len(told) == 1 && w.hasOther(op, as, key)
+		case http.StatusNotFound:
+			fail()
+			again = changed || key != "" && w.hasOther(op, as, key)
+		case http.StatusConflict, http.StatusPreconditionFailed, http.StatusLocked, http.StatusFailedDependency:
+			fail()
+			again = changed || key != "" && w.hasOther(op, as, key)
+			if subject != nil && !made && !changed {
+				made = true
+				w.mu.Unlock()
+				_, err := w.Make(ctx, subject.Resource, as)
+				if err != nil && w.cannotSend(err) {
+					return nil, "", err
+				}
+				w.mu.Lock()
+				again = again || err == nil
+			}
+		case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+			again = !waited
+			if !waited {
+				waited = true
+				w.mu.Unlock()
+				pause(ctx, x)
+				w.mu.Lock()
+			}
+		case http.StatusUnsupportedMediaType, http.StatusNotAcceptable:
+			p.media++
+			again = op.Body != nil && p.media < len(op.Body.Content)
+		default:
+			if x.Status >= 300 && x.Status < 400 {
+				break
+			}
+			if blamed(c, complaints) {
+				fail()
+			}
+			if again = changed; !changed && len(medias(op)) > 0 && bodies < 4 {
+				bodies++
+				again = p.fuller(bodies)
+			}
+			if x.Status >= 500 && bodies > 2 {
+				again = false
+			}
+			again = again || blamed(c, complaints) && w.hasOther(op, as, key)
+		}
+		w.mu.Unlock()
+		if !again {
+			break
+		}
+	}
+	return nil, reason, nil
+}
+
+// harm says why a call must not be made: it would delete what the run did not make.
+func (c *Call) harm() string {
+	if c.Op.Method != http.MethodDelete && c.Op.Kind != graph.Delete {
+		return ""
+	}
+	o := c.subject()
+	switch {
+	case o == nil && c.As != nil && c.As.Made && len(c.Op.PathParams) == 0:
+		return "" // something of an account that the run made
+	case o == nil:
+		return "it would delete something, and what is not known"
+	case !o.Made || !owns(c.As, o):
+		return "there is no " + o.Resource.Name + " that the run made and may delete"
+	}
+	return ""
+}
+
+// fuller is the next plan for a body that was refused without a reason.
+func (p *plan) fuller(n int) bool {
+	switch n {
+	case 1:
+		p.sober = true
+	case 2:
+		p.fullness = likeExample
+	case 3:
+		p.fullness = onlyNeeded
+	case 4:
+		p.fullness, p.alt = everything, p.alt+1
+	default:
+		return false
+	}
+	return true
+}
+
+// hasOther reports whether there are other identifiers to try than those of key.
+func (w *World) hasOther(op *graph.Op, as *actor.Actor, key string) bool {
+	ids := w.assign(op, as, plan{})
+	next := ""
+	for _, in := range op.Inputs {
+		if ch, ok := ids[in.Where()]; ok {
+			next += in.Where() + "=" + ch.text + "\n"
+		}
+	}
+	return next != key && w.failed[callKey{op, nameOf(as)}][next] == 0
+}
+
+// cannotSend reports whether an error means that the run cannot go on, and not
+// that one call could not be written.
+func (w *World) cannotSend(err error) bool {
+	return !isRefusal(err)
+}
+
+// pause waits as long as an answer asks, a few seconds at most.
+func pause(ctx context.Context, x *target.Exchange) {
+	d := time.Second
+	if n, err := strconv.Atoi(x.Header.Get("Retry-After")); err == nil && n > 0 {
+		d = min(time.Duration(n)*time.Second, 5*time.Second)
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}
+
+func errText(err error) string {
+	if err == nil {
+		return "the connection ended"
+	}
+	return err.Error()
+}
+
+// awaited remembers a Create whose answer did not name what it made. w.mu is held.
+func (w *World) awaited(c *Call) {
+	for _, o := range slices.Backward(w.objects) {
+		if o.MadeBy == c {
+			return
+		}
+	}
+	if len(c.tokens) > 0 && !slices.Contains(w.pending, c) {
+		w.pending = append(w.pending, c)
+	}
+}
+
+// confirm looks for the canaries of what a Create made, as its owner reads it.
+func (w *World) confirm(ctx context.Context, c *Call) error {
+	if c.Op.Kind != graph.Create || c.Op.About == nil {
+		return nil
+	}
+	for _, reader := range w.readersFor(c) {
+		w.mu.Lock()
+		o := w.madeBy(c)
+		var r *Call
+		if o != nil {
+			r = w.reading(reader, o)
+		} else if reader.Kind == graph.List {
+			r = w.listing(reader, c)
+		}
+		w.mu.Unlock()
+		if r == nil {
+			continue
+		}
+		x, err := w.send(ctx, r)
+		if err != nil {
+			if w.cannotSend(err) {
+				return err
+			}
+			continue
+		}
+		w.mu.Lock()
+		w.learn(r, x)
+		if o == nil {
+			o = w.madeBy(c)
+		}
+		found := o != nil && success(x) && w.readBack(o, reader, x)
+		w.mu.Unlock()
+		if found {
+			return nil
+		}
+	}
+	return nil
+}
+
+func (w *World) madeBy(c *Call) *Object {
+	for _, o := range slices.Backward(w.objects) {
+		if o.MadeBy == c {
+			return o
+		}
+	}
+	return nil
+}
+
+// readersFor lists the operations that may show what a call made: the one that
+// did before, then Reads, then Lists.
+func (w *World) readersFor(c *Call) []*graph.Op {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	r := c.Op.About
+	if op := w.readers[r]; op != nil {
+		return []*graph.Op{op}
+	}
+	var out []*graph.Op
+	for _, kind := range []graph.Kind{graph.Read, graph.List} {
+		for _, op := range r.Of(kind) {
+			if w.skip(op) == "" && !op.Has(graph.Admin) && len(out) < 3 {
+				out = append(out, op)
+			}
+		}
+	}
+	return out
+}
+
+// readBack keeps the canaries that an owner's answer holds. w.mu is held.
+func (w *World) readBack(o *Object, reader *graph.Op, x *target.Exchange) bool {
+	body := decode(x)
+	shown := false
+	if body != nil {
+		texts := map[string]string{}
+		allTexts(body, "", texts, 0)
+		for _, pointer := range sortedKeys(texts) {
+			for _, where := range sortedKeys(o.tokens) {
+				if token := o.tokens[where]; token != "" && strings.Contains(texts[pointer], token) {
+					if o.Canaries[pattern(pointer)] == "" {
+						o.Canaries[pattern(pointer)] = token
+					}
+					shown = true
+				}
+			}
+			if reader.Kind == graph.Read && texts[pointer] == o.ID {
+				shown = true
+			}
+		}
+	} else if strings.Contains(string(x.Body), o.ID) {
+		shown = true
+	}
+	if shown || reader.Kind == graph.Read {
+		if o.Reader == nil || len(o.Canaries) > 0 {
+			o.Reader = reader
+		}
+		o.SeenBy[nameOf(o.Owner)] = true
+		if len(o.Canaries) > 0 || len(o.tokens) == 0 {
+			w.readers[o.Resource] = reader
+		}
+	}
+	return shown && (len(o.Canaries) > 0 || len(o.tokens) == 0)
+}
+
+// what says in a line what an answer said.
+func what(x *target.Exchange, complaints []Complaint) string {
+	if x.Status == 0 {
+		return "no answer"
+	}
+	out := strconv.Itoa(x.Status)
+	var parts []string
+	for i := range complaints {
+		k := &complaints[i]
+		text := k.Text
+		if k.Field != "" && !strings.Contains(strings.ToLower(text), strings.ToLower(k.Field)) {
+			text = k.Field + ": " + text
+		}
+		parts = append(parts, cut(text, 160))
+		if len(parts) == 3 {
+			break
+		}
+	}
+	if len(parts) == 0 {
+		if text := strings.TrimSpace(stripTags(string(x.Body))); text != "" && len(text) < 400 {
+			parts = append(parts, cut(strings.Join(strings.Fields(text), " "), 160))
+		}
+	}
+	if len(parts) > 0 {
+		out += fmt.Sprintf(" (%s)", strings.Join(parts, "; "))
+	}
+	return out
+}

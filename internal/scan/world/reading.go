@@ -1,0 +1,107 @@
+package world
+
+import (
+	"errors"
+	"strconv"
+
+	"github.com/crenel-project/crenel/internal/scan/graph"
+	"github.com/crenel-project/crenel/internal/value"
+)
+
+// reading is the call by which an object's owner reads it: nil when what the
+// path names is not known. w.mu is held.
+func (w *World) reading(op *graph.Op, o *Object) *Call {
+	if op.Kind == graph.List {
+		c := w.listing(op, o.MadeBy)
+		if c == nil {
+			return nil
+		}
+		c.As = o.Owner
+		return c
+	}
+	c, err := w.compose(op, o.Owner, plan{})
+	if err != nil {
+		return nil
+	}
+	put := false
+	for _, in := range op.Inputs {
+		where := in.Where()
+		if in.In != "path" && !in.Required {
+			continue
+		}
+		r := w.resourceOf(in)
+		switch {
+		case r == o.Resource:
+			if text := w.shaped(in, w.idFor(in, o)); text != "" {
+				c.Values[where], c.Uses[where] = text, o
+				put = true
+			}
+		default:
+			for _, p := range o.Parents {
+				if p.Resource == r {
+					if text := w.shaped(in, w.idFor(in, p)); text != "" {
+						c.Values[where], c.Uses[where] = text, p
+					}
+					break
+				}
+			}
+		}
+	}
+	if !put {
+		for _, u := range c.Uses { // a Read that names no object: the caller's own
+			if u.Resource == o.Resource {
+				return nil
+			}
+		}
+		if len(op.PathParams) > 0 {
+			return nil
+		}
+	}
+	return c
+}
+
+// listing is a call of a List that should show what another call made. w.mu is held.
+func (w *World) listing(op *graph.Op, made *Call) *Call {
+	if made == nil {
+		return nil
+	}
+	c, err := w.compose(op, made.As, plan{})
+	if err != nil {
+		return nil
+	}
+	for where, o := range made.Uses { // under the same parents
+		for _, in := range op.Inputs {
+			if w.resourceOf(in) == o.Resource && (in.In == "path" || in.Required) {
+				if text := w.shaped(in, w.idFor(in, o)); text != "" {
+					c.Values[in.Where()], c.Uses[in.Where()] = text, made.Uses[where]
+				}
+			}
+		}
+	}
+	return c
+}
+
+func allTexts(v *value.Value, pointer string, to map[string]string, depth int) {
+	if len(to) > 5000 || depth > 20 {
+		return
+	}
+	switch v.Kind {
+	case value.Object:
+		for i := range v.Kids {
+			allTexts(&v.Kids[i], pointer+"/"+value.EscapeToken(v.Kids[i].Name), to, depth+1)
+		}
+	case value.Array:
+		for i := range v.Kids {
+			allTexts(&v.Kids[i], pointer+"/"+strconv.Itoa(i), to, depth+1)
+		}
+	case value.String, value.Number:
+		to[pointer] = v.Text
+	}
+}
+
+// isRefusal reports whether an error is about one request and not about the run.
+func isRefusal(err error) bool {
+	return errors.Is(err, errUnwritable)
+}
+
+var errUnwritable = errors.New("the request cannot be written")

@@ -1,0 +1,213 @@
+package world
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/crenel-project/crenel/internal/scan/actor"
+	"github.com/crenel-project/crenel/internal/scan/graph"
+	"github.com/crenel-project/crenel/internal/scan/scenario"
+)
+
+// ErrNoRecipe is why no recipe could be given: the run has not made such an object itself.
+var ErrNoRecipe = errors.New("the run made no such object itself")
+
+// Recipe gives the setup steps that make a fresh object of a resource as an
+// actor, its parents first. The variables' names begin with prefix.
+func (w *World) Recipe(ctx context.Context, r *graph.Resource, as *actor.Actor, prefix string) (*Recipe, error) {
+	for _, o := range w.Objects(r, as) {
+		if o.Made && !o.Deleted && o.MadeBy != nil && o.MadeBy.Last != nil {
+			if recipe, err := w.RecipeOf(o, prefix); err == nil {
+				return recipe, nil
+			}
+		}
+	}
+	o, err := w.Make(ctx, r, as)
+	if err != nil {
+		return nil, err
+	}
+	return w.RecipeOf(o, prefix)
+}
+
+// RecipeOf gives the setup steps that make an object like o.
+func (w *World) RecipeOf(o *Object, prefix string) (*Recipe, error) {
+	b := &recipeWriter{w: w, of: map[*Object]*Recipe{}, taken: map[string]bool{}}
+	if _, err := b.object(o, prefix, 0); err != nil {
+		return nil, fmt.Errorf("writing how to make %s %s: %w", o.Resource.Name, o.ID, err)
+	}
+	r := b.of[o]
+	return &Recipe{Steps: b.steps, IDs: r.IDs, ID: r.ID, Canaries: r.Canaries}, nil
+}
+
+type recipeWriter struct {
+	w     *World
+	steps []scenario.Step
+	of    map[*Object]*Recipe
+	taken map[string]bool
+}
+
+const maxParents = 8
+
+func (b *recipeWriter) object(o *Object, prefix string, depth int) (*Recipe, error) {
+	if r := b.of[o]; r != nil {
+		return r, nil
+	}
+	switch {
+	case o.MadeBy == nil || !o.Made:
+		return nil, ErrNoRecipe
+	case depth > maxParents:
+		return nil, errors.New("its parents lie too deep")
+	}
+	for b.taken[prefix] {
+		prefix += "2"
+	}
+	b.taken[prefix] = true
+	bind := map[string]string{}
+	for _, where := range slices.Sorted(maps.Keys(o.MadeBy.Uses)) {
+		used := o.MadeBy.Uses[where]
+		if !used.Made || used.MadeBy == nil || used == o {
+			continue // it was there before, and will be there again
+		}
+		r, err := b.object(used, prefix+"_"+used.Resource.Name, depth+1)
+		if err != nil {
+			continue
+		}
+		if v := variableOf(r, used, o.MadeBy.Values[where]); v != "" {
+			bind[where] = v
+		}
+	}
+	names := map[string]string{}
+	for _, where := range slices.Sorted(maps.Keys(o.MadeBy.Fresh)) {
+		if _, used := bind[where]; used {
+			continue
+		}
+		name := canaryName(prefix, where)
+		names[where] = name
+		bind[where] = named(o.MadeBy.Fresh[where], name)
+		for twin, text := range o.MadeBy.Values { // a confirmation of it
+			if _, other := o.MadeBy.Fresh[twin]; !other && bind[twin] == "" && text == o.MadeBy.Values[where] {
+				bind[twin] = bind[where]
+			}
+		}
+	}
+	step, err := b.w.Step(o.MadeBy, bind)
+	if err != nil {
+		return nil, err
+	}
+	step.ID, step.Part = "make_"+prefix, scenario.Setup
+	step.Expect = []scenario.Expect{{Status: "2xx"}}
+	r := &Recipe{IDs: map[string]string{}, Canaries: map[string]string{}}
+	for _, field := range slices.Sorted(maps.Keys(o.IDs)) {
+		from, ok := o.sources[field]
+		if !ok {
+			continue
+		}
+		v := prefix + "." + identifier(field)
+		s := scenario.Save{As: v, At: from.at, Header: from.header, Pattern: from.pattern}
+		if from.list != nil {
+			continue
+		}
+		s.Optional = field != o.idField()
+		step.Save = append(step.Save, s)
+		r.IDs[field] = v
+	}
+	b.steps = append(b.steps, step)
+	field := o.idField()
+	if r.ID = r.IDs[field]; r.ID == "" {
+		if err := b.findInList(o, prefix, field, names, r); err != nil {
+			return nil, err
+		}
+	}
+	for pointer, token := range o.Canaries {
+		for where, t := range o.tokens {
+			if t == token && names[where] != "" {
+				r.Canaries[pointer] = canaryText(o.MadeBy.Fresh[where], names[where])
+			}
+		}
+	}
+	b.of[o] = r
+	return r, nil
+}
+
+// findInList adds the step that learns an identifier from a list, by the canary beside it.
+func (b *recipeWriter) findInList(o *Object, prefix, field string, names map[string]string, r *Recipe) error {
+	from, ok := o.sources[field]
+	if !ok || from.list == nil {
+		return errors.New("the answer that made it does not say its identifier")
+	}
+	step, err := b.w.Step(from.list, nil)
+	if err != nil {
+		return err
+	}
+	name := names[from.token]
+	if name == "" {
+		return errors.New("its identifier is only seen in a list of many, with nothing to tell it by")
+	}
+	v := prefix + "." + identifier(field)
+	mark := canaryText(o.MadeBy.Fresh[from.token], name)
+	key := regexp.QuoteMeta(`"`+from.key+`"`) + `\s*:\s*"?([^",}\s]+)`
+	at := key + `"?[^{}]*` + mark
+	if from.after {
+		at = mark + `[^{}]*` + key
+	}
+	step.ID, step.Part = "find_"+prefix, scenario.Setup
+	step.Expect = []scenario.Expect{{Status: "2xx"}}
+	step.Save = []scenario.Save{{As: v, Pattern: at}}
+	b.steps = append(b.steps, step)
+	r.IDs[field], r.ID = v, v
+	return nil
+}
+
+// variableOf is the placeholder for the value of an object that a call holds.
+func variableOf(r *Recipe, o *Object, text string) string {
+	field := o.idField()
+	for f, v := range o.IDs {
+		if v == scalarText(text) && r.IDs[f] != "" && (f == field || o.IDs[field] != v) {
+			field = f
+		}
+	}
+	v := r.IDs[field]
+	if v == "" {
+		return ""
+	}
+	if from := o.sources[field]; from.header != "" || from.pattern != "" {
+		if !strings.HasPrefix(text, `"`) {
+			return "${" + v + "|raw}" // a number, saved as the text that it was found as
+		}
+	}
+	if strings.HasPrefix(text, `"`) {
+		return `"${` + v + `}"`
+	}
+	return "${" + v + "}"
+}
+
+var notIdentifier = regexp.MustCompile(`[^A-Za-z0-9_]+`)
+
+// identifier makes a name fit for a variable.
+func identifier(s string) string { return strings.Trim(notIdentifier.ReplaceAllString(s, "_"), "_") }
+
+// canaryName is the name of the canary that an input takes in a recipe.
+func canaryName(prefix, where string) string {
+	_, rest, _ := strings.Cut(where, ".")
+	return identifier(prefix + "_" + rest)
+}
+
+// named gives the unnamed placeholders of a fresh value a name.
+func named(fresh, name string) string {
+	return strings.NewReplacer("${canary", "${canary."+name, "${number", "${number."+name, "${uuid", "${uuid."+name).Replace(fresh)
+}
+
+// canaryText is the part of a fresh value that is found again: the placeholder alone.
+func canaryText(fresh, name string) string {
+	if m := freshPart.FindString(fresh); m != "" {
+		return named(m, name)
+	}
+	return named(strings.Trim(fresh, `"`), name)
+}
+
+var freshPart = regexp.MustCompile(`\$\{(canary|number|uuid)(\|[a-z]+)*\}`)

@@ -1,0 +1,123 @@
+package world
+
+import (
+	"encoding/base64"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/crenel-project/crenel/internal/scan/scenario"
+	"github.com/crenel-project/crenel/internal/scan/target"
+	"github.com/crenel-project/crenel/internal/value"
+)
+
+// Step renders a call as a step of a scenario. bind gives placeholder texts for
+// inputs, by Input.Where: "${order.id}" stands for a whole JSON value; a text in
+// quotes is a JSON string with placeholders inside.
+func (w *World) Step(c *Call, bind map[string]string) (scenario.Step, error) {
+	d := c.clone()
+	var swaps []swap
+	for _, where := range slices.Sorted(maps.Keys(bind)) {
+		mark := fmt.Sprintf("zqbind%04dqz", len(swaps))
+		d.override(where, `"`+mark+`"`)
+		swaps = append(swaps, swap{mark, bind[where]})
+	}
+	r, err := w.render(d)
+	if err != nil {
+		return scenario.Step{}, fmt.Errorf("writing %s as a step: %w", c.Op.ID, err)
+	}
+	s := &scenario.Send{Method: r.Method, Path: swapAll(r.Path, swaps, false)}
+	if strings.Contains(strings.ToLower(r.Query), "%24%7b") {
+		s.RawQ = swapAll(r.Query, swaps, false) // a literal "${", which a pair would take for a placeholder
+	} else if r.Query != "" {
+		for p := range strings.SplitSeq(r.Query, "&") {
+			name, text, _ := strings.Cut(p, "=")
+			s.Query = append(s.Query, scenario.Pair{Name: unescaped(name), Value: swapAll(unescaped(text), swaps, false)})
+		}
+	}
+	for _, f := range r.Header {
+		if strings.EqualFold(f.Name, "Content-Type") {
+			s.Type = f.Value
+			continue
+		}
+		s.Header = append(s.Header, scenario.Pair{Name: f.Name, Value: swapAll(f.Value, swaps, false)})
+	}
+	if err := stepBody(s, r, swaps); err != nil {
+		return scenario.Step{}, fmt.Errorf("writing %s as a step: %w", c.Op.ID, err)
+	}
+	as := ""
+	if c.As != nil {
+		as = c.As.Name
+	}
+	return scenario.Step{As: as, Send: s, Note: c.note()}, nil
+}
+
+// note says what a call does, for people.
+func (c *Call) note() string {
+	who := "nobody"
+	if c.As != nil {
+		who = c.As.Name
+	}
+	if c.Op.Summary != "" {
+		return who + ": " + strings.TrimSuffix(c.Op.Summary, ".")
+	}
+	return who + ": " + c.Op.Method + " " + c.Op.Path
+}
+
+// swap is a mark that stands in a rendered request for a placeholder.
+type swap struct{ mark, text string }
+
+// inside is the placeholder as it stands within a string.
+func (s swap) inside() string {
+	if strings.HasPrefix(s.text, `"`) {
+		if v, err := value.JSON([]byte(s.text), value.Limits{}); err == nil && v.Kind == value.String {
+			return v.Text
+		}
+	}
+	return s.text
+}
+
+func swapAll(text string, swaps []swap, json bool) string {
+	for _, s := range swaps {
+		if json {
+			text = strings.ReplaceAll(text, `"`+s.mark+`"`, s.text)
+			continue
+		}
+		text = strings.ReplaceAll(text, s.mark, s.inside())
+	}
+	return text
+}
+
+func stepBody(s *scenario.Send, r *target.Request, swaps []swap) error {
+	if r.Body == nil {
+		return nil
+	}
+	text := string(r.Body)
+	if !utf8.Valid(r.Body) || strings.ContainsRune(text, 0) {
+		for _, b := range swaps {
+			if strings.Contains(text, b.mark) {
+				return fmt.Errorf("the body is not text, so %s cannot be put into it", b.text)
+			}
+		}
+		s.Base64 = base64.StdEncoding.EncodeToString(r.Body)
+		return nil
+	}
+	media, _, _ := strings.Cut(s.Type, ";")
+	if isJSON(media) {
+		s.Body = swapAll(strings.ReplaceAll(text, "${", `\u0024{`), swaps, true)
+		return nil
+	}
+	if strings.Contains(text, "${") {
+		s.Base64 = base64.StdEncoding.EncodeToString(r.Body)
+		for _, b := range swaps {
+			if strings.Contains(text, b.mark) {
+				return fmt.Errorf("the body holds a text that would be taken for a placeholder, so %s cannot be put into it", b.text)
+			}
+		}
+		return nil
+	}
+	s.Body = swapAll(text, swaps, false)
+	return nil
+}

@@ -1,0 +1,310 @@
+package world
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/crenel-project/crenel/internal/scan/actor"
+	"github.com/crenel-project/crenel/internal/scan/graph"
+	"github.com/crenel-project/crenel/internal/scan/target"
+)
+
+// People are the actors of a run.
+type People interface {
+	// All lists the actors that have a session, in a fixed order; nobody is not among them.
+	All() []*actor.Actor
+	// Send puts the actor's credentials on r and sends it, renewing the session
+	// where it has ended. as is never nil.
+	Send(ctx context.Context, as *actor.Actor, r *target.Request) (*target.Exchange, error)
+	// Fresh registers another account of the user's role.
+	Fresh(ctx context.Context) (*actor.Actor, error)
+}
+
+// Sender sends requests without credentials. *target.Client is one.
+type Sender interface {
+	Do(ctx context.Context, as string, r *target.Request) (*target.Exchange, error)
+}
+
+// Options say how a world is built. The zero value is good.
+type Options struct {
+	Run  string // the run's id, letters and digits: canaries carry it. "" is "0"
+	Seed uint64 // of everything that is drawn
+	// BasePath goes before each operation's path; nil: the client knows it.
+	BasePath *string
+	// MaxRequests bounds Build; 0 means 8 an operation, at least 60.
+	MaxRequests int
+	// Tries bounds the attempts at one operation as one actor; 0 means 6.
+	Tries int
+	// Workers bounds the requests under way at once; 0 means 4.
+	Workers int
+	// Safe leaves out what moves money, calls other systems, or changes what the run did not make.
+	Safe bool
+	// Skip says why an operation is left alone, "" when it is not.
+	Skip func(op *graph.Op) string
+	// Progress is told what Build does, when set.
+	Progress func(done, total int, what string)
+	// Observe is given each answer, when set: the graph learns from it.
+	Observe func(op *graph.Op, x *target.Exchange)
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// World is what a run knows of its target, and has made there.
+type World struct {
+	g      *graph.Graph
+	people People
+	c      Sender
+	o      Options
+
+	mu       sync.Mutex // guards all below
+	mint     mint
+	rng      *rand.Rand
+	objects  []*Object
+	pool     map[string][]*known        // by producer: see pool.go
+	seen     map[string]*profile        // what singular answers held, by actor and path
+	lessons  map[*graph.Op]*lessons     // what error messages taught
+	shared   map[string]*lesson         // the same by the field's name, for operations not tried yet
+	calls    map[callKey]*Call          // the last that worked
+	cover    map[*graph.Op]*tally       //
+	failed   map[callKey]map[string]int // combinations of identifiers that did not work
+	readers  map[*graph.Resource]*graph.Op
+	barren   map[callKey]bool // resources' Create that failed as an actor
+	pending  []*Call          // Creates whose answer named no identifier
+	spent    int
+	building bool
+	self     *actor.Actor // whose facts a login uses
+}
+
+type callKey struct {
+	op *graph.Op
+	as string
+}
+
+// New makes a world of which nothing is known yet. c sends what carries no credentials.
+func New(g *graph.Graph, people People, c Sender, o Options) *World {
+	if o.Run == "" {
+		o.Run = "0"
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Tries <= 0 {
+		o.Tries = 6
+	}
+	if o.Workers <= 0 {
+		o.Workers = 4
+	}
+	if o.MaxRequests <= 0 {
+		o.MaxRequests = max(60, 8*len(g.Ops))
+	}
+	return &World{
+		g: g, people: people, c: c, o: o,
+		mint: mint{run: o.Run, n: o.Seed << 20}, rng: rand.New(rand.NewPCG(o.Seed, 0x63726e6c)),
+		pool: map[string][]*known{}, seen: map[string]*profile{}, lessons: map[*graph.Op]*lessons{}, shared: map[string]*lesson{},
+		calls: map[callKey]*Call{}, cover: map[*graph.Op]*tally{}, failed: map[callKey]map[string]int{},
+		readers: map[*graph.Resource]*graph.Op{}, barren: map[callKey]bool{},
+	}
+}
+
+func nameOf(a *actor.Actor) string {
+	if a == nil {
+		return actor.Nobody
+	}
+	return a.Name
+}
+
+// Call makes a valid call of an operation as an actor (nil is nobody). over
+// gives values by Input.Where as JSON texts; "" leaves the input out.
+func (w *World) Call(_ context.Context, op *graph.Op, as *actor.Actor, over map[string]string) (*Call, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c := w.worked(op, as)
+	if c == nil {
+		var err error
+		if c, err = w.compose(op, as, plan{}); err != nil {
+			return nil, err
+		}
+	}
+	for where, text := range over {
+		c.override(where, text)
+	}
+	return c, nil
+}
+
+// worked is a copy of the call that worked last, its fresh values made new; nil
+// when there is none, or what it used is gone.
+func (w *World) worked(op *graph.Op, as *actor.Actor) *Call {
+	old := w.calls[callKey{op, nameOf(as)}]
+	if old == nil {
+		return nil
+	}
+	for _, o := range old.Uses {
+		if o.Deleted {
+			return nil
+		}
+	}
+	c := old.clone()
+	w.renew(c)
+	return c
+}
+
+// renew gives a call new fresh values.
+func (w *World) renew(c *Call) {
+	for _, where := range sortedKeys(c.Fresh) {
+		w.putFresh(c, where, c.Fresh[where])
+	}
+	c.pairs()
+}
+
+func (w *World) putFresh(c *Call, where, fresh string) {
+	text, token := w.mint.fill(fresh)
+	c.Values[where], c.Fresh[where] = text, fresh
+	delete(c.tokens, where)
+	if token != "" {
+		c.tokens[where] = token
+	}
+}
+
+// Send sends a call with its actor's session, and learns from the answer.
+func (w *World) Send(ctx context.Context, c *Call) (*target.Exchange, error) {
+	x, err := w.send(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.learn(c, x)
+	return x, nil
+}
+
+func (w *World) send(ctx context.Context, c *Call) (*target.Exchange, error) {
+	r, err := w.Request(c)
+	if err != nil {
+		return nil, err
+	}
+	var x *target.Exchange
+	if c.As == nil {
+		x, err = w.c.Do(ctx, actor.Nobody, r)
+	} else {
+		x, err = w.people.Send(ctx, c.As, r)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("calling %s as %s: %w", c.Op.ID, who(c.As), err)
+	}
+	return x, nil
+}
+
+func who(a *actor.Actor) string {
+	if a == nil {
+		return "nobody"
+	}
+	return a.Name
+}
+
+// Objects lists the objects of a resource that an actor owns (nil: of anybody),
+// those that the run made first, the newest first.
+func (w *World) Objects(r *graph.Resource, owner *actor.Actor) []*Object {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []*Object
+	for _, o := range slices.Backward(w.objects) {
+		if o.Resource == r && !o.Deleted && (owner == nil || o.Owner != nil && o.Owner.Name == owner.Name) {
+			out = append(out, o)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b *Object) int {
+		switch {
+		case a.Made == b.Made:
+			return 0
+		case a.Made:
+			return -1
+		}
+		return 1
+	})
+	return out
+}
+
+// Reader is how its owner reads an object: nil when no operation answered.
+func (w *World) Reader(o *Object) *Call {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if o.Reader == nil || o.Owner == nil {
+		return nil
+	}
+	return w.reading(o.Reader, o)
+}
+
+// ErrNotMade is why Make gave no object.
+var ErrNotMade = errors.New("no operation made such an object")
+
+// Make makes a fresh object of a resource as an actor, with canaries where they fit.
+func (w *World) Make(ctx context.Context, r *graph.Resource, as *actor.Actor) (*Object, error) {
+	var why []string
+	for _, op := range w.creators(r) {
+		o, reason, err := w.make(ctx, op, as)
+		if err != nil {
+			return nil, fmt.Errorf("making a %s as %s: %w", r.Name, who(as), err)
+		}
+		if o != nil {
+			return o, nil
+		}
+		why = append(why, op.Method+" "+op.Path+": "+reason)
+	}
+	if why == nil {
+		return nil, fmt.Errorf("making a %s as %s: %w: the description has none that creates it", r.Name, who(as), ErrNotMade)
+	}
+	return nil, fmt.Errorf("making a %s as %s: %w: %s", r.Name, who(as), ErrNotMade, strings.Join(why, "; "))
+}
+
+// creators lists the operations that make a resource, without those that make people.
+func (w *World) creators(r *graph.Resource) []*graph.Op {
+	var out []*graph.Op
+	for _, op := range r.Of(graph.Create) {
+		if !op.Has(graph.Login) && !op.Has(graph.Hazard) && w.skip(op) == "" {
+			out = append(out, op)
+		}
+	}
+	return out
+}
+
+// make calls a Create until it gives an object, and looks for its canaries.
+func (w *World) make(ctx context.Context, op *graph.Op, as *actor.Actor) (*Object, string, error) {
+	key := callKey{op, nameOf(as)}
+	w.mu.Lock()
+	barren := w.barren[key]
+	w.mu.Unlock()
+	if barren {
+		return nil, "it failed before", nil
+	}
+	made, reason, err := w.reach(ctx, op, as)
+	if err != nil {
+		return nil, "", err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if made == nil {
+		w.barren[key] = reason != reasonBudget
+		return nil, reason, nil
+	}
+	for _, o := range slices.Backward(w.objects) {
+		if o.MadeBy == made {
+			return o, "", nil
+		}
+	}
+	return nil, "its answer names no identifier", nil
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	out := make([]string, 0, len(m))
+	for k := range m {
+		out = append(out, k)
+	}
+	slices.Sort(out)
+	return out
+}
