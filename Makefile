@@ -33,7 +33,7 @@ test: build lint unit fuzz-short ## everything that CI holds a change to
 # what is left of them in short mode.
 unit:
 	@$(GO) test -race -short -timeout 15m $$( $(GO) list ./... | grep -v /demo/harbour)
-	$(GO) test -timeout 15m ./demo/harbour/... ./internal/guard/waf ./internal/spec/schema
+	$(GO) test -timeout 15m ./demo/harbour/... ./internal/guard/waf ./internal/spec/schema ./internal/state
 	@echo "JSON-Schema-Test-Suite:"
 	@$(GO) test -count=1 -v -run '^TestSuite$$' ./internal/spec/schema | grep -E 'required cases|SKIP|FAIL'
 

@@ -14,7 +14,6 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/logging"
-	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
 const (
@@ -29,7 +28,11 @@ const (
 
 // RedisOptions are what a Redis is made from.
 type RedisOptions struct {
-	URL      string // redis://HOST:PORT/DB, rediss:// with TLS, unix:///PATH
+	URL string // redis://HOST:PORT/DB, rediss:// with TLS, unix:///PATH
+	// Sentinel, instead of URL: who says where the server is.
+	Sentinel *Sentinel
+	// Cluster, instead of URL: some nodes of a cluster, redis://HOST:PORT or rediss://.
+	Cluster  []string
 	Username string
 	Password string
 	TLS      *tls.Config // for rediss://; nil: the system's authorities
@@ -44,7 +47,7 @@ type RedisOptions struct {
 // Redis is a Store in Redis or Valkey, shared by every gateway that names the
 // same server, database and prefix.
 type Redis struct {
-	client  *redis.Client
+	client  redis.UniversalClient
 	address string
 	prefix  string
 	timeout time.Duration
@@ -80,30 +83,12 @@ func OpenRedis(o RedisOptions) (*Redis, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	opt, err := redis.ParseURL(o.URL)
+	client, address, err := connect(&o)
 	if err != nil {
-		return nil, fmt.Errorf("state: the URL of Redis: %w", err)
+		return nil, err
 	}
-	if o.Username != "" || o.Password != "" {
-		opt.Username, opt.Password = o.Username, o.Password
-	}
-	if o.TLS != nil {
-		if opt.TLSConfig == nil {
-			return nil, errors.New("state: settings of TLS need rediss:// in the URL of Redis")
-		}
-		name := opt.TLSConfig.ServerName
-		opt.TLSConfig = o.TLS.Clone()
-		if opt.TLSConfig.ServerName == "" {
-			opt.TLSConfig.ServerName = name
-		}
-	}
-	opt.DialTimeout, opt.ReadTimeout, opt.WriteTimeout, opt.PoolTimeout = o.Timeout, o.Timeout, o.Timeout, o.Timeout
-	opt.ContextTimeoutEnabled = true
-	opt.MaxRetries = 1 // a connection that the server closed meanwhile
-	opt.DisableIdentity = true
-	opt.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	r := &Redis{
-		client: redis.NewClient(opt), address: opt.Addr, prefix: o.Prefix, timeout: o.Timeout, log: o.Log, now: o.Now,
+		client: client, address: address, prefix: o.Prefix, timeout: o.Timeout, log: o.Log, now: o.Now,
 		mirrors: map[string]*mirror{}, failure: errors.New("not asked yet"), since: o.Now(),
 	}
 	r.ctx, r.stop = context.WithCancel(context.Background())
@@ -130,12 +115,9 @@ func (r *Redis) watch() {
 func (r *Redis) probe() {
 	ctx, cancel := context.WithTimeout(r.ctx, 2*r.timeout)
 	defer cancel()
-	info, err := r.client.Info(ctx, "memory").Result()
+	evicts, err := r.examine(ctx)
 	if r.ctx.Err() != nil {
 		return
-	}
-	if err == nil && !strings.Contains(info, "used_memory:") {
-		err = errors.New("what answers is not Redis")
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -151,14 +133,54 @@ func (r *Redis) probe() {
 		r.log.Info("shared state is reached", "address", r.address)
 	}
 	r.failure = nil
-	evicts := ""
-	if policy := infoField(info, "maxmemory_policy"); policy != "" && policy != "noeviction" && infoField(info, "maxmemory") != "0" {
-		evicts = policy
-	}
 	if evicts != "" && evicts != r.evicts {
 		r.log.Warn("shared state may forget replay marks when its memory is full: set maxmemory-policy noeviction", "address", r.address, "policy", evicts)
 	}
 	r.evicts = evicts
+}
+
+// examine asks the server, of a cluster every primary, how it is. evicts is the
+// policy of one that may forget what it was told, else "".
+func (r *Redis) examine(ctx context.Context) (evicts string, err error) {
+	cluster, ok := r.client.(*redis.ClusterClient)
+	if !ok {
+		return examine(ctx, r.client)
+	}
+	info, err := cluster.ClusterInfo(ctx).Result()
+	switch {
+	case err != nil:
+		return "", err
+	case infoField(info, "cluster_state") != "ok":
+		return "", fmt.Errorf("the cluster is in state %q: some slots are not served", infoField(info, "cluster_state"))
+	}
+	var mu sync.Mutex
+	err = cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error {
+		policy, err := examine(ctx, node)
+		if err != nil {
+			return fmt.Errorf("node %s: %w", node.Options().Addr, err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if policy != "" {
+			evicts = policy
+		}
+		return nil
+	})
+	return evicts, err
+}
+
+func examine(ctx context.Context, server redis.Cmdable) (evicts string, err error) {
+	info, err := server.Info(ctx, "memory").Result()
+	switch {
+	case err != nil:
+		return "", err
+	case !strings.Contains(info, "used_memory:"):
+		return "", errors.New("what answers is not Redis")
+	}
+	if policy := infoField(info, "maxmemory_policy"); policy != "noeviction" && infoField(info, "maxmemory") != "0" {
+		return policy, nil
+	}
+	return "", nil
 }
 
 func infoField(info, name string) string {
@@ -349,13 +371,11 @@ func (r *Redis) Close() error {
 	r.closed = true
 	r.mu.Unlock()
 	r.stop()
-	err := r.client.Close() // which ends the reads that wait
+	// This ends the reads that wait. That a connection was broken already is no matter now.
+	_ = r.client.Close()
 	r.wg.Wait()
 	for _, m := range r.mirrors {
 		m.close()
-	}
-	if err != nil {
-		return fmt.Errorf("state: closing the connections to Redis: %w", err)
 	}
 	return nil
 }

@@ -29,7 +29,9 @@ type server struct {
 	dir  string
 	port string
 	args []string
-	cmd  *exec.Cmd
+	// whole are the arguments where those of an ordinary server do not fit.
+	whole []string
+	cmd   *exec.Cmd
 }
 
 // binary finds redis-server or valkey-server.
@@ -45,6 +47,14 @@ func binary(t testing.TB) string {
 	}
 	t.Skip("SKIPPED: neither redis-server nor valkey-server is on PATH (apt-get install redis-server)")
 	return ""
+}
+
+// long skips a test that waits for servers to notice that one of them is gone.
+func long(t testing.TB) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("SKIPPED: a failover takes seconds")
+	}
 }
 
 func freePort(t testing.TB) string {
@@ -70,6 +80,9 @@ func serve(t testing.TB, args ...string) *server {
 func (s *server) start() {
 	s.t.Helper()
 	args := append([]string{"--port", s.port, "--bind", "127.0.0.1", "--dir", s.dir, "--save", "", "--appendonly", "no"}, s.args...)
+	if s.whole != nil {
+		args = s.whole
+	}
 	s.cmd = exec.Command(s.path, args...)
 	var out bytes.Buffer
 	s.cmd.Stdout, s.cmd.Stderr = &out, &out
@@ -83,6 +96,8 @@ func (s *server) start() {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
+	_ = s.cmd.Process.Kill()
+	_ = s.cmd.Wait()
 	s.t.Fatalf("the server does not come up: %s", out.String())
 }
 
@@ -434,6 +449,28 @@ func (s *server) command(lines ...string) {
 			s.t.Fatalf("%s: %s %v", line, answer[:n], err)
 		}
 	}
+}
+
+// ask sends commands in Redis's own way, and returns what is said to the last; ""
+// when the server is away.
+func (s *server) ask(lines ...string) string {
+	c, err := net.Dial("tcp", "127.0.0.1:"+s.port)
+	if err != nil {
+		return ""
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(2 * time.Second))
+	answer, n := make([]byte, 64<<10), 0
+	for _, line := range lines {
+		if _, err := io.WriteString(c, line+"\r\n"); err != nil {
+			return ""
+		}
+		time.Sleep(5 * time.Millisecond) // so that it comes in one piece
+		if n, err = c.Read(answer); err != nil {
+			return ""
+		}
+	}
+	return string(answer[:n])
 }
 
 // proxy is a way to the server that can be cut.

@@ -17,11 +17,17 @@ import (
 // must not forget when it is started again.
 func openState(cfg *config.Config, log *slog.Logger) (state.Store, error) {
 	c := &cfg.State
-	if c.Redis == "" {
+	if !c.Shared() {
 		return state.OpenMemory(filepath.Join(cfg.DataDir, "state"), log, nil)
 	}
 	o := state.RedisOptions{
 		URL: c.Redis, Username: c.Username, Password: c.Password.Reveal(), Prefix: c.Prefix, Timeout: c.Timeout, Log: log,
+	}
+	if s := c.Sentinel; s != nil {
+		o.Sentinel = &state.Sentinel{Master: s.Master, Addresses: s.Addresses, Username: s.Username, Password: s.Password.Reveal(), Database: s.Database}
+	}
+	if c.Cluster != nil {
+		o.Cluster = c.Cluster.Addresses
 	}
 	if c.TLS != (config.StateTLS{}) {
 		t, err := stateTLS(&c.TLS)
