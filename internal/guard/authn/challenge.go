@@ -142,7 +142,8 @@ func scopeOf(d *access.Demand) string {
 	return ""
 }
 
-// write appends the challenge, with what is wrong when something was sent.
+// write appends the challenge, with what is wrong when a token was sent: a client
+// that sent a key must not take its token for bad (RFC 6750 section 3.1).
 func (c *challenge) write(b *strings.Builder, f *failure) {
 	if b.Len() > 0 {
 		b.WriteString(", ")
@@ -150,7 +151,7 @@ func (c *challenge) write(b *strings.Builder, f *failure) {
 	b.WriteString(c.text)
 	defer func() { b.WriteString(c.also) }()
 	proof := proofErrors[f.code]
-	if f.code == "authn.missing" || !c.bearer && !c.dpop || c.bearer && proof != "" {
+	if f.code == "authn.missing" || f.noToken || !c.bearer && !c.dpop || c.bearer && proof != "" {
 		return
 	}
 	name := "invalid_token"

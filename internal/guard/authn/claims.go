@@ -86,7 +86,14 @@ func audience(claims *value.Value, want []string) *failure {
 			return nil
 		}
 	}
-	return fail("authn.audience", "the token is not for this API")
+	if len(have) == 0 {
+		return fail("authn.audience", "the token names no audience (aud)")
+	}
+	const told = 3 // who takes too few audiences sees which with the first ones
+	for i, a := range have[:min(told, len(have))] {
+		have[i] = sent(a)
+	}
+	return fail("authn.audience", "the token is for "+strings.Join(have[:min(told, len(have))], ", ")+", and not for this API")
 }
 
 // texts reads a string or a list of strings.

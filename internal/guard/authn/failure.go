@@ -13,6 +13,7 @@ type failure struct {
 	nonce      string // for the client to make its next proof with
 	parameters string // more of the challenge
 	unable     bool   // it could not be decided, because a dependency is down
+	noToken    bool   // what failed is no access token: a key, a cookie, a certificate, a signature
 }
 
 func fail(code, reason string) *failure { return &failure{code: code, reason: reason} }

@@ -98,7 +98,7 @@ func (g *Guard) rule(ctx context.Context, x *exchange.Exchange) exchange.Verdict
 		}
 		return allowed(x, found)
 	}
-	f, at := p.failure(found)
+	f, at := p.failure(x, found)
 	v := p.deny(x, f, at)
 	v.LoginHelps = p.loginHelps(f, found)
 	return v
@@ -400,7 +400,7 @@ func (p *plan) together(a, b *candidate) bool {
 
 // failure says why no alternative is met: what is wrong with a credential that
 // the operation takes, else that there is none.
-func (p *plan) failure(found []candidate) (*failure, string) {
+func (p *plan) failure(x *exchange.Exchange, found []candidate) (*failure, string) {
 	var first *candidate
 	for i := range found {
 		c := &found[i]
@@ -416,9 +416,17 @@ func (p *plan) failure(found []candidate) (*failure, string) {
 	}
 	switch {
 	case first != nil:
-		return first.failure, first.at()
+		f := *first.failure
+		f.noToken = !first.method.token() && (first.place == nil || first.place.name != authorization)
+		return &f, first.at()
 	case len(found) > 0:
 		return fail("authn.missing", "credentials were sent, but not of a kind that this operation takes"), ""
+	}
+	for _, m := range p.methods {
+		// What stands in the field is not told: it may well be a token without its scheme.
+		if at := m.place; at != nil && at.prefix != "" && len(x.Request.Header[at.name]) > 0 {
+			return fail("authn.missing", "field "+at.name+" was sent, but not as "+at.name+": "+at.prefix+" …"), at.at
+		}
 	}
 	return fail("authn.missing", "no credentials were sent"), ""
 }

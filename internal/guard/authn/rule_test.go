@@ -124,6 +124,8 @@ func TestRule(t *testing.T) {
 		"either, token":              {op: "either", header: head("Authorization", "Bearer "+tok), who: "jwt alice", places: "header:Authorization"},
 		"either, key":                {op: "either", header: head("X-Api-Key", keys["shop"]), who: "api_key shop", places: "header:X-Api-Key"},
 		"either, forged and key":     {op: "either", header: head("Authorization", "Bearer "+forged, "X-Api-Key", keys["shop"]), who: "api_key shop", rejects: "header:Authorization", places: "header:Authorization header:X-Api-Key"},
+		"either, key wrong":          {op: "either", header: head("X-Api-Key", keys["shop"]+"x"), code: "authn.malformed", www: `Bearer ` + realm + `, ApiKey ` + realm + `, in="header", name="X-Api-Key"`, places: "header:X-Api-Key"},
+		"either, forged":             {op: "either", header: head("Authorization", "Bearer "+forged), code: "authn.signature", www: invalid + `, ApiKey ` + realm + `, in="header", name="X-Api-Key"`, places: "header:Authorization"},
 		"both":                       {op: "both", header: head("Authorization", "Bearer "+tok, "X-Api-Key", keys["shop"]), who: "jwt alice", also: 1, places: "header:Authorization header:X-Api-Key"},
 		"both, one missing":          {op: "both", header: head("Authorization", "Bearer "+tok), code: "authn.missing", places: "header:Authorization"},
 		"both, one forged":           {op: "both", header: head("Authorization", "Bearer "+forged, "X-Api-Key", keys["shop"]), code: "authn.signature", places: "header:Authorization header:X-Api-Key"},
@@ -415,5 +417,31 @@ func TestNoDocument(t *testing.T) {
 	closed := start(t, petAPI(), config.Authn{}, nil)
 	if _, v := call(t, closed, operation(petAPI(), "token"), bearer(tok), ""); v.Code != "authn.missing" {
 		t.Errorf("protected, no methods: %+v", v)
+	}
+}
+
+// The operator is told what was sent in place of what is taken; never the
+// credential itself.
+func TestReasonSaysWhatWasSent(t *testing.T) {
+	g := start(t, petAPI(), jwtConfig(nil), newIssuer(rsaKey()))
+	k := rsaKey()
+	token := func(more object) string { return k.token("RS256", k.header("RS256"), claims(noon, more)) }
+	for name, c := range map[string]struct {
+		authorization string
+		want          string
+		at            string
+	}{
+		"no scheme":        {token(nil), "field Authorization was sent, but not as Authorization: Bearer", "header:authorization"},
+		"another scheme":   {"Basic YTpi", "field Authorization was sent, but not as Authorization: Bearer", "header:authorization"},
+		"another audience": {"Bearer " + token(object{"aud": []string{"a\x1b[", "b", "c", "d"}}), `the token is for "a\x1b[", "b", "c", and not for this API`, "header:authorization"},
+		"no audience":      {"Bearer " + token(object{"aud": nil}), "the token names no audience (aud)", "header:authorization"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := &exchange.Exchange{Operation: operation(petAPI(), "token"), Request: exchange.Request{Method: "GET", Header: http.Header{"Authorization": {c.authorization}}}}
+			v := g.Step().Rule(t.Context(), x)
+			if !strings.Contains(v.Reason, c.want) || v.At != c.at || strings.Contains(v.Reason, c.authorization) {
+				t.Errorf("%s at %q: %q", v.Code, v.At, v.Reason)
+			}
+		})
 	}
 }
