@@ -79,7 +79,13 @@ func newRevokeToken() *cobra.Command {
 of processes and in no history, and only its SHA-256 is told to the gateway. With
 --digest the SHA-256 itself (hex or base64url; of a client certificate its
 thumbprint), with --id the token's jti and its --issuer.`,
-		Args: cobra.NoArgs,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				// The argument may be the token: it is not repeated.
+				return usagef("the token is read from standard input, and not taken as an argument, which others could see: crenel revoke token < token.txt")
+			}
+			return nil
+		},
 		Example: examples(
 			"crenel revoke token < token.txt",
 			"crenel revoke token --digest 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
@@ -127,16 +133,18 @@ func newRevokeSubject() *cobra.Command {
 		Short: "Revoke all that an issuer gave a subject until now",
 		Long: `Revoke all that an issuer gave a subject until now: who signs in anew is let in
 again. --before names another moment, --all refuses the subject whenever it
-signed in. Without --issuer it is the holder of API keys or of the API's own
-credentials.`,
+signed in. Without --issuer it is the subject of that name whoever issued the
+credential: tokens of every issuer, sessions, API keys, client certificates. With
+--issuer '' only what has no issuer, such as API keys.`,
 		Args: one("the SUBJECT, as in the token's sub"),
 		Example: examples(
 			"crenel revoke subject alice --issuer https://id.example.com",
 			"crenel revoke subject alice --issuer https://id.example.com --all --reason 'left the company'",
-			"crenel revoke subject billing   # holder of API keys",
+			"crenel revoke subject alice   # whoever issued it: tokens, sessions, API keys, certificates",
 		),
 		RunE: func(c *cobra.Command, args []string) error {
-			o := revocation.Order{Key: revocation.ForSubject(issuer, args[0])}
+			by, of := whose(c, issuer)
+			o := revocation.Order{Key: revocation.ForSubject(by, args[0])}
 			if !all {
 				at := time.Now()
 				if before != "" {
@@ -147,15 +155,11 @@ credentials.`,
 				}
 				o.Before = revocation.Before(at)
 			}
-			what := "subject " + args[0]
-			if issuer != "" {
-				what += " of " + issuer
-			}
-			return r.send(c, o, what)
+			return r.send(c, o, "subject "+args[0]+of)
 		},
 	}
 	r.flags(c)
-	c.Flags().StringVar(&issuer, "issuer", "", "the tokens' `iss`")
+	c.Flags().StringVar(&issuer, "issuer", "", "the tokens' `iss` (default: any, and none)")
 	c.Flags().StringVar(&before, "before", "", "the `time` before which what was issued is refused (default: now)")
 	c.Flags().BoolVar(&all, "all", false, "whenever it was issued")
 	c.MarkFlagsMutuallyExclusive("before", "all")
@@ -171,12 +175,25 @@ func newRevokeSession() *cobra.Command {
 		Args:    one("the SESSION, as in the token's sid"),
 		Example: examples("crenel revoke session 08a5019c --issuer https://id.example.com --for 24h"),
 		RunE: func(c *cobra.Command, args []string) error {
-			return r.send(c, revocation.Order{Key: revocation.ForSession(issuer, args[0])}, "session "+args[0])
+			by, of := whose(c, issuer)
+			return r.send(c, revocation.Order{Key: revocation.ForSession(by, args[0])}, "session "+args[0]+of)
 		},
 	}
 	r.flags(c)
-	c.Flags().StringVar(&issuer, "issuer", "", "the tokens' `iss`")
+	c.Flags().StringVar(&issuer, "issuer", "", "the tokens' `iss` (default: any, and none)")
 	return c
+}
+
+// whose tells whose credentials are meant, and how that is told. One that is not
+// named is any: who revokes in a hurry must not miss for want of a flag.
+func whose(c *cobra.Command, issuer string) (by, told string) {
+	switch {
+	case !c.Flags().Changed("issuer"):
+		return revocation.AnyIssuer, ", whoever issued it"
+	case issuer == "":
+		return "", ", of what has no issuer"
+	}
+	return issuer, " of " + issuer
 }
 
 // readToken reads the one line of standard input.

@@ -136,7 +136,7 @@ func TestIntrospection(t *testing.T) {
 			x, v := call(t, g, op, bearer("good"), "")
 			want(t, v, exchange.Allow, "")
 			got := x.Identity
-			if got.Credential == "" || strings.Contains(got.Credential, "good") || got.Claims["active"] != true || !got.Expires.Equal(time.Now().Add(time.Hour)) || len(got.Revocable) != 3 {
+			if got.Credential == "" || strings.Contains(got.Credential, "good") || got.Claims["active"] != true || !got.Expires.Equal(time.Now().Add(time.Hour)) || len(got.Revocable) != 4 {
 				t.Errorf("identity %+v", got)
 			}
 			got.Credential, got.Claims, got.Memo, got.Expires, got.Issued, got.Revocable = "", nil, nil, time.Time{}, time.Time{}, nil

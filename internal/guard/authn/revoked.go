@@ -15,7 +15,7 @@ import (
 // byText are the keys of a credential as it was sent, and as its holder could have
 // sent it as well.
 func byText(credential string) []string {
-	out := make([]string, 1, 6)
+	out := make([]string, 1, 8)
 	out[0] = revocation.ForToken(credential)
 	if twin := jose.Twin(credential); twin != "" {
 		out = append(out, revocation.ForToken(twin))
@@ -32,10 +32,10 @@ func revocable(id *exchange.Identity, text []string, tokenID, session string) []
 		out = append(out, revocation.ForID(id.Issuer, tokenID))
 	}
 	if session != "" {
-		out = append(out, revocation.ForSession(id.Issuer, session))
+		out = append(out, revocation.SessionKeys(id.Issuer, session)...)
 	}
 	if id.Subject != "" {
-		out = append(out, revocation.ForSubject(id.Issuer, id.Subject))
+		out = append(out, revocation.SubjectKeys(id.Issuer, id.Subject)...)
 	}
 	return out
 }
@@ -45,7 +45,7 @@ func revocable(id *exchange.Identity, text []string, tokenID, session string) []
 func revocableClaims(id *exchange.Identity, claims *value.Value, token string) []string {
 	out := revocable(id, byText(token), claims.Get("jti").Str(), claims.Get("sid").Str())
 	if sub := claims.Get("sub").Str(); sub != "" && sub != id.Subject {
-		out = append(out, revocation.ForSubject(id.Issuer, sub))
+		out = append(out, revocation.SubjectKeys(id.Issuer, sub)...)
 	}
 	if email := claims.Get("email").Str(); email != "" {
 		out = append(out, revocation.ForEmail(id.Issuer, email))

@@ -118,12 +118,12 @@ func (l *Login) derive(s *session) error {
 		id.Scopes = strings.Fields(s.Scope)
 	}
 	id.Session = claims.Text("sid")
-	id.Revocable = []string{revocation.ForSession(l.own, s.ID), revocation.ForSubject(l.issuer, claims.Text("sub"))}
+	id.Revocable = append(revocation.SubjectKeys(l.issuer, claims.Text("sub")), revocation.ForSession(l.own, s.ID))
 	if id.Subject != claims.Text("sub") {
-		id.Revocable = append(id.Revocable, revocation.ForSubject(l.issuer, id.Subject))
+		id.Revocable = append(id.Revocable, revocation.SubjectKeys(l.issuer, id.Subject)...)
 	}
 	if id.Session != "" {
-		id.Revocable = append(id.Revocable, revocation.ForSession(l.issuer, id.Session))
+		id.Revocable = append(id.Revocable, revocation.SessionKeys(l.issuer, id.Session)...)
 	} else {
 		id.Session = s.ID
 	}

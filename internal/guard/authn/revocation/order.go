@@ -33,7 +33,7 @@ func (o *Order) Do(ctx context.Context, store state.Store) error {
 		return fmt.Errorf("lifting: reading the set: %w", err)
 	}
 	if _, ok := view.Get(o.Key); !ok {
-		return fmt.Errorf("lifting: %s is not revoked", strings.ToValidUTF8(o.Key, "?"))
+		return fmt.Errorf("lifting: %s is not revoked; what was revoked for one issuer is lifted for that issuer", strings.ToValidUTF8(o.Key, "?"))
 	}
 	if err := store.Drop(ctx, Set, o.Key); err != nil {
 		return fmt.Errorf("lifting: %w", err)
