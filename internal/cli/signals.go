@@ -45,7 +45,7 @@ func newSignalsStatus() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "status",
 		Short:   "Ask the running gateway how each stream is",
-		Args:    cobra.NoArgs,
+		Args:    none,
 		Example: examples("crenel signals status", "crenel signals status --json"),
 		RunE: func(c *cobra.Command, _ []string) error {
 			list, err := streams(c.Context(), file, dataDir)
@@ -77,6 +77,8 @@ func printStream(p *printer, s *signals.Status) {
 	state := p.green("well")
 	if s.Failing != "" {
 		state = p.red("failing") + " since " + s.Since.Format(time.DateTime) + ": " + plain(s.Failing)
+	} else if s.Keys != "" {
+		state = p.red("failing") + ": its keys cannot be had: " + plain(s.Keys)
 	} else if s.Stream != "" && s.Stream != "enabled" {
 		state = p.yellow(plain(s.Stream)) + " by the transmitter"
 	}

@@ -184,5 +184,6 @@ type Status struct {
 	Stream   string    `json:"stream,omitempty"`         // what the transmitter last said of the stream
 	Failing  string    `json:"failing,omitempty"`        // why polling fails
 	Since    time.Time `json:"failing_since,omitzero"`
+	Keys     string    `json:"keys,omitempty"` // why nothing of it can be verified: its keys cannot be had
 	Refusal  string    `json:"last_refusal,omitempty"`
 }

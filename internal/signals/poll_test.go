@@ -16,10 +16,10 @@ var discard = slog.New(slog.DiscardHandler)
 
 func wait(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	end := time.Now().Add(8 * time.Second)
+	end := time.Now().Add(30 * time.Second)
 	for !ok() {
 		if time.Now().After(end) {
-			t.Fatalf("%s: not within 8 s", what)
+			t.Fatalf("%s: not within 30 s", what)
 		}
 		time.Sleep(5 * time.Millisecond)
 	}

@@ -189,8 +189,12 @@ func (r *Receiver) Statuses() []Status {
 	out := make([]Status, 0, len(r.list))
 	for _, t := range r.list {
 		t.mu.Lock()
-		out = append(out, t.status)
+		status := t.status
 		t.mu.Unlock()
+		if err := t.verifier.Ready(); err != nil {
+			status.Keys = err.Error()
+		}
+		out = append(out, status)
 	}
 	return out
 }

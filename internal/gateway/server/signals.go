@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/crenel-project/crenel/config"
@@ -73,6 +75,7 @@ func (s *Server) signalChecks() []gateway.Check {
 		}
 		out = append(out, c)
 	}
+	slices.SortFunc(out, func(a, b gateway.Check) int { return strings.Compare(a.Name, b.Name) })
 	return out
 }
 
