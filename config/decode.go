@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/netip"
 	"reflect"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -36,11 +37,16 @@ type decoder struct {
 	bad      map[string]bool // paths whose value is already reported
 	values   int             // left of maxValues
 	unread   bool            // the file is not one YAML document: there is nothing to check
+	// unopened are the paths of secrets that were not read; nil when they are.
+	unopened map[string]bool
 	// secretFiles are those that were named, readable or not.
 	secretFiles []string
 }
 
 func (d *decoder) add(path, what, fix string) {
+	if d.unopened[path] {
+		return // of what stands in a secret's place nothing can be told
+	}
 	d.bad[path] = true
 	d.mistakes = append(d.mistakes, d.mistake(path, what, fix))
 }
@@ -48,6 +54,10 @@ func (d *decoder) add(path, what, fix string) {
 func (d *decoder) warn(path, what, fix string) {
 	d.warnings = append(d.warnings, d.mistake(path, what, fix))
 }
+
+// variableInBraces is a variable that ends the mapping in which it stands: YAML
+// takes its } for the mapping's.
+var variableInBraces = regexp.MustCompile(`\{[^{}"'\n]*:[ \t]*\$\{[A-Za-z0-9_]+\}`)
 
 // parse reads the bytes as one YAML document into c.
 func (d *decoder) parse(data []byte, c *Config) {
@@ -72,6 +82,9 @@ func (d *decoder) parse(data []byte, c *Config) {
 		if ye := yaml.Error(nil); errors.As(err, &ye) {
 			// Only the message: the error's own text would print lines of the file.
 			m.What = "the file is not YAML: " + ye.GetMessage()
+			if variableInBraces.Match(data) {
+				m.Fix = `inside { } a variable needs quotes: {token: "${NAME}"}`
+			}
 			if tk := ye.GetToken(); tk != nil && tk.Position != nil {
 				m.Line, m.Column = tk.Position.Line, tk.Position.Column
 			}

@@ -77,6 +77,9 @@ const maxSecretFile = 64 << 10
 func (d *decoder) secret(path, written string) (Secret, bool) {
 	const fix = "write ${ENV_NAME} or file:PATH"
 	if name, ok := strings.CutPrefix(written, "file:"); ok {
+		if d.unopened != nil {
+			return d.leave(path), true
+		}
 		name, ok := d.expand(path, name)
 		if !ok {
 			return Secret{}, false
@@ -92,6 +95,9 @@ func (d *decoder) secret(path, written string) (Secret, bool) {
 		d.add(path, "a secret has no default", fix)
 		return Secret{}, false
 	}
+	if d.unopened != nil && isEnvName(name) {
+		return d.leave(path), true
+	}
 	value, set := d.env(name)
 	if !isEnvName(name) || !set {
 		d.add(path, fmt.Sprintf("the environment variable %q is not set", name), fix)
@@ -106,6 +112,12 @@ func (d *decoder) secret(path, written string) (Secret, bool) {
 		return Secret{}, false
 	}
 	return NewSecret(value), true
+}
+
+// leave leaves a secret unread. What stands for it is of no other secret.
+func (d *decoder) leave(path string) Secret {
+	d.unopened[path] = true
+	return NewSecret("not read: " + path)
 }
 
 func (d *decoder) secretFile(path, name string) (Secret, bool) {

@@ -20,6 +20,10 @@ type Options struct {
 	// derived from it or checked: flags of the command line go here, so that a
 	// reload keeps them.
 	Override func(*Config)
+	// WithoutSecrets reads no secret, and asks for no key file: for commands that
+	// need none, such as those that judge policies where a gateway's secrets are not
+	// at hand. What stands in a secret's place opens nothing.
+	WithoutSecrets bool
 }
 
 // Load reads, completes and validates a config file. The error is an Errors
@@ -29,20 +33,24 @@ func Load(path string) (*Config, error) { return LoadWith(path, Options{}) }
 // LoadWith is Load with Options.
 func LoadWith(path string, opts Options) (*Config, error) {
 	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("reading the config: %w; crenel init writes one, -c names another", err)
-	}
 	if err != nil {
-		return nil, fmt.Errorf("reading the config: %w", err)
+		return nil, unreadable(err)
 	}
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("reading the config: %s is not a file", path)
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("reading the config: %w", err)
+		return nil, unreadable(err)
 	}
 	return Parse(data, path, opts)
+}
+
+func unreadable(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("reading the config: %w; crenel init writes one, -c names another", err)
+	}
+	return fmt.Errorf("reading the config: %w", err)
 }
 
 // Parse reads, completes and validates a config. name is its file's path: it
@@ -52,6 +60,9 @@ func Parse(data []byte, name string, opts Options) (*Config, error) {
 	d := newDecoder(name)
 	if opts.Env != nil {
 		d.env = opts.Env
+	}
+	if opts.WithoutSecrets {
+		d.unopened = map[string]bool{}
 	}
 	c := &Config{path: name}
 	prefill(reflect.ValueOf(c).Elem())
@@ -76,6 +87,23 @@ func DataDirOf(path string) (string, error) {
 		return "", Errors(sorted(d.mistakes))
 	}
 	return d.resolve(c.DataDir), nil
+}
+
+// TrailFileOf reads only where a config's gateway keeps its events, so that one
+// can be explained where the gateway's secrets are not at hand. dataDir is in the
+// place of the config's, unless it is empty.
+func TrailFileOf(path, dataDir string) (string, error) {
+	d, c, err := glance(path)
+	if err != nil {
+		return "", err
+	}
+	if d.bad["data_dir"] || d.bad["trail.file"] {
+		return "", Errors(sorted(d.mistakes))
+	}
+	if dataDir == "" {
+		dataDir = d.resolve(c.DataDir)
+	}
+	return under(dataDir, c.Trail.File), nil
 }
 
 // KeyFile is the key file of one api_key method.
@@ -103,7 +131,7 @@ func KeyFiles(path string) ([]KeyFile, error) {
 func glance(path string) (*decoder, *Config, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, nil, fmt.Errorf("reading the config: %w", err)
+		return nil, nil, unreadable(err)
 	}
 	d, c := newDecoder(path), &Config{}
 	prefill(reflect.ValueOf(c).Elem())

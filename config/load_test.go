@@ -295,3 +295,42 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// What needs no secret is had where none is at hand: the parsed config, and where
+// the events are. The form of a secret is still checked.
+func TestWithoutSecrets(t *testing.T) {
+	nothing := func(string) (string, bool) { return "", false }
+	yaml := minimal + `    sign: {key: "${NOT_SET_HERE}"}
+  guards:
+    authn:
+      methods:
+        - jwt: {issuer: "https://id.test", secret: "${NOR_THIS}", audience: [pets]}
+        - api_key: {file: nowhere.yaml, header: X-API-Key}
+`
+	if _, err := Parse([]byte(yaml), "testdata/crenel.yaml", Options{Env: nothing}); err == nil || !strings.Contains(err.Error(), "NOT_SET_HERE") || !strings.Contains(err.Error(), "nowhere.yaml") {
+		t.Errorf("with secrets: %v", err)
+	}
+	c, err := Parse([]byte(yaml), "testdata/crenel.yaml", Options{Env: nothing, WithoutSecrets: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sign, jwt := c.APIs[0].Upstream.Sign.Key, c.APIs[0].Guards.Authn.Methods[0].JWT.Secret
+	if sign.IsZero() || sign.Reveal() == jwt.Reveal() {
+		t.Error("what stands in the place of one secret is that of another")
+	}
+	written := strings.Replace(yaml, `"${NOR_THIS}"`, "hunter2", 1)
+	if _, err := Parse([]byte(written), "testdata/crenel.yaml", Options{Env: nothing, WithoutSecrets: true}); err == nil || !strings.Contains(err.Error(), "must not stand in the config") {
+		t.Errorf("a secret in the file: %v", err)
+	}
+
+	dir := t.TempDir()
+	file := filepath.Join(dir, "crenel.yaml")
+	if err := os.WriteFile(file, []byte("data_dir: kept\ntrail: {file: all.jsonl}\n"+yaml), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for other, want := range map[string]string{"": filepath.Join(dir, "kept", "all.jsonl"), "/var/lib/crenel": "/var/lib/crenel/all.jsonl"} {
+		if got, err := TrailFileOf(file, other); err != nil || got != want {
+			t.Errorf("events are in %q, %v; want %q", got, err, want)
+		}
+	}
+}

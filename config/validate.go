@@ -121,7 +121,10 @@ func (v *validator) kind(path, s, kind string) {
 	case "url":
 		v.url(path, s)
 	case "file":
-		v.file(path, s)
+		// Key files are secrets too.
+		if v.unopened == nil || !strings.Contains(path, ".guards.authn.") {
+			v.file(path, s)
+		}
 	case "files":
 		if _, err := os.Stat(s); err != nil {
 			v.add(path, "cannot be read: "+reason(err), "check the path; it is relative to the config file")

@@ -33,7 +33,7 @@ func newConfigCheck() *cobra.Command {
 warnings, which are settings that are allowed and still weaken the defence.
 The documents, policies, keys and rules that the config names are loaded too.
 Exits with 1 when there is a mistake, and with --strict when there is a warning.`,
-		Args:    cobra.NoArgs,
+		Args:    none,
 		Example: examples("crenel config check", "crenel config check -c staging.yaml --strict", "crenel config check --json | jq .errors"),
 		RunE: func(c *cobra.Command, _ []string) error {
 			found, err := check(c.Context(), file)
@@ -104,7 +104,7 @@ func newConfigShow() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "show",
 		Short:   "Print the config as it takes effect: defaults filled in, secrets left out",
-		Args:    cobra.NoArgs,
+		Args:    none,
 		Example: examples("crenel config show", "crenel config show --json | jq '.apis[0].guards'"),
 		RunE: func(c *cobra.Command, _ []string) error {
 			cfg, err := config.Load(file)
@@ -127,7 +127,7 @@ func newConfigSchema() *cobra.Command {
 	return &cobra.Command{
 		Use:   "schema",
 		Short: "Print the JSON Schema of the config, for editors",
-		Args:  cobra.NoArgs,
+		Args:  none,
 		Example: examples(
 			"crenel config schema > crenel.schema.json",
 			"# then as the first line of crenel.yaml:",

@@ -19,7 +19,7 @@ func newDocs(root *cobra.Command) *cobra.Command {
 		Use:     "docs",
 		Short:   "Write the reference of all commands",
 		Hidden:  true,
-		Args:    cobra.NoArgs,
+		Args:    none,
 		Example: examples("crenel docs --out docs/cli.md"),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if out == "" {

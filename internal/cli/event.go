@@ -35,15 +35,13 @@ of the log.`,
 		),
 		RunE: func(c *cobra.Command, args []string) error {
 			if events == "" {
-				cfg, err := config.LoadWith(file, config.Options{Override: func(c *config.Config) {
-					if dataDir != "" {
-						c.DataDir = flagPath(dataDir)
-					}
-				}})
-				if err != nil {
+				if dataDir != "" {
+					dataDir = flagPath(dataDir)
+				}
+				var err error
+				if events, err = config.TrailFileOf(file, dataDir); err != nil {
 					return fmt.Errorf("%w\n(with --file no config is needed)", err)
 				}
-				events = cfg.Trail.File
 			}
 			rec, err := trail.Find(events, args[0])
 			if errors.Is(err, trail.ErrNotFound) {

@@ -57,7 +57,7 @@ func newGateway() *cobra.Command {
 		Long: `Run the gateway in front of the APIs that the config names, until it is
 interrupted. A changed config file, SIGHUP or crenel reload loads the config
 anew; one with mistakes is refused, and the running one stays.`,
-		Args: cobra.NoArgs,
+		Args: none,
 		Example: examples(
 			"crenel gateway",
 			"crenel gateway -c /etc/crenel/crenel.yaml --data-dir /var/lib/crenel",

@@ -35,7 +35,7 @@ document does not describe are refused, answers are recorded, HTTPS on :8443 wit
 a local certificate authority. From the document's security schemes it proposes
 how callers prove who they are; where that cannot be known, their credentials
 must be there and are passed on to the API, which goes on to check them.`,
-		Args: cobra.NoArgs,
+		Args: none,
 		Example: examples(
 			"crenel init --spec openapi.yaml --upstream http://127.0.0.1:9000",
 			"crenel init --spec https://api.example.com/openapi.json --upstream https://10.0.0.5 --issuer https://id.example.com --audience shop",

@@ -65,6 +65,9 @@ func (k *keyFile) load(create bool) (*apikey.File, error) {
 	if create && errors.Is(err, fs.ErrNotExist) {
 		return &apikey.File{Path: path}, nil
 	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w; crenel keys create makes it", err)
+	}
 	return f, err
 }
 
@@ -105,7 +108,7 @@ func newKeysCreate() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "create --subject NAME",
 		Short: "Make a key and print it, once",
-		Args:  cobra.NoArgs,
+		Args:  none,
 		Example: examples(
 			"crenel keys create --subject billing --scope invoices:read --expires 90d",
 			"crenel keys create --subject ci --role deployer --file keys.yaml --json",
@@ -150,8 +153,8 @@ func newKeysCreate() *cobra.Command {
 	c.Flags().StringSliceVar(&want.Scopes, "scope", nil, "a `scope` that the key grants; may be given again")
 	c.Flags().StringSliceVar(&want.Roles, "role", nil, "a `role` that the key gives; may be given again")
 	c.Flags().StringVar(&want.Tenant, "tenant", "", "the `tenant` that the key belongs to")
-	c.Flags().StringSliceVar(&rates, "rate", nil, "how `often` the key may be used, such as 100/m, beside the API's own limits; may be given again")
-	c.Flags().StringVar(&expires, "expires", "", "how `long` it holds, such as 90d; without, until it is revoked")
+	c.Flags().StringSliceVar(&rates, "rate", nil, "at most this `rate` of uses, such as 100/m, beside the API's own limits; may be given again")
+	c.Flags().StringVar(&expires, "expires", "", "the `duration` that it holds for, such as 90d; without, until it is revoked")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
 }
@@ -196,7 +199,7 @@ func newKeysList() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "list",
 		Short:   "List the keys of a file; never the keys themselves",
-		Args:    cobra.NoArgs,
+		Args:    none,
 		Example: examples("crenel keys list", "crenel keys list --file keys.yaml --json"),
 		RunE: func(c *cobra.Command, _ []string) error {
 			f, err := at.load(false)
@@ -258,7 +261,7 @@ func newKeysRotate() *cobra.Command {
 		},
 	}
 	at.flags(c)
-	c.Flags().StringVar(&grace, "grace", "24h", "how `long` the old key goes on to hold")
+	c.Flags().StringVar(&grace, "grace", "24h", "the `duration` that the old key goes on to hold for")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
 }

@@ -26,7 +26,7 @@ that the input does not have, and rules that allow more than was meant. Exits wi
 1 when something is found.
 
 ` + strings.TrimRight(known.String(), "\n"),
-		Args:    cobra.NoArgs,
+		Args:    none,
 		Example: examples("crenel policy lint", "crenel policy lint --ignore policy.untested", "crenel policy lint --json"),
 		RunE: func(c *cobra.Command, _ []string) error {
 			for _, code := range ignore {

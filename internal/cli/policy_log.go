@@ -38,7 +38,7 @@ look like secrets are taken out, and what decision_log.mask and the policy's own
 rule data.system.log.mask name. An event that cannot be masked is not written,
 and counted. With --unmasked all is written: such a file can be replayed, and is
 a secret. Exits with 1 when the log is damaged.`,
-		Args:    cobra.NoArgs,
+		Args:    none,
 		Example: examples("crenel policy log export", "crenel policy log export --since 24h -o decisions.ndjson.gz", "crenel policy log export | jq 'select(.custom.crenel.allowed | not)'"),
 		RunE: func(c *cobra.Command, _ []string) (err error) {
 			if err := r.open(""); err != nil {
@@ -177,7 +177,7 @@ func newPolicyLogVerify() *cobra.Command {
 		Long: `Read the whole decision log and check its seals: that no decision was changed,
 moved or left out, no segment is missing, and that it reaches as far as it had
 come. Exits with 1 when it does not.`,
-		Args:    cobra.NoArgs,
+		Args:    none,
 		Example: examples("crenel policy log verify"),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := r.open(""); err != nil {

@@ -27,7 +27,7 @@ is listed with its place and, where there is one, a call that would tell it.
 
 The score is the share of changes that were told. Exits with 1 when it is below
 --min-score. Changes that do not compile, or for which time was up, do not count.`,
-		Args:    cobra.NoArgs,
+		Args:    none,
 		Example: examples("crenel policy mutate", "crenel policy mutate --min-score 0.9 --timeout 5m", "crenel policy mutate --json"),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if least < 0 || least > 1 {

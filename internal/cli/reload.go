@@ -20,7 +20,7 @@ and swapped without dropping a request; when anything is wrong with it the
 running one stays, and what is wrong is printed. A policy that changes more than
 guards.authz.activation allows is refused too, unless you accept what it changes:
 that goes to the trail, with who you are.`,
-		Args:    cobra.NoArgs,
+		Args:    none,
 		Example: examples("crenel reload", "crenel reload --data-dir /var/lib/crenel"),
 		RunE: func(c *cobra.Command, _ []string) error {
 			gateway, err := client(file, dataDir)

@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // Exit codes.
@@ -100,6 +101,7 @@ Exit codes: 0 all is well, 1 a problem was found, 2 the command was called wrong
 			cmd.InitDefaultHelpFlag()
 			return cmd.Help()
 		}})
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return withNearest(c, err) })
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {
 		if c.Name() == "completion" {
@@ -133,21 +135,39 @@ func group(use, short, example string, commands ...*cobra.Command) *cobra.Comman
 	return c
 }
 
+// withNearest adds to an unknown flag the one that was probably meant: it begins as
+// the other does, --roles for --role.
+func withNearest(c *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if !errors.As(err, &unknown) {
+		return err
+	}
+	name, near := unknown.GetSpecifiedName(), ""
+	c.Flags().VisitAll(func(f *pflag.Flag) {
+		if len(name) >= 3 && (strings.HasPrefix(f.Name, name) || strings.HasPrefix(name, f.Name)) && (near == "" || len(f.Name) < len(near)) {
+			near = f.Name
+		}
+	})
+	if near == "" {
+		return err
+	}
+	return fmt.Errorf("%w, did you mean --%s?", err, near)
+}
+
+// none is the arguments of a command that takes flags alone. An argument is not
+// repeated: it may be a secret that was meant for somewhere else.
+func none(c *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usagef("%s takes no argument, only flags", c.CommandPath())
+	}
+	return nil
+}
+
 // one is the argument of a command that takes exactly one.
 func one(what string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if len(args) != 1 {
 			return usagef("%s takes one argument, %s", c.CommandPath(), what)
-		}
-		return nil
-	}
-}
-
-// some is the arguments of a command that takes at least one.
-func some(what string) cobra.PositionalArgs {
-	return func(c *cobra.Command, args []string) error {
-		if len(args) == 0 {
-			return usagef("%s needs %s", c.CommandPath(), what)
 		}
 		return nil
 	}

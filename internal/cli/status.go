@@ -33,7 +33,7 @@ func newStatus() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "status",
 		Short: "Ask the running gateway how it is",
-		Args:  cobra.NoArgs,
+		Args:  none,
 		Example: examples(
 			"crenel status",
 			"crenel status --data-dir /var/lib/crenel --json",

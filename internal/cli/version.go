@@ -66,7 +66,7 @@ func newVersion() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "version",
 		Short:   "Print what this binary was built from",
-		Args:    cobra.NoArgs,
+		Args:    none,
 		Example: examples("crenel version", "crenel version --json"),
 		RunE: func(c *cobra.Command, _ []string) error {
 			b := buildInfo()
