@@ -8,6 +8,7 @@ package policies
 import (
 	"embed"
 	"io/fs"
+	"strings"
 )
 
 //go:embed lib
@@ -22,6 +23,12 @@ var InputSchema []byte
 // LibPackage is the package that the library's rules live in.
 const LibPackage = "data.crenel.lib"
 
+// folder is what the names of the shipped files begin with.
+const folder = "crenel/"
+
+// Shipped reports whether a place ("crenel/lib/identity.rego:9") is in a file of the library.
+func Shipped(place string) bool { return strings.HasPrefix(place, folder+"lib/") }
+
 // Lib returns the library's files, tests and all, by name.
 func Lib() (map[string]string, error) {
 	out := make(map[string]string)
@@ -30,7 +37,7 @@ func Lib() (map[string]string, error) {
 			return err
 		}
 		b, err := files.ReadFile(path)
-		out["crenel/"+path] = string(b)
+		out[folder+path] = string(b)
 		return err
 	})
 	return out, err

@@ -10,14 +10,15 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/crenel-project/crenel/internal/gateway/server"
-	"github.com/crenel-project/crenel/internal/guard/authz"
 	"github.com/crenel-project/crenel/internal/guard/authz/decisionlog"
 	"github.com/crenel-project/crenel/internal/guard/authz/impact"
+	"github.com/crenel-project/crenel/internal/guard/authz/trace"
+	"github.com/crenel-project/crenel/policies"
 )
 
 func newPolicyExplain() *cobra.Command {
 	r := &recorded{}
-	var trace string
+	var kind string
 	var show, asJSON bool
 	c := &cobra.Command{
 		Use:   "explain REQUEST_ID",
@@ -44,7 +45,7 @@ which the log keeps. Tokens, claims and secrets of the input are masked unless
 			if err != nil {
 				return err
 			}
-			e, explainErr := impact.Explain(c.Context(), decided, r.kept(), trace)
+			e, explainErr := impact.Explain(c.Context(), decided, r.kept(), kind)
 			if !show {
 				mask, err := server.DecisionMasker(&r.cfg.DecisionLog)
 				if err != nil {
@@ -58,7 +59,7 @@ which the log keeps. Tokens, claims and secrets of the input are masked unless
 					return err
 				}
 				if e != nil {
-					e.Trace = unlessShown(e.Trace)
+					e.Text = unlessShown(e.Text)
 				}
 			}
 			if asJSON {
@@ -76,7 +77,7 @@ which the log keeps. Tokens, claims and secrets of the input are masked unless
 		},
 	}
 	r.flags(c)
-	c.Flags().StringVar(&trace, "trace", authz.TraceNone, "`which` steps to show: full, fails, notes or none")
+	c.Flags().StringVar(&kind, "trace", trace.None, "`which` steps to show: full, fails, notes or none")
 	c.Flags().BoolVar(&show, "show", false, "show the input whole, secrets too")
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
@@ -132,29 +133,44 @@ func printExplained(p *printer, event *decisionlog.Event, e *impact.Explanation)
 	if !e.Same {
 		p.linef("\n%s made again it comes out as %s", p.red("not the same:"), plain(e.Answer))
 	}
-	if len(e.Held) > 0 {
-		p.linef("\n%s", p.bold("rules that held"))
-		for _, h := range e.Held {
-			p.linef("  %s  %s", plain(h.Rule), p.dim(plain(h.Place)))
-		}
-	}
-	if len(e.Failed) > 0 {
-		p.linef("\n%s", p.bold("expressions that failed"))
-		for _, f := range e.Failed {
-			text := strings.Join(strings.Fields(f.Expression), " ")
-			p.linef("  %s  %s", plain(text), p.dim(plain(f.Place)))
-		}
-	}
+	printHeld(p, &e.Steps)
 	if e.Outcome.Rule == "" {
 		p.linef("\n%s %s", p.bold("why"), plain(orElse(e.Outcome.Verdict.Reason, "the document lets it pass, and there is no other policy")))
 	} else if e.Outcome.Verdict.Reason != "" {
 		p.linef("\n%s %s", p.bold("reason"), plain(e.Outcome.Verdict.Reason))
 	}
-	if e.Trace != "" {
-		p.linef("\n%s", p.bold("trace"))
-		for line := range strings.Lines(e.Trace) {
-			p.linef("%s", plain(strings.TrimRight(line, "\n")))
+	printTrace(p, &e.Steps)
+	return nil
+}
+
+// printHeld tells which rules held and which expressions did not. What the shipped
+// library does within its rules is left to the trace.
+func printHeld(p *printer, s *trace.Steps) {
+	if len(s.Held) > 0 {
+		p.linef("\n%s", p.bold("rules that held"))
+		for _, h := range s.Held {
+			p.linef("  %s  %s", plain(h.Rule), p.dim(plain(fromHere(h.Place))))
 		}
 	}
-	return nil
+	title := "\n" + p.bold("expressions that failed")
+	for _, f := range s.Failed {
+		if policies.Shipped(f.Place) {
+			continue
+		}
+		if title != "" {
+			p.linef("%s", title)
+			title = ""
+		}
+		p.linef("  %s  %s", plain(strings.Join(strings.Fields(f.Expression), " ")), p.dim(plain(fromHere(f.Place))))
+	}
+}
+
+func printTrace(p *printer, s *trace.Steps) {
+	if s.Text == "" {
+		return
+	}
+	p.linef("\n%s", p.bold("trace"))
+	for line := range strings.Lines(s.Text) {
+		p.linef("%s", plain(strings.TrimRight(line, "\n")))
+	}
 }

@@ -38,7 +38,7 @@ is the caller's own, another's of the caller's tenant, another tenant's, or nobo
 --write puts the table into ` + matrixFile + ` beside the config, for a person to read and
 to commit. --check compares with it and exits with 1 on any change, with the cells
 that changed and the rules that decide now. No call is made.`,
-		Args:    cobra.NoArgs,
+		Args:    none,
 		Example: examples("crenel policy matrix", "crenel policy matrix --write && git add "+matrixFile, "crenel policy matrix --check"),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if write && check {
@@ -97,11 +97,7 @@ func newDeriver(ctx context.Context, file, api string) (*matrix.Deriver, *config
 }
 
 func matrixOptions(ctx context.Context, file, api string) (matrix.Options, *config.API, error) {
-	cfg, err := config.Load(file)
-	if err != nil {
-		return matrix.Options{}, nil, err
-	}
-	ac, err := chooseAPI(cfg, api)
+	ac, err := policyAPI(file, api, func(ac *config.API) bool { return len(ac.Guards.Authz.Bundles) > 0 })
 	if err != nil {
 		return matrix.Options{}, nil, err
 	}

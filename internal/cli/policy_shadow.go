@@ -29,7 +29,7 @@ in a share of one processor, and what there is no time for is left out and count
 With a candidate (--policies, --data or --bundle) it runs for the time that --for
 says and then ends; without --for it goes on, and crenel policy shadow shows what
 was seen so far, also of a candidate that the config names (guards.authz.shadow).`,
-		Args:    cobra.NoArgs,
+		Args:    none,
 		Example: examples("crenel policy shadow --policies policies-next/ --for 10m", "crenel policy shadow --bundle candidate.tar.gz --sample 0.1", "crenel policy shadow", "crenel policy shadow --stop"),
 		RunE: func(c *cobra.Command, _ []string) error {
 			if len(bundles) > 1 {
@@ -71,6 +71,7 @@ was seen so far, also of a candidate that the config names (guards.authz.shadow)
 					p.linef("%s  %s", p.green("the candidate decides beside the active policy"), p.dim("crenel policy shadow shows what it would change"))
 					return nil
 				}
+				newPrinter(c.ErrOrStderr()).linef("the candidate decides beside the active policy for %s, then what it would change is shown; an interrupt ends it now", length)
 				select {
 				case <-time.After(length):
 				case <-c.Context().Done():

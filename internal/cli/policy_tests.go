@@ -3,11 +3,13 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/crenel-project/crenel/config"
 	"github.com/crenel-project/crenel/internal/gateway/watch"
 	"github.com/crenel-project/crenel/internal/guard/authz"
 )
@@ -30,21 +32,31 @@ type testReport struct {
 func newPolicyTest() *cobra.Command {
 	var t testRun
 	var watched bool
+	var file, api string
 	c := &cobra.Command{
-		Use:   "test PATH…",
+		Use:   "test [PATH…]",
 		Short: "Run the Rego tests that lie beside policies",
 		Long: `Run the tests (rules named test_… in files named …_test.rego) of policies, as
 the gateway does before it activates them. Exits with 1 when one fails, and when
-there is none.
+there is none. Without a PATH it tests the policies that the config names, with its
+data.
 
 With --coverage it shows which lines of the policies no test came to; with
 --threshold it exits with 1 when less than that is covered. With --watch it runs
 them again whenever a file changes, until it is interrupted.`,
-		Args: some("the files or folders of the policies"),
-		Example: examples("crenel policy test policies/", "crenel policy test policies/ --data owners.json", "crenel policy test policies/ --coverage --threshold 90",
+		Example: examples("crenel policy test", "crenel policy test policies/", "crenel policy test policies/ --data owners.json", "crenel policy test policies/ --coverage --threshold 90",
 			"crenel policy test policies/ --watch", "crenel policy test policies/ --json"),
 		RunE: func(c *cobra.Command, args []string) error {
-			t.paths = args
+			if t.paths = args; len(args) == 0 {
+				ac, err := policyAPI(file, api, func(*config.API) bool { return false })
+				if err != nil {
+					return fmt.Errorf("%w\n(with the files or folders of policies no config is needed)", err)
+				}
+				if t.paths = ac.Guards.Authz.Policies; len(t.paths) == 0 {
+					return fmt.Errorf("api %s names no policies (guards.authz.policies): name their files or folders", ac.Name)
+				}
+				t.data = append(slices.Clone(ac.Guards.Authz.Data), t.data...)
+			}
 			if t.threshold < 0 || t.threshold > 100 {
 				return usagef("--threshold is a percentage, from 0 to 100")
 			}
@@ -58,6 +70,8 @@ them again whenever a file changes, until it is interrupted.`,
 			return t.run(c)
 		},
 	}
+	configFlag(c, &file)
+	c.Flags().StringVar(&api, "api", "", "the `name` of the API, when the config has several")
 	c.Flags().StringArrayVar(&t.data, "data", nil, "a data `file` or folder, JSON or YAML; may be repeated")
 	c.Flags().BoolVar(&t.cover, "coverage", false, "show the lines that no test came to")
 	c.Flags().Float64Var(&t.threshold, "threshold", 0, "the least `percentage` of lines that must be covered")
@@ -105,6 +119,31 @@ func (t *testRun) run(c *cobra.Command) error {
 		return fmt.Errorf("%.1f %% of the lines are covered, and %g %% must be", r.Percent, t.threshold)
 	}
 	return nil
+}
+
+func printTests(p *printer, results []authz.TestResult) {
+	passed, failed, skipped := 0, 0, 0
+	for _, r := range results {
+		word := p.green("pass")
+		switch {
+		case r.Skipped:
+			skipped++
+			word = p.yellow("skip")
+		case r.Passed:
+			passed++
+		default:
+			failed++
+			word = p.red("FAIL")
+		}
+		p.linef("%s  %s.%s  %s", word, r.Package, r.Name, p.dim(plain(fromHere(r.Place))))
+		if r.Error != "" {
+			p.linef("      %s", plain(r.Error))
+		}
+		for line := range strings.Lines(r.Output) {
+			p.linef("      %s", plain(strings.TrimRight(line, "\n")))
+		}
+	}
+	p.linef("%d passed, %d failed, %d skipped", passed, failed, skipped)
 }
 
 // watch runs the tests now, and again after each change.

@@ -9,6 +9,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 
 	"github.com/crenel-project/crenel/internal/guard/authz"
+	"github.com/crenel-project/crenel/internal/guard/authz/trace"
 	"github.com/crenel-project/crenel/internal/value"
 )
 
@@ -45,11 +46,11 @@ func (q *question) data(ctx context.Context) (*answer, *failure) {
 	if f != nil {
 		return nil, f
 	}
-	trace, f := q.trace()
+	kind, f := q.trace()
 	if f != nil {
 		return nil, f
 	}
-	a, err := q.guard.Ask(ctx, path, input, trace)
+	a, err := q.guard.Ask(ctx, path, input, kind)
 	if err != nil {
 		q.ruled(false, "decision.failed", err.Error(), 0, map[string]any{"document": strings.Join(path, "/")})
 		return nil, q.evaluationFailed(err)
@@ -68,7 +69,7 @@ func (q *question) data(ctx context.Context) (*answer, *failure) {
 	if flag(q.r, "metrics") {
 		out.Metrics = map[string]any{"timer_rego_query_eval_ns": a.Took.Nanoseconds(), "timer_server_handler_ns": q.h.now().Sub(q.begin).Nanoseconds()}
 	}
-	if trace != authz.TraceNone {
+	if kind != trace.None {
 		out.Explanation = strings.Split(strings.TrimRight(a.Trace, "\n"), "\n")
 	}
 	detail := map[string]any{"document": strings.Join(path, "/"), "revisions": a.Policy.Revisions(), "defined": a.Value != nil}
@@ -150,13 +151,13 @@ func member(v *value.Value, name string) *value.Value {
 func (q *question) trace() (string, *failure) {
 	switch kind := q.r.URL.Query().Get("explain"); kind {
 	case "", "off":
-		return authz.TraceNone, nil
-	case authz.TraceNotes, authz.TraceFails, authz.TraceFull, "debug":
+		return trace.None, nil
+	case trace.Notes, trace.Fails, trace.Full, "debug":
 		if !q.client.Explain {
 			return "", fail("decision.forbidden", "the key's holder may not see explanations")
 		}
 		if kind == "debug" {
-			kind = authz.TraceFull
+			kind = trace.Full
 		}
 		return kind, nil
 	}

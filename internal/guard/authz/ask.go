@@ -1,7 +1,6 @@
 package authz
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,9 +11,9 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/storage"
 	"github.com/open-policy-agent/opa/v1/topdown"
-	"github.com/open-policy-agent/opa/v1/topdown/lineage"
 
 	"github.com/crenel-project/crenel/internal/exchange"
+	"github.com/crenel-project/crenel/internal/guard/authz/trace"
 	"github.com/crenel-project/crenel/internal/value"
 )
 
@@ -57,8 +56,9 @@ type Asked struct {
 }
 
 // Ask evaluates the document at a path below data, as the policies were written.
-// input may be nil: then it is undefined. trace is one of Trace…, "" for none.
-func (g *Guard) Ask(ctx context.Context, path []string, input ast.Value, trace string) (*Asked, error) {
+// input may be nil: then it is undefined. kind is which steps
+// to tell, as for [trace.Text].
+func (g *Guard) Ask(ctx context.Context, path []string, input ast.Value, kind string) (*Asked, error) {
 	if g.engine == nil {
 		return nil, ErrNoPolicy
 	}
@@ -73,7 +73,7 @@ func (g *Guard) Ask(ctx context.Context, path []string, input ast.Value, trace s
 	}
 	e := Evaluation{Input: input, Now: now, Limit: g.timeout}
 	var buffer *topdown.BufferTracer
-	if trace != "" && trace != TraceNone {
+	if kind != "" && kind != trace.None {
 		buffer = topdown.NewBufferTracer()
 		e.Tracer = buffer
 	}
@@ -82,26 +82,16 @@ func (g *Guard) Ask(ctx context.Context, path []string, input ast.Value, trace s
 	a.Value, err = p.run(ctx, v, &e)
 	a.Took = time.Since(begin)
 	if buffer != nil {
-		a.Trace = written(*buffer, trace)
+		text, unknown := trace.Text(*buffer, kind)
+		if unknown != nil {
+			return nil, unknown
+		}
+		a.Trace = text
 	}
 	if err != nil && !errors.Is(err, errUndefined) {
 		return a, err
 	}
 	return a, nil
-}
-
-func written(events []*topdown.Event, trace string) string {
-	switch trace {
-	case TraceFails:
-		events = lineage.Fails(events)
-	case TraceNotes:
-		events = lineage.Notes(events)
-	default:
-		events = lineage.Full(events)
-	}
-	var b bytes.Buffer
-	topdown.PrettyTraceWithLocation(&b, events)
-	return b.String()
 }
 
 // Judgement is a decision on an input that somebody brought.

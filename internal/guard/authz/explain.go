@@ -1,16 +1,14 @@
 package authz
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
-	"github.com/open-policy-agent/opa/v1/topdown"
-	"github.com/open-policy-agent/opa/v1/topdown/lineage"
 
 	"github.com/crenel-project/crenel/internal/exchange"
+	"github.com/crenel-project/crenel/internal/guard/authz/trace"
 )
 
 // Explanation is a decision with everything that led to it, for a person.
@@ -26,21 +24,14 @@ type Explanation struct {
 	Obligations exchange.Obligations
 	// Input is the input document, whole, as JSON.
 	Input any
-	Trace string
-	Took  time.Duration // of the policy, specialised as it runs in the gateway
+	// Steps are how the policy came to it, as it was written.
+	trace.Steps
+	Took time.Duration // of the policy, specialised as it runs in the gateway
 }
 
-// Kinds of trace.
-const (
-	TraceFull  = "full"  // every step
-	TraceFails = "fails" // the steps that failed, and how they were come to
-	TraceNotes = "notes" // what trace() calls said
-	TraceNone  = "none"
-)
-
-// Explain decides on an exchange and says how. The trace is of the policy as it
-// was written.
-func (g *Guard) Explain(ctx context.Context, x *exchange.Exchange, trace string) (*Explanation, error) {
+// Explain decides on an exchange and says how. kind is one of the kinds of text of
+// [trace.Of]. The steps are of the policy as it was written.
+func (g *Guard) Explain(ctx context.Context, x *exchange.Exchange, kind string) (*Explanation, error) {
 	input, err := ast.JSON(g.build(x, usage{all: true}, g.now(), true))
 	if err != nil {
 		return nil, fmt.Errorf("writing the input: %w", err)
@@ -63,24 +54,9 @@ func (g *Guard) Explain(ctx context.Context, x *exchange.Exchange, trace string)
 	e.Verdict = g.decide(ctx, x, nil, nil)
 	e.Took = time.Since(begin)
 	e.Obligations = x.Obligations
-	if trace == TraceNone || trace == "" {
-		return e, nil
-	}
-	buffer := topdown.NewBufferTracer()
-	g.decide(ctx, x, buffer, nil)
-	events := []*topdown.Event(*buffer)
-	switch trace {
-	case TraceFull:
-		events = lineage.Full(events)
-	case TraceFails:
-		events = lineage.Fails(events)
-	case TraceNotes:
-		events = lineage.Notes(events)
-	default:
-		return nil, fmt.Errorf("trace %q is none of %s, %s, %s and %s", trace, TraceFull, TraceFails, TraceNotes, TraceNone)
-	}
-	var text bytes.Buffer
-	topdown.PrettyTraceWithLocation(&text, events)
-	e.Trace = text.String()
-	return e, nil
+	// On a copy: what every rule would have to say is no decision, and binds nobody.
+	looked, every := *x, &trace.Recorder{}
+	g.decide(ctx, &looked, every, nil)
+	e.Steps, err = trace.Of(every.Events(), p.rule, kind)
+	return e, err
 }

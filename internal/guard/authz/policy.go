@@ -14,6 +14,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/topdown"
 	"github.com/open-policy-agent/opa/v1/topdown/builtins"
 
+	"github.com/crenel-project/crenel/internal/guard/authz/trace"
 	"github.com/crenel-project/crenel/policies"
 )
 
@@ -268,6 +269,9 @@ func (p *Policy) run(ctx context.Context, v *evaluator, e *Evaluation) (result a
 	}
 	if e.Tracer != nil {
 		q = q.WithQueryTracer(e.Tracer)
+		if _, all := e.Tracer.(*trace.Recorder); all {
+			q = q.WithIndexing(false)
+		}
 	}
 	if e.Observed != nil {
 		q = q.WithNDBuiltinCache(e.Observed)

@@ -8,7 +8,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/crenel-project/crenel/internal/exchange"
-	"github.com/crenel-project/crenel/internal/guard/authz"
+	"github.com/crenel-project/crenel/internal/guard/authz/trace"
 	"github.com/crenel-project/crenel/internal/spec"
 	"github.com/crenel-project/crenel/internal/value"
 	"github.com/crenel-project/crenel/policies"
@@ -62,7 +62,7 @@ paths:
 	})
 	o := options(api)
 	o.Config.Policies = []string{files(t, map[string]string{"p.rego": "package crenel.authz\ndecision if count(input) > 0"})}
-	e, err := start(t, o).Explain(t.Context(), x, authz.TraceNone)
+	e, err := start(t, o).Explain(t.Context(), x, trace.None)
 	if err != nil {
 		t.Fatal(err)
 	}

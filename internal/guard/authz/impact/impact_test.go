@@ -23,6 +23,7 @@ import (
 	"github.com/crenel-project/crenel/internal/exchange"
 	"github.com/crenel-project/crenel/internal/guard/authz"
 	"github.com/crenel-project/crenel/internal/guard/authz/decisionlog"
+	"github.com/crenel-project/crenel/internal/guard/authz/trace"
 	"github.com/crenel-project/crenel/internal/spec"
 	"github.com/crenel-project/crenel/internal/value"
 )
@@ -432,12 +433,12 @@ func TestExplain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := Explain(t.Context(), c, &Kept{Guard: s.replayGuard(), From: reader}, authz.TraceFull)
+	e, err := Explain(t.Context(), c, &Kept{Guard: s.replayGuard(), From: reader}, trace.Full)
 	if err != nil {
 		t.Fatal(err)
 	}
 	failed := fmt.Sprint(e.Failed)
-	if !e.Same || e.Answer != "deny authz.denied" || !strings.Contains(failed, `data.owners[input.params.path.petId] == input.identity.subject`) || !strings.Contains(e.Trace, "p.rego:") {
+	if !e.Same || e.Answer != "deny authz.denied" || !strings.Contains(failed, `data.owners[input.params.path.petId] == input.identity.subject`) || !strings.Contains(e.Text, "p.rego:") {
 		t.Errorf("%+v", e)
 	}
 	if _, err := Explain(t.Context(), c, &Kept{Guard: s.replayGuard(), From: reader}, "loud"); err == nil {

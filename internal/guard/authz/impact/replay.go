@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/crenel-project/crenel/internal/guard/authz"
+	"github.com/crenel-project/crenel/internal/guard/authz/trace"
 )
 
 // Options of a replay.
@@ -143,23 +144,23 @@ func (t *tally) measure(ctx context.Context, c *Case, active, candidate Decider,
 
 // cause finds the rule that made the difference: of those that held then and do
 // not now, or hold now and did not then, the one nearest to the decision.
-func (t *tally) cause(ctx context.Context, c *Case, active, candidate Decider, decides string, kind Kind) (Held, Effect, error) {
+func (t *tally) cause(ctx context.Context, c *Case, active, candidate Decider, decides string, kind Kind) (trace.Held, Effect, error) {
 	if decides == "" {
-		return Held{}, ByDocument, nil
+		return trace.Held{}, ByDocument, nil
 	}
-	now := newHolding()
+	now := trace.NewRules()
 	if _, err := candidate.Decide(ctx, c, now); err != nil {
-		return Held{}, "", err
+		return trace.Held{}, "", err
 	}
-	then := newHolding()
+	then := trace.NewRules()
 	if active != nil {
 		if _, err := active.Decide(ctx, c, then); err != nil {
-			return Held{}, "", err
+			return trace.Held{}, "", err
 		}
 	}
-	lost, gained := then.without(now, decides), now.without(then, decides)
+	lost, gained := then.Without(now, decides), now.Without(then, decides)
 	lists := []struct {
-		rules  []Held
+		rules  []trace.Held
 		effect Effect
 	}{{lost, NoLongerHolds}, {gained, HoldsNow}}
 	if kind == NowAllowed || len(lost) > 0 && len(gained) > 0 && gained[0].Rule == decides && lost[0].Rule != decides {
@@ -170,7 +171,7 @@ func (t *tally) cause(ctx context.Context, c *Case, active, candidate Decider, d
 			return l.rules[0], l.effect, nil
 		}
 	}
-	return Held{Rule: decides}, SameRules, nil
+	return trace.Held{Rule: decides}, SameRules, nil
 }
 
 // differ says how two decisions differ in what they do; "" when they do not.

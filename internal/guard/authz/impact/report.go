@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"time"
+
+	"github.com/crenel-project/crenel/internal/guard/authz/trace"
 )
 
 // Kind is how a decision changes.
@@ -142,7 +144,7 @@ func (t *tally) fault(text string) {
 	}
 }
 
-func (t *tally) changed(e Example, rule Held, effect Effect) {
+func (t *tally) changed(e Example, rule trace.Held, effect Effect) {
 	t.r.Changed++
 	t.r.Kinds[e.Kind]++
 	t.add(t.rules, rule.Rule+"\n"+rule.Place+"\n"+string(effect), Group{Rule: rule.Rule, Place: rule.Place, Effect: effect}, e)

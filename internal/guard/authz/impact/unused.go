@@ -11,6 +11,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 
 	"github.com/crenel-project/crenel/internal/guard/authz"
+	"github.com/crenel-project/crenel/internal/guard/authz/trace"
 )
 
 // Grants says which scopes and roles were needed, in a period.
@@ -178,21 +179,21 @@ func (u *unused) alone(ctx context.Context, c *Case, by Decider) error {
 
 // leans notes which rule no longer holds without the grant.
 func (u *unused) leans(ctx context.Context, c, less *Case, by Decider, key grantKey, o *authz.Outcome) error {
-	rule := Held{Rule: "the document's scopes and roles"}
+	rule := trace.Held{Rule: "the document's scopes and roles"}
 	if o.Rule != "" {
-		with, without := newHolding(), newHolding()
+		with, without := trace.NewRules(), trace.NewRules()
 		if _, err := by.Decide(ctx, c, with); err != nil {
 			return err
 		}
 		if _, err := by.Decide(ctx, less, without); err != nil {
 			return err
 		}
-		if lost := with.without(without, o.Rule); len(lost) > 0 && len(without.rules) > 0 {
+		if lost := with.Without(without, o.Rule); len(lost) > 0 && without.Len() > 0 {
 			rule = lost[0]
 		} else if after, err := by.Decide(ctx, less, nil); err != nil {
 			return err
 		} else if after.Rule != "" {
-			rule = Held{Rule: o.Rule}
+			rule = trace.Held{Rule: o.Rule}
 			if len(lost) > 0 {
 				rule = lost[0]
 			}

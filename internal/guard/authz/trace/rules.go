@@ -1,4 +1,4 @@
-package impact
+package trace
 
 import (
 	"cmp"
@@ -21,21 +21,22 @@ type Held struct {
 
 func (h Held) String() string { return h.Rule + " at " + h.Place }
 
-// holding collects the rules that hold in an evaluation.
-type holding struct{ rules map[string]Held }
+// Rules collects the rules that hold in an evaluation, whose tracer it is.
+type Rules struct{ held map[string]Held }
 
-var _ topdown.QueryTracer = (*holding)(nil)
+var _ topdown.QueryTracer = (*Rules)(nil)
 
-func newHolding() *holding { return &holding{rules: map[string]Held{}} }
+// NewRules is of an evaluation that is to come.
+func NewRules() *Rules { return &Rules{held: map[string]Held{}} }
 
 // Enabled implements [topdown.QueryTracer].
-func (*holding) Enabled() bool { return true }
+func (*Rules) Enabled() bool { return true }
 
 // Config implements [topdown.QueryTracer].
-func (*holding) Config() topdown.TraceConfig { return topdown.TraceConfig{} }
+func (*Rules) Config() topdown.TraceConfig { return topdown.TraceConfig{} }
 
 // TraceEvent implements [topdown.QueryTracer].
-func (h *holding) TraceEvent(e topdown.Event) {
+func (h *Rules) TraceEvent(e topdown.Event) {
 	if e.Op != topdown.ExitOp {
 		return
 	}
@@ -44,15 +45,18 @@ func (h *holding) TraceEvent(e topdown.Event) {
 		return
 	}
 	one := Held{Rule: r.Ref().String(), Place: fmt.Sprintf("%s:%d", r.Location.File, r.Location.Row), text: strings.Join(strings.Fields(string(r.Location.Text)), " ")}
-	h.rules[one.Rule+"\n"+one.text] = one
+	h.held[one.Rule+"\n"+one.text] = one
 }
 
-// without are the rules that do not hold in other, the ones that decide first,
+// Len is how many rules hold.
+func (h *Rules) Len() int { return len(h.held) }
+
+// Without are the rules that do not hold in other, the ones that decide first,
 // the library's last.
-func (h *holding) without(other *holding, decides string) []Held {
+func (h *Rules) Without(other *Rules, decides string) []Held {
 	var out []Held
-	for key, r := range h.rules {
-		if _, both := other.rules[key]; !both {
+	for key, r := range h.held {
+		if _, both := other.held[key]; !both {
 			out = append(out, r)
 		}
 	}
