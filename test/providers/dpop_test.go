@@ -90,7 +90,7 @@ func TestDPoPWithOIDCProvider(t *testing.T) {
 		Resources: map[string]providers.Resource{"urn:pets": {Scope: "read write"}, "urn:opaque": {Scope: "read write", Format: "opaque"}},
 		Roles:     map[string][]string{"tills": {"clerk"}, "plain": {"clerk"}},
 	})
-	t.Setenv("GATEWAY_SECRET", "gateway's secret of the test")
+	t.Setenv("GATEWAY_SECRET", secretOf("gateway"))
 	s.tokens(fmt.Sprintf(`{jwt: {issuer: %q, audience: ["urn:pets"], dpop: {required: true, nonce: required}}},
       {introspection: {issuer: %[1]q, audience: ["urn:opaque"], tokens: opaque, auth: {client_id: gateway, client_secret: "${GATEWAY_SECRET}"}}}`, p.Issuer), setup{})
 	client := s.caller(nil, false)

@@ -64,9 +64,11 @@ func (s *stand) tokens(method string, more setup) {
 	s.serve(more)
 }
 
+func secretOf(client string) string { return "the-secret-of-" + client + "-in-the-tests" }
+
 // service is a client that gets tokens for itself.
 func service(id string, more map[string]any) map[string]any {
-	c := map[string]any{"client_id": id, "client_secret": id + "'s secret of the test", "redirect_uris": []string{}, "response_types": []string{}, "grant_types": []string{"client_credentials"}}
+	c := map[string]any{"client_id": id, "client_secret": secretOf(id), "redirect_uris": []string{}, "response_types": []string{}, "grant_types": []string{"client_credentials"}}
 	for name, v := range more {
 		if c[name] = v; v == nil {
 			delete(c, name)
@@ -143,7 +145,7 @@ func form(t *testing.T, client *http.Client, to, id string, fields url.Values, m
 	}
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	if id != "" {
-		r.SetBasicAuth(url.QueryEscape(id), url.QueryEscape(id+"'s secret of the test"))
+		r.SetBasicAuth(url.QueryEscape(id), url.QueryEscape(secretOf(id)))
 	}
 	for i := 0; i < len(more); i += 2 {
 		r.Header.Set(more[i], more[i+1])
@@ -187,7 +189,7 @@ func TestClientCredentialsOfOIDCProvider(t *testing.T) {
 		Resources: map[string]providers.Resource{"urn:pets": {Scope: "read write"}, "urn:opaque": {Scope: "read write", Format: "opaque"}, "urn:other": {Scope: "read write"}},
 		Roles:     map[string][]string{"tills": {"clerk", "night"}, "crawler": {"robot"}},
 	})
-	t.Setenv("GATEWAY_SECRET", "gateway's secret of the test")
+	t.Setenv("GATEWAY_SECRET", secretOf("gateway"))
 	s.tokens(fmt.Sprintf(`{jwt: {issuer: %q, audience: ["urn:pets"], type: [at+jwt]}},
       {introspection: {issuer: %[1]q, audience: ["urn:opaque"], tokens: opaque, signed: true, auth: {client_id: gateway, client_secret: "${GATEWAY_SECRET}"}}}`, p.Issuer), setup{})
 	client := s.caller(nil, false)

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/crenel-project/crenel/internal/guard/authn/revocation"
 	"github.com/crenel-project/crenel/internal/state"
 )
 
@@ -252,5 +253,37 @@ func TestLogoutTokenIsTakenAgainAfterFailure(t *testing.T) {
 	}
 	if r := b.logoutToken(token); r.status != 400 {
 		t.Errorf("once more: %d", r.status)
+	}
+}
+
+// Security events may name a person by address or number (RFC 9493): sessions
+// that began before end.
+func TestSessionsEndByAddressAndNumber(t *testing.T) {
+	for name, key := range map[string]string{
+		"email":        revocation.ForEmail("ISSUER", "Alice@Example.com"),
+		"phone_number": revocation.ForPhone("ISSUER", "+12065550100"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStand(t, setup{})
+			s.op.Set(func(o *oauthServer) {
+				o.Claims = map[string]any{"email": "alice@example.com", "phone_number": "+12065550100"}
+			})
+			alice, bob := s.browser(), s.browser()
+			alice.logIn()
+			s.op.Set(func(o *oauthServer) {
+				o.User, o.Session, o.Claims = "bob", "sid-2", map[string]any{"email": "bob@example.com"}
+			})
+			bob.logIn()
+			key := strings.Replace(key, "ISSUER", s.op.Issuer, 1)
+			if err := revocation.Put(t.Context(), s.store, key, revocation.Entry{Reason: "account disabled"}, s.clock.Now().Add(time.Hour)); err != nil {
+				t.Fatal(err)
+			}
+			if r := alice.call("/things"); r.status != http.StatusUnauthorized || r.code(t) != "authn.revoked" {
+				t.Errorf("whom it names: %d %s", r.status, r.body)
+			}
+			if r := bob.call("/things"); r.status != http.StatusOK {
+				t.Errorf("somebody else: %d %s", r.status, r.body)
+			}
+		})
 	}
 }

@@ -122,6 +122,13 @@ func (l *Login) derive(s *session) error {
 	if id.Subject != claims.Text("sub") {
 		id.Revocable = append(id.Revocable, revocation.SubjectKeys(l.issuer, id.Subject)...)
 	}
+	// Events may name people by these (RFC 9493).
+	if email := from.Text("email"); email != "" {
+		id.Revocable = append(id.Revocable, revocation.ForEmail(l.issuer, email))
+	}
+	if phone := from.Text("phone_number"); phone != "" {
+		id.Revocable = append(id.Revocable, revocation.ForPhone(l.issuer, phone))
+	}
 	if id.Session != "" {
 		id.Revocable = append(id.Revocable, revocation.SessionKeys(l.issuer, id.Session)...)
 	} else {
