@@ -172,15 +172,23 @@ func (s *session) answerNeed() exchange.Need {
 }
 
 // headerText makes a text safe as a header value: what is not printable ASCII
-// is percent-encoded.
+// is percent-encoded. So is one that begins or ends with a space, which whoever
+// reads the field takes off: "alice " is not alice (CWE-290).
 func headerText(s string) string {
+	if strings.HasPrefix(s, " ") || strings.HasSuffix(s, " ") {
+		return percent(s)
+	}
 	for i := range len(s) {
 		if s[i] < 0x20 || s[i] > 0x7e || s[i] == '%' {
-			return url.QueryEscape(s)
+			return percent(s)
 		}
 	}
 	return s
 }
+
+// percent is percent-encoded so that no decoder reads it otherwise: what is
+// encoded holds a percent sign, and what is not holds none.
+func percent(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }
 
 // headerList writes a list of texts so that a comma in one of them does not
 // make it two.
@@ -191,7 +199,7 @@ func headerList(list []string) string {
 			b.WriteByte(',')
 		}
 		if strings.Contains(s, ",") {
-			b.WriteString(url.QueryEscape(s))
+			b.WriteString(percent(s))
 			continue
 		}
 		b.WriteString(headerText(s))

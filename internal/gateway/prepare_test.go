@@ -3,11 +3,14 @@ package gateway
 import (
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"pgregory.net/rapid"
 )
 
 // What a policy demands of the query stands alone under its name, and under every
@@ -83,4 +86,34 @@ plan(i) := {} if i.params.query.n != 1`,
 			}
 		})
 	}
+}
+
+// Two texts are never one to whoever reads the field, and a list never holds more
+// than it did.
+func TestHeaderText(t *testing.T) {
+	for s, want := range map[string]string{
+		"alice": "alice", "alice ": "alice%20", " alice": "%20alice", "a b": "a b", " ": "%20", "+alice": "+alice", "ü b": "%C3%BC%20b", "ü+b": "%C3%BC%2Bb",
+		"alice%20": "alice%2520", "a\tb": "a%09b",
+	} {
+		if got := headerText(s); got != want {
+			t.Errorf("%q is written as %q, want %q", s, got, want)
+		}
+	}
+	if got := headerList([]string{"user ", " admin", "a,admin", "b"}); got != "user%20,%20admin,a%2Cadmin,b" {
+		t.Errorf("the list is %q", got)
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		s := rapid.OneOf(rapid.String(), rapid.StringMatching(`[ +%a0-9ü,]{0,6}`)).Draw(t, "text")
+		got := headerText(s)
+		back := got
+		if strings.Contains(got, "%") {
+			var err error
+			if back, err = url.PathUnescape(got); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if back != s || strings.TrimSpace(got) != got {
+			t.Fatalf("%q is written as %q, which is read as %q", s, got, back)
+		}
+	})
 }

@@ -241,6 +241,7 @@ func TestPolicy(t *testing.T) {
 		"misspelt obligation":     {policy: rule(`decision := {"allow": true, "obligations": {"masks": ["/x"]}}`), op: "getParcel", action: exchange.Unable, code: "authz.error"},
 		"strip without slash":     {policy: rule(`decision := {"allow": true, "obligations": {"strip": ["x"]}}`), op: "getParcel", action: exchange.Unable, code: "authz.error"},
 		"header that frames":      {policy: rule(`decision := {"allow": true, "obligations": {"headers": {"Content-Length": "0"}}}`), op: "getParcel", action: exchange.Unable, code: "authz.error"},
+		"header that is trimmed":  {policy: rule(`decision := {"allow": true, "obligations": {"headers": {"X-A": "north "}}}`), op: "getParcel", action: exchange.Unable, code: "authz.error"},
 		"header with line break":  {policy: rule(`decision := {"allow": true, "obligations": {"headers": {"X-A": "a\r\nB: c"}}}`), op: "getParcel", action: exchange.Unable, code: "authz.error"},
 		"two answers":             {policy: rule("decision := true if input.identity.subject\ndecision := false if input.identity.verified"), op: "getParcel", action: exchange.Unable, code: "authz.error"},
 		"built-in function fails": {policy: rule(`decision if not to_number(input.identity.subject) > 5`), op: "getParcel", action: exchange.Unable, code: "authz.error"},

@@ -205,6 +205,9 @@ func validHeader(name, value string) error {
 		return fmt.Errorf("header %s is not the policy's to set", name)
 	case !httpguts.ValidHeaderFieldValue(value):
 		return fmt.Errorf("the value of header %s holds control characters", name)
+	case strings.TrimSpace(value) != value:
+		// Who reads the field takes it off: "north " would be north.
+		return fmt.Errorf("the value of header %s begins or ends with white space", name)
 	}
 	return nil
 }

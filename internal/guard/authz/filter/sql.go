@@ -156,6 +156,10 @@ func (w sqlWriter) literal(v *value.Value) (string, error) {
 		if err := printable(v.Text); err != nil {
 			return "", err
 		}
+		if strings.HasSuffix(v.Text, " ") && (w.dialect == MySQL || w.dialect == SQLServer) {
+			// PAD SPACE of the standard: to them 'alice ' is 'alice'.
+			return "", errors.New("a value ends with a space, which servers do not count")
+		}
 		text := strings.ReplaceAll(v.Text, "'", "''")
 		switch {
 		case w.dialect == SQLServer:
