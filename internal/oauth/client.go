@@ -142,9 +142,9 @@ func (c *Client) Grant(ctx context.Context, form url.Values) (*Token, error) {
 		Scope: doc.Get("scope").Str(), Type: doc.Get("token_type").Str(), Issued: doc.Get("issued_token_type").Str(),
 	}
 	if n := doc.Get("expires_in"); n != nil {
-		// Some send it as a string.
+		// Some send it as a string, which may say NaN.
 		seconds, err := strconv.ParseFloat(n.Text, 64)
-		if err != nil || seconds < 0 || seconds > 10*365*24*3600 {
+		if err != nil || !(seconds >= 0 && seconds <= 10*365*24*3600) {
 			return nil, &Error{Op: "token", err: errors.New("expires_in is not a number of seconds")}
 		}
 		t.Life = time.Duration(seconds * float64(time.Second))

@@ -44,12 +44,16 @@ func Put(ctx context.Context, store state.Store, key string, news Entry) error {
 		old, there := view.Get(key)
 		e := news
 		if there {
-			known := parse(old)
+			known, readable := parse(old)
+			if !readable {
+				// It may have taken back what was begun on the device until now.
+				known = Entry{Before: time.Now().Unix() + 1}
+			}
 			if known.At > e.At || e.Status == "" {
 				e.Status, e.At, e.Reason = known.Status, known.At, known.Reason
 			}
 			e.Before = max(e.Before, known.Before)
-			if e == known {
+			if readable && e == known {
 				return nil
 			}
 		}
@@ -73,13 +77,12 @@ func Put(ctx context.Context, store state.Store, key string, news Entry) error {
 	}
 }
 
-// parse reads an entry. One that cannot be read tells nothing good.
-func parse(value []byte) Entry {
+// parse reads an entry; false when it cannot be read. What it took back is not known
+// then, so nobody with the device is to be let in.
+func parse(value []byte) (Entry, bool) {
 	var e Entry
-	if json.Unmarshal(value, &e) != nil {
-		return Entry{Status: "unreadable"}
-	}
-	return e
+	err := json.Unmarshal(value, &e)
+	return e, err == nil && e.Before >= 0
 }
 
 // Guard looks devices up. It is safe for concurrent use.
@@ -137,7 +140,9 @@ func (g *Guard) rule(ctx context.Context, x *exchange.Exchange, by *exchange.Ide
 	value, ok := view.Get(Key(by.Issuer, id))
 	var e Entry
 	if ok {
-		e = parse(value)
+		if e, ok = parse(value); !ok {
+			return exchange.Undecided("authn.unavailable", "devices: the entry of the caller's device cannot be read")
+		}
 		d.Status, d.Compliant = e.Status, e.Status == "compliant"
 		if e.At != 0 {
 			d.Since = time.Unix(e.At, 0)
