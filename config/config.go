@@ -333,6 +333,8 @@ type OperationOverride struct {
 	Ends string `yaml:"ends" enum:"credential,session,subject"`
 	// Rates in addition to the API's.
 	Rates []Rate `yaml:"rates"`
+	// Cost is how many requests a call counts as, for all rates; 0 counts none.
+	Cost *int `yaml:"cost" min:"0" max:"1000000" unset:"1"`
 	// WritableBy maps a body field's JSON pointer to the roles that may write it.
 	WritableBy map[string][]string `yaml:"writable_by" example:"{/status: [admin]}"`
 }
@@ -507,24 +509,6 @@ type Authz struct {
 	Filters []AuthzFilter `yaml:"filters"`
 	// MaskKey is the key of masks of the kind hash, so that gateways make the same.
 	MaskKey Secret `yaml:"mask_key" example:"${CRENEL_MASK_KEY}" unset:"a random one at each start"`
-}
-
-// Limit bounds how much.
-type Limit struct {
-	GuardCommon `yaml:",inline"`
-	// Rates that all operations share; an empty list sets none.
-	Rates []Rate `yaml:"rates" unset:"50/s, burst 200, by address, and the same by identity"`
-}
-
-// Rate is one token bucket.
-type Rate struct {
-	// By says who shares a bucket: each address, each identity, each caller of each
-	// operation, or all callers of the API.
-	By string `yaml:"by" default:"address" enum:"address,identity,operation,api"`
-	// Rate is N/s, N/m, N/h or N/d.
-	Rate string `yaml:"rate" required:"true" kind:"rate" example:"5/m"`
-	// Burst is the bucket's size.
-	Burst int `yaml:"burst" min:"0" max:"10000000" unset:"the rate's number"`
 }
 
 // Upload checks that files are what they say they are.

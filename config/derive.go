@@ -32,7 +32,7 @@ func (d *decoder) deriveAPI(c *Config, a *API) {
 		}
 	}
 	if a.Guards.Limit.Rates == nil {
-		a.Guards.Limit.Rates = []Rate{{By: "address", Rate: "50/s", Burst: 200}, {By: "identity", Rate: "50/s", Burst: 200}}
+		a.Guards.Limit.Rates = []Rate{{By: "address", Rate: "50/s", Burst: 200, Window: "rolling", IPv4: 24, IPv6: 64}, {By: "identity", Rate: "50/s", Burst: 200, Window: "rolling", IPv4: 24, IPv6: 64}}
 	}
 	deriveBursts(a.Guards.Limit.Rates)
 	for i := range a.Operations {

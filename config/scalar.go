@@ -109,7 +109,7 @@ func parsePrefix(s string) (netip.Prefix, error) {
 	return p, nil
 }
 
-// Parse returns how many, and in what time.
+// Parse returns how many, and in what time; a month is one of 30 days.
 func (r Rate) Parse() (count int, per time.Duration, err error) {
 	number, unit, ok := strings.Cut(r.Rate, "/")
 	if !ok {
@@ -124,6 +124,10 @@ func (r Rate) Parse() (count int, per time.Duration, err error) {
 		per = time.Hour
 	case "d":
 		per = 24 * time.Hour
+	case "w":
+		per = 7 * 24 * time.Hour
+	case "mo":
+		per = 30 * 24 * time.Hour
 	default:
 		return 0, 0, errors.New("not a rate")
 	}

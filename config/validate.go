@@ -171,7 +171,7 @@ func (v *validator) kind(path, s, kind string) {
 		}
 	case "rate":
 		if _, _, err := (Rate{Rate: s}).Parse(); err != nil {
-			v.value(path, s, "is not a rate", "write N/s, N/m, N/h or N/d, such as 50/s")
+			v.value(path, s, "is not a rate", "write N/s, N/m, N/h, N/d, N/w or N/mo, such as 50/s")
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -161,8 +162,8 @@ func (v *validator) operations(a *API, path string) {
 		} else {
 			seen[o.Operation] = i
 		}
-		if o.Mode == "" && len(o.Modes) == 0 && o.BodyLimit == 0 && o.Responses == "" && o.Public == nil && len(o.Roles) == 0 && o.StepUp == nil && o.Ends == "" && len(o.Rates) == 0 && len(o.WritableBy) == 0 && o.Operation != "" {
-			v.add(at, "changes nothing", "set one of mode, modes, body_limit, public, roles, step_up, ends, rates or writable_by")
+		if o.Operation != "" && reflect.DeepEqual(*o, OperationOverride{Operation: o.Operation}) {
+			v.add(at, "changes nothing", "set one of its settings, such as mode, roles or rates")
 		}
 		v.stepUp(o.StepUp, at+".step_up")
 		if o.Public != nil && *o.Public && o.StepUp != nil {
@@ -171,6 +172,7 @@ func (v *validator) operations(a *API, path string) {
 		if o.Public != nil && *o.Public && len(o.Roles) > 0 {
 			v.add(at+".roles", "a public operation has callers without roles", "remove public or roles")
 		}
+		v.rates(o.Rates, at+".rates")
 		v.guardNames(at+".modes", o.Modes)
 		v.writable(at+".writable_by", o.WritableBy)
 	}

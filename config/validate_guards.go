@@ -20,6 +20,7 @@ func (v *validator) guards(a *API, path string) {
 		v.value(path+".authz.query", q, "is not a reference to a rule", "write data.package.rule")
 	}
 	v.impact(a, path)
+	v.limit(a, path+".limit")
 	v.authzFilters(a, path)
 	v.bundles(a.Guards.Authz.Bundles, path+".authz.bundles")
 	for i, s := range a.Guards.WAF.Skip {

@@ -128,7 +128,7 @@ func newKeysCreate() *cobra.Command {
 			}
 			for _, r := range rates {
 				if _, _, err := (config.Rate{Rate: r}).Parse(); err != nil {
-					return usagef("--rate %q is not a rate: write N/s, N/m, N/h or N/d, such as 100/m", r)
+					return usagef("--rate %q is not a rate: write N/s, N/m, N/h, N/d, N/w or N/mo, such as 100/m", r)
 				}
 				want.Rates = append(want.Rates, apikey.Rate{Rate: r})
 			}

@@ -153,6 +153,7 @@ func init() {
 		Code{"decision.unavailable", 503, "Service unavailable", "No policy may decide, or the decision point answers as many as it may at once."},
 
 		Code{"limit.rate", 429, "Too many requests", "A rate limit was reached."},
+		Code{"limit.quota", 429, "Too many requests", "A quota of the calendar is used up."},
 
 		Code{"waf.attack", 403, "Forbidden", "The request matches attack signatures (OWASP Core Rule Set)."},
 		Code{"waf.unavailable", 503, "Service unavailable", "The inspection failed or took too long."},

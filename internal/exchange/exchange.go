@@ -87,8 +87,12 @@ type Exchange struct {
 
 	Rulings     []Ruling    // every step that ran, in order
 	Obligations Obligations // what authz demands of the answer and of the upstream call
-	// AnswerHeader are fields that guards add to the answer, allowed or denied
-	// (RateLimit). Nil when there are none.
+	// Allowances are what the caller's rates have left, for the answer's RateLimit fields.
+	Allowances []Allowance
+	// Ends are told when the exchange has ended, in order.
+	Ends []Ender
+	// AnswerHeader are fields that guards add to the answer, allowed or denied.
+	// Nil when there are none.
 	AnswerHeader map[string]string
 	// AnswerCookies are Set-Cookie fields that guards add to the answer, allowed or denied.
 	AnswerCookies []string

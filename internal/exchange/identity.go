@@ -53,7 +53,7 @@ type Device struct {
 
 // Rate is a limit that comes with a credential.
 type Rate struct {
-	Rate  string // N/s, N/m, N/h or N/d
+	Rate  string // N/s, N/m, N/h, N/d, N/w or N/mo
 	Burst int    // 0: the rate's number
 }
 

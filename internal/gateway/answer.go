@@ -116,8 +116,13 @@ func (a *answer) rule(status int) exchange.Verdict {
 	s.corsHeaders(h)
 	s.answerCookies(h)
 	s.setHeader(h, "X-Crenel-Request-Id", x.ID)
+	if len(x.Allowances) > 0 {
+		limit, policy := exchange.RateLimit(x.Allowances)
+		s.setHeader(h, "Ratelimit", limit)
+		s.setHeader(h, "Ratelimit-Policy", policy)
+	}
 	for name, text := range x.AnswerHeader {
-		s.setHeader(h, canonical(name), text)
+		s.setHeader(h, http.CanonicalHeaderKey(name), text)
 	}
 	x.Response.Status, x.Response.Header, x.Response.Length = status, h, -1
 	if length := h["Content-Length"]; len(length) > 0 {
@@ -136,17 +141,6 @@ func (a *answer) rule(status int) exchange.Verdict {
 		v = s.admit() // much may have changed while the upstream was waited for
 	}
 	return v
-}
-
-// canonical is a name that a guard gave as a header has it.
-func canonical(name string) string {
-	switch name {
-	case "RateLimit":
-		return "Ratelimit"
-	case "RateLimit-Policy":
-		return "Ratelimit-Policy"
-	}
-	return http.CanonicalHeaderKey(name)
 }
 
 // choose decides how the body is handled.

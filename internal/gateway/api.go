@@ -24,6 +24,7 @@ import (
 	"github.com/crenel-project/crenel/internal/guard/upload"
 	"github.com/crenel-project/crenel/internal/guard/waf"
 	"github.com/crenel-project/crenel/internal/spec"
+	"github.com/crenel-project/crenel/internal/state"
 	"github.com/crenel-project/crenel/internal/value"
 )
 
@@ -123,8 +124,17 @@ func (a *api) steps(ctx context.Context, cfg *config.Config, deps Deps) ([]guard
 		}
 	}
 	g := &a.cfg.Guards
-	limits, err := limit.New(limit.Options{API: a.spec, Name: a.cfg.Name, Config: g.Limit, Overrides: a.cfg.Operations, Store: deps.Buckets, Now: deps.Now})
+	lo := limit.Options{API: a.spec, Name: a.cfg.Name, Config: g.Limit, Overrides: a.cfg.Operations, Store: deps.Buckets, Log: deps.Log, Now: deps.Now}
+	lo.Shared, _ = deps.State.(state.Buckets)
+	lo.KeyRates = slices.ContainsFunc(g.Authn.Methods, func(m config.AuthnMethod) bool { return m.APIKey != nil })
+	limits, err := limit.New(lo)
 	note(err)
+	if limits != nil {
+		a.closers = append(a.closers, func() error { limits.Close(); return nil })
+		if limits.Shared() {
+			a.checks = append(a.checks, namedCheck{"limit", limits.Ready})
+		}
+	}
 	rules, err := contract.New(contract.Options{API: a.spec, Config: g.Contract, Overrides: a.cfg.Operations, Log: deps.Log})
 	note(err)
 	ao := authn.Options{Name: a.cfg.Name, API: a.spec, Config: g.Authn, Overrides: a.cfg.Operations, Log: deps.Log, Now: deps.Now, Client: deps.Client, Keys: deps.Keys, Ask: a.ask, State: deps.State, StateMaxAge: cfg.State.MaxAge, PublicURL: a.cfg.PublicURL}

@@ -18,6 +18,11 @@ func writeProblem(w http.ResponseWriter, x *exchange.Exchange, v exchange.Verdic
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-Crenel-Request-Id", x.ID)
+	if len(x.Allowances) > 0 {
+		limit, policy := exchange.RateLimit(x.Allowances)
+		h.Set("RateLimit", limit)
+		h.Set("RateLimit-Policy", policy)
+	}
 	for name, text := range x.AnswerHeader {
 		h.Set(name, text)
 	}

@@ -34,6 +34,9 @@ type session struct {
 	x   exchange.Exchange
 	// rulings is the first room for x.Rulings, so that it needs no allocation.
 	rulings [12]exchange.Ruling
+	// allowances and ends are the first room for those of x.
+	allowances [4]exchange.Allowance
+	ends       [2]exchange.Ender
 
 	decision   *exchange.Decision
 	completion exchange.Completion
@@ -66,7 +69,7 @@ func (g *Gateway) serve(w http.ResponseWriter, r *http.Request, up Upstreams) {
 	s := &session{g: g, w: w, r: r, up: up}
 	s.x.Start = g.deps.Now()
 	s.x.ID = newID(time.Now())
-	s.x.Rulings = s.rulings[:0]
+	s.x.Rulings, s.x.Allowances, s.x.Ends = s.rulings[:0], s.allowances[:0], s.ends[:0]
 	s.x.Request.Method = r.Method
 	busy := g.inflight.Add(1) > int64(g.cfg.Server.Limits.Concurrent)
 	defer g.inflight.Add(-1)
@@ -519,6 +522,9 @@ func (s *session) finish() {
 		c.BytesIn = int64(len(b.Bytes))
 	}
 	s.g.deps.Trail.Complete(c)
+	for _, e := range s.x.Ends {
+		e.End(&s.x, s.decision, c)
+	}
 	s.observe()
 }
 

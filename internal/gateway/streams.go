@@ -249,7 +249,7 @@ func (s *session) watch(t *tunnel) {
 		return
 	}
 	st := &stream{of: s.g.streams, s: s, x: s.x, tunnel: t}
-	st.x.Rulings, st.x.Obligations, st.x.AnswerHeader = nil, exchange.Obligations{}, nil
+	st.x.Rulings, st.x.Obligations, st.x.AnswerHeader, st.x.Allowances, st.x.Ends = nil, exchange.Obligations{}, nil, nil, nil
 	st.x.Request.Header = s.x.Request.Header.Clone() // the upstream's side may change it
 	st.x.Response = exchange.Response{}
 	st.ends = s.x.Identity.Expires

@@ -42,6 +42,9 @@ type RedisOptions struct {
 	Timeout time.Duration
 	Log     *slog.Logger
 	Now     func() time.Time // default time.Now
+	// BucketClock is the time by which buckets are charged; nil: the server's, which
+	// is one for all gateways.
+	BucketClock func() time.Time
 }
 
 // Redis is a Store in Redis or Valkey, shared by every gateway that names the
@@ -53,6 +56,7 @@ type Redis struct {
 	timeout time.Duration
 	log     *slog.Logger
 	now     func() time.Time
+	clock   func() time.Time // of buckets; nil: the server's
 
 	ctx  context.Context //nolint:containedctx // the life of the readers, which Close ends
 	stop context.CancelFunc
@@ -88,7 +92,7 @@ func OpenRedis(o RedisOptions) (*Redis, error) {
 		return nil, err
 	}
 	r := &Redis{
-		client: client, address: address, prefix: o.Prefix, timeout: o.Timeout, log: o.Log, now: o.Now,
+		client: client, address: address, prefix: o.Prefix, timeout: o.Timeout, log: o.Log, now: o.Now, clock: o.BucketClock,
 		mirrors: map[string]*mirror{}, failure: errors.New("not asked yet"), since: o.Now(),
 	}
 	r.ctx, r.stop = context.WithCancel(context.Background())

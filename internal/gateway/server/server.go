@@ -210,6 +210,14 @@ func (s *Server) gauges() {
 	s.metrics.Gauge("crenel_streams_open", "WebSockets, event streams, long answers and uploads that are ruled on again while they run.", func() float64 { return float64(s.streams.Open()) })
 	s.metrics.Gauge("crenel_limit_shared_buckets", "Requests charged to a bucket shared with others, since a rate had more callers than it remembers.",
 		func() float64 { return float64(s.buckets.Crowded()) })
+	s.metrics.Gauge("crenel_limit_away", "1 while the counters that gateways share cannot be reached and each admits its own share.", func() float64 {
+		if _, err := s.buckets.Away(); err != nil {
+			return 1
+		}
+		return 0
+	})
+	s.metrics.Gauge("crenel_limit_alone", "Requests ruled on by this gateway alone, as the shared counters could not be reached.",
+		func() float64 { return float64(s.buckets.Local()) })
 	s.metrics.Collector(upstreams{s.plane})
 }
 

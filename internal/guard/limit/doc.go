@@ -1,17 +1,21 @@
-// Package limit bounds how much: how many calls an address, an identity, or an
-// API as a whole may make.
+// Package limit bounds how much: how many calls an address, a network, an
+// identity, a key, a plan, the holder of a claim or an API as a whole may make.
 //
-// In: the client's address (AddressStep, before the operation is known), later
-// the identity and the operation (IdentityStep). Out: a Verdict limit.rate with
-// Retry-After, or the RateLimit fields of the answer.
+// In: the client's address (AddressStep, before anything of the request is looked
+// at), then identity and operation (IdentityStep), and at the end how large the
+// answer was. Out: a Verdict limit.rate or limit.quota with Retry-After, and what
+// is left as Allowances for the answer's RateLimit fields.
 //
-// Each rate is a token bucket kept as one number, the theoretical arrival time
-// (GCRA): a pure function of clock, state and cost. All rates of a step are
-// charged together or not at all, and a request that the second step refuses
-// gets back what the first charged, so a refused request costs its caller nothing.
+// Each rate is one number a caller (meter.go): a pure function of law, clock,
+// state and cost, in memory as in Redis. All limits of a call are charged together
+// or not at all, so a refused call costs its caller nothing. With shared state that
+// is one script and one round trip; AddressStep then only looks at what Redis said
+// last, so a flood of refused calls costs Redis nothing either (Envoy's ratelimit
+// and Kong charge each limit by itself, and count what they refuse).
 //
-// The state is a Memory of fixed size that outlives reloads. It must never grow
-// with the number of callers, never forget a bucket that is not full again (else
-// a flood of new callers would reset one's own), and never admit more than burst
-// + rate × time for any caller, whatever the number of callers.
+// Memory is of fixed size and outlives reloads. It must never grow with the number
+// of callers, never forget a bucket that is not full again (else a flood of new
+// callers would reset one's own), and never admit more than burst + rate × time
+// for any caller, whatever the number of callers. While Redis is away each gateway
+// admits its stated share, from what it knew was left: never without limit.
 package limit

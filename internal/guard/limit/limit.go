@@ -5,10 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
-	"net/netip"
+	"log/slog"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -16,6 +16,7 @@ import (
 	"github.com/crenel-project/crenel/internal/exchange"
 	"github.com/crenel-project/crenel/internal/guard"
 	"github.com/crenel-project/crenel/internal/spec"
+	"github.com/crenel-project/crenel/internal/state"
 )
 
 // Options are what a Guard is made from.
@@ -25,19 +26,31 @@ type Options struct {
 	Config    config.Limit
 	Overrides []config.OperationOverride
 	Store     *Memory // shared by all APIs and generations
-	Now       func() time.Time
+	// Shared counts the calls of all gateways; nil: each counts its own.
+	Shared state.Buckets
+	// KeyRates says that credentials may bring rates of their own.
+	KeyRates bool
+	Now      func() time.Time
+	Log      *slog.Logger
 }
 
-// Guard limits one API. It is immutable but for its Store, and safe for concurrent use.
+// Guard limits one API. It is immutable but for its stores, and safe for
+// concurrent use.
 type Guard struct {
-	store   *Memory
-	now     func() time.Time
-	address *plan
-	unknown *plan   // identity step while the operation is not known
-	known   []*plan // by Operation.Index
-	ops     []uint64
-	name    string
-	own     sync.Map // ownRates → *plan: with the rates that came with a credential
+	name       string
+	store      *Memory
+	shared     state.Buckets // nil: none
+	share      float64
+	now        func() time.Time
+	log        *slog.Logger
+	callerPlan callerPlan
+	address    *plan
+	unknown    *plan    // identity step while the operation is not known
+	known      []*plan  // by Operation.Index
+	own        sync.Map // ownRates → *plan: with the rates that came with a credential
+	settler    *settler // of what is charged after a call; nil where nothing is shared
+	ending     bool     // exchanges are charged for when they have ended
+	keyRates   bool
 }
 
 // ownRates is a plan and the rates of one credential beside it. A credential's
@@ -47,10 +60,12 @@ type ownRates struct {
 	rates *exchange.Rate
 }
 
-// plan is the rates of one step for one operation, in the order of their tables.
+// plan is the rates for one operation, in the order of their tables: those that
+// are known early, and then all.
 type plan struct {
-	rates  []*rate
-	policy string // of all of them
+	early, late, all []*rate
+	cost             int64 // requests that a call counts as
+	bytes            bool  // some count the answer's bytes
 }
 
 // The rates of an API that sets none.
@@ -64,35 +79,63 @@ func New(o Options) (*Guard, error) {
 	if o.Store == nil {
 		return nil, errors.New("limit: no store")
 	}
-	g := &Guard{store: o.Store, now: o.Now, name: o.Name}
+	g := &Guard{store: o.Store, now: o.Now, name: o.Name, log: o.Log, shared: o.Shared, share: o.Config.AwayShare, keyRates: o.KeyRates}
 	if g.now == nil {
 		g.now = time.Now
 	}
+	if g.log == nil {
+		g.log = slog.New(slog.DiscardHandler)
+	}
+	if g.share <= 0 || g.share > 1 {
+		g.share = 0.5
+	}
+	g.callerPlan.CallerPlan = o.Config.Plan
+	if c := o.Config.Plan.Claim; c != "" {
+		g.callerPlan.claim = strings.Split(c, ".")
+	}
+	if o.Config.Shared != nil && !*o.Config.Shared {
+		g.shared = nil
+	}
+	if err := g.compile(&o); err != nil {
+		return nil, err
+	}
+	if g.shared != nil {
+		g.settler = newSettler(g)
+		g.ending = true
+	}
+	return g, nil
+}
+
+// Close ends what runs beside the calls.
+func (g *Guard) Close() {
+	if g.settler != nil {
+		g.settler.close()
+	}
+}
+
+// compile makes the plans.
+func (g *Guard) compile(o *Options) error {
 	var errs []error
 	fail := func(where string, err error) { errs = append(errs, fmt.Errorf("%s: %w", where, err)) }
-
 	rates := o.Config.Rates
 	if rates == nil { // an empty list sets none
 		rates = defaults
 	}
-	var address, identity []*rate
+	var shared []*rate
 	for i, r := range rates {
-		c, err := newRate(o.Store, o.Name, "", r)
-		switch {
-		case err != nil:
+		c, err := g.newRate("", r)
+		if err != nil {
 			fail(fmt.Sprintf("guards.limit.rates[%d]", i), err)
-		case c.by == byAddress:
-			address = append(address, c)
-		default:
-			identity = append(identity, c)
+			continue
 		}
+		shared = append(shared, c)
 	}
 	own := make([][]*rate, len(o.Overrides))
 	used := make([]bool, len(o.Overrides))
 	for i := range o.Overrides {
 		ov := &o.Overrides[i]
 		for j, r := range ov.Rates {
-			c, err := newRate(o.Store, o.Name, ov.Operation, r)
+			c, err := g.newRate(ov.Operation, r)
 			if err != nil {
 				fail(fmt.Sprintf("operations[%d].rates[%d]", i, j), err)
 				continue
@@ -100,29 +143,32 @@ func New(o Options) (*Guard, error) {
 			own[i] = append(own[i], c)
 		}
 	}
-
+	early := slices.DeleteFunc(slices.Clone(shared), func(r *rate) bool { return !r.by.early() })
 	var err error
-	if g.address, err = newPlan(address); err != nil {
+	if g.address, err = newPlan(early, early, 1); err != nil {
 		fail("guards.limit.rates", err)
 	}
-	if g.unknown, err = newPlan(identity); err != nil {
+	if g.unknown, err = newPlan(shared, early, 1); err != nil {
 		fail("guards.limit.rates", err)
 	}
 	if o.API != nil {
 		for _, op := range o.API.Operations {
-			list := slices.Clone(identity)
+			list, cost := slices.Clone(shared), int64(1)
 			for i := range o.Overrides {
-				if o.Overrides[i].Matches(op.ID, op.Method, op.Path) {
-					list = append(list, own[i]...)
-					used[i] = true
+				if !o.Overrides[i].Matches(op.ID, op.Method, op.Path) {
+					continue
 				}
+				list = append(list, own[i]...)
+				if c := o.Overrides[i].Cost; c != nil {
+					cost = int64(*c)
+				}
+				used[i] = true
 			}
-			p, err := newPlan(list)
+			p, err := newPlan(list, early, cost)
 			if err != nil {
 				fail("operation "+op.ID, err)
 			}
 			g.known = append(g.known, p)
-			g.ops = append(g.ops, maphash.String(o.Store.seed, op.ID))
 		}
 	}
 	for i := range o.Overrides {
@@ -130,36 +176,65 @@ func New(o Options) (*Guard, error) {
 			fail(fmt.Sprintf("operations[%d]", i), fmt.Errorf("%q sets rates but matches no operation of the document", o.Overrides[i].Operation))
 		}
 	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, err
+	for _, list := range append(own, shared) {
+		for _, r := range list {
+			g.ending = g.ending || r.bytes > 0
+		}
 	}
-	return g, nil
+	return errors.Join(errs...)
 }
 
-func newPlan(rates []*rate) (*plan, error) {
-	slices.SortFunc(rates, func(a, b *rate) int { return cmp.Compare(a.table.id, b.table.id) })
-	// The same rate written twice is one rate.
-	rates = slices.CompactFunc(rates, func(a, b *rate) bool { return a.table == b.table })
-	if len(rates) > maxCharges {
-		return nil, fmt.Errorf("%d rates for one request, at most %d are possible", len(rates), maxCharges)
-	}
-	p := &plan{rates: rates}
-	for i, r := range rates {
-		if i > 0 {
-			p.policy += ", "
+// newPlan sorts the rates of an operation. early are those that were charged
+// before it was known.
+func newPlan(list, early []*rate, cost int64) (*plan, error) {
+	p := &plan{cost: cost, all: ordered(list)}
+	for _, r := range p.all {
+		if slices.Contains(early, r) {
+			p.early = append(p.early, r)
+		} else {
+			p.late = append(p.late, r)
 		}
-		p.policy += r.policy
+		p.bytes = p.bytes || r.bytes > 0
+		if cost > r.most() {
+			return p, fmt.Errorf("a call costs %d and the rate by %s admits %d at most", cost, r.name, r.most())
+		}
+	}
+	if len(p.early) > maxCharges || len(p.all) > 2*maxCharges {
+		return p, fmt.Errorf("%d rates for one request, %d of them before the caller is known: at most %d and %d are possible", len(p.all), len(p.early), 2*maxCharges, maxCharges)
 	}
 	return p, nil
+}
+
+// ordered are rates in the order of their tables, by different names.
+func ordered(list []*rate) []*rate {
+	list = slices.Clone(list)
+	slices.SortStableFunc(list, func(a, b *rate) int { return cmp.Compare(a.table.id, b.table.id) })
+	// The same rate written twice is one rate.
+	list = slices.CompactFunc(list, func(a, b *rate) bool { return a.table == b.table })
+	for i, r := range list {
+		name := r.name
+		for n := 2; slices.ContainsFunc(list[:i], func(o *rate) bool { return o.name == name }); n++ {
+			name = r.name[:len(r.name)-1] + "-" + strconv.Itoa(n) + `"`
+		}
+		if name != r.name {
+			named := *r
+			named.name = name
+			list[i] = &named
+		}
+	}
+	return list
 }
 
 // AddressStep limits by the client's address before anything else is looked at.
 func (g *Guard) AddressStep() guard.Step {
 	return guard.Step{
 		Guard: "limit", Phase: exchange.RequestHead,
-		Applies: func(*spec.Operation) bool { return len(g.address.rates) > 0 },
+		Applies: func(*spec.Operation) bool { return len(g.address.all) > 0 },
 		Rule: func(_ context.Context, x *exchange.Exchange) exchange.Verdict {
-			return g.rule(x, g.address)
+			if n := g.notes(x); n != nil && !n.local {
+				return g.glance(x, n)
+			}
+			return g.rule(x, g.address.all, 1)
 		},
 	}
 }
@@ -168,7 +243,8 @@ func (g *Guard) AddressStep() guard.Step {
 func (g *Guard) IdentityStep() guard.Step {
 	return guard.Step{
 		Guard: "limit", Phase: exchange.RequestHead,
-		Rule: func(_ context.Context, x *exchange.Exchange) exchange.Verdict {
+		Applies: func(op *spec.Operation) bool { return g.keyRates || len(g.plan(op).all) > 0 },
+		Rule: func(ctx context.Context, x *exchange.Exchange) exchange.Verdict {
 			p := g.plan(x.Operation)
 			for i := -1; i < len(x.Identity.Also); i++ {
 				id := &x.Identity
@@ -183,16 +259,59 @@ func (g *Guard) IdentityStep() guard.Step {
 					return exchange.Undecided("gateway.internal", err.Error())
 				}
 			}
-			if len(p.rates) == 0 {
+			if len(p.all) == 0 {
 				return exchange.Verdict{}
 			}
-			v := g.rule(x, p)
-			if v.Action != exchange.Allow {
-				g.restore(x)
-			}
-			return v
+			return g.ruleAll(ctx, x, p)
 		},
 	}
+}
+
+// ruleAll charges a call for all its rates.
+func (g *Guard) ruleAll(ctx context.Context, x *exchange.Exchange, p *plan) exchange.Verdict {
+	n := g.notes(x)
+	if n != nil && !n.local {
+		if v, ok := g.ruleShared(ctx, x, p); ok {
+			n.ruled, n.plan, n.charged = true, p, v.Action == exchange.Allow
+			return v
+		}
+		// What it was admitted by so far was only looked at.
+		if v := g.rule(x, p.early, 1); v.Action != exchange.Allow {
+			n.ruled = true
+			return v
+		}
+		n.local = true
+	}
+	if n != nil {
+		n.ruled, n.plan = true, p
+	}
+	if g.shared != nil {
+		g.store.health.local.Add(1)
+	}
+	if p.cost == 1 {
+		if len(p.late) == 0 {
+			if n != nil {
+				n.charged = true
+			}
+			return exchange.Verdict{}
+		}
+		v := g.rule(x, p.late, 1)
+		if v.Action != exchange.Allow {
+			g.giveBackEarly(x, p)
+		} else if n != nil {
+			n.charged = true
+		}
+		return v
+	}
+	// The early ones have been charged for one request. What is said of them then is
+	// no longer true.
+	x.Allowances = x.Allowances[:0]
+	g.giveBackEarly(x, p)
+	v := g.rule(x, p.all, p.cost)
+	if n != nil && v.Action == exchange.Allow {
+		n.charged = true
+	}
+	return v
 }
 
 // withOwn is a plan with a credential's own rates.
@@ -201,15 +320,15 @@ func (g *Guard) withOwn(p *plan, rates []exchange.Rate) (*plan, error) {
 	if known, ok := g.own.Load(at); ok {
 		return known.(*plan), nil
 	}
-	list := slices.Clone(p.rates)
+	list := slices.Clone(p.all)
 	for _, r := range rates {
-		c, err := newKeyRate(g.store, g.name, r, at.rates)
+		c, err := g.newKeyRate(r, at.rates)
 		if err != nil {
 			return nil, fmt.Errorf("a credential's own rate: %w", err)
 		}
 		list = append(list, c)
 	}
-	made, err := newPlan(list)
+	made, err := newPlan(list, p.early, p.cost)
 	if err != nil {
 		return nil, fmt.Errorf("a credential's own rates: %w", err)
 	}
@@ -224,153 +343,80 @@ func (g *Guard) plan(op *spec.Operation) *plan {
 	return g.unknown
 }
 
-func (g *Guard) rule(x *exchange.Exchange, p *plan) exchange.Verdict {
-	var charges [maxCharges]charge
-	var out [maxCharges]outcome
-	for i, r := range p.rates {
-		charges[i] = charge{t: r.table, key: g.key(x, r), cost: 1}
-	}
-	n := len(p.rates)
-	ok := g.store.take(g.store.since(g.now()), charges[:n], out[:n])
-	var text [256]byte
-	fields := text[:0]
-	for i, r := range p.rates {
-		if i > 0 {
-			fields = append(fields, ", "...)
+// charges makes the charges of those rates that hold for the caller. list are
+// they; it has the charges' order.
+func (g *Guard) charges(x *exchange.Exchange, rates []*rate, cost int64, room []charge, list []*rate) ([]charge, []*rate) {
+	var buf [256]byte
+	plan, known := "", false
+	away := g.shared != nil
+	for _, r := range rates {
+		if r.plans != nil {
+			if !known {
+				plan, known = g.planOf(x), true
+			}
+			if !r.holds(plan) {
+				continue
+			}
 		}
-		fields = r.field(fields, out[i])
+		c := charge{t: r.table, key: g.hash(g.key(buf[:0], x, r)), cost: cost}
+		if away {
+			c.law = &r.away
+		}
+		room, list = append(room, c), append(list, r)
 	}
-	if !ok {
-		return refuse(p, out[:n], string(fields))
-	}
-	answer(x, string(fields), p.policy)
-	return exchange.Verdict{}
+	return room, list
 }
 
-// answer adds the fields of draft-ietf-httpapi-ratelimit-headers; both are lists,
-// to which each step adds its own.
-func answer(x *exchange.Exchange, fields, policy string) {
-	if x.AnswerHeader == nil {
-		x.AnswerHeader = make(map[string]string, 2)
-	}
-	if have, ok := x.AnswerHeader["RateLimit"]; ok {
-		fields, policy = have+", "+fields, x.AnswerHeader["RateLimit-Policy"]+", "+policy
-	}
-	x.AnswerHeader["RateLimit"] = fields
-	x.AnswerHeader["RateLimit-Policy"] = policy
+// rule charges a call in this process's memory: the whole of the rates, or this
+// gateway's share of them while the others cannot be asked.
+func (g *Guard) rule(x *exchange.Exchange, rates []*rate, cost int64) exchange.Verdict {
+	var room [2 * maxCharges]charge
+	var hold [2 * maxCharges]*rate
+	var out [2 * maxCharges]state.Balance
+	charges, list := g.charges(x, rates, cost, room[:0], hold[:0])
+	at := g.store.at(g.now())
+	ok := g.store.take(at, charges, out[:len(charges)])
+	return g.verdict(x, at, list, out[:len(list)], ok)
 }
 
-func refuse(p *plan, out []outcome, fields string) exchange.Verdict {
-	worst := 0
-	for i := range out {
-		if out[i].wait > out[worst].wait {
-			worst = i
+// verdict says what a charge came to, and what is left.
+func (g *Guard) verdict(x *exchange.Exchange, at moment, list []*rate, out []state.Balance, ok bool) exchange.Verdict {
+	for i, r := range list {
+		x.Allowances = append(x.Allowances, r.allowance(at, out[i]))
+	}
+	if ok {
+		return exchange.Verdict{}
+	}
+	worst, wait := 0, int64(-1)
+	for i, r := range list {
+		if w := r.wait(at, out[i]); !out[i].OK && w > wait {
+			worst, wait = i, w
 		}
 	}
-	v := exchange.Refuse("limit.rate", "", "the rate by "+p.rates[worst].name+" is used up")
-	v.Header = map[string]string{
-		"Retry-After":      strconv.FormatInt(max(1, ceilSeconds(out[worst].wait)), 10),
-		"RateLimit":        fields,
-		"RateLimit-Policy": p.policy,
+	code := "limit.rate"
+	if list[worst].table.meter.Kind == state.Calendar {
+		code = "limit.quota"
 	}
+	v := exchange.Refuse(code, "", "the rate by "+list[worst].name+" is used up")
+	v.Header = map[string]string{"Retry-After": strconv.FormatInt(max(1, ceilSeconds(wait)), 10)}
 	return v
 }
 
-// restore gives back what AddressStep charged for a request that is now refused.
-func (g *Guard) restore(x *exchange.Exchange) {
+// giveBackEarly undoes what AddressStep charged for a call that is now refused,
+// or charged anew. One that is only watched may have gone on uncharged.
+func (g *Guard) giveBackEarly(x *exchange.Exchange, p *plan) {
 	for i := range x.Rulings {
 		r := &x.Rulings[i]
 		if r.Guard != "limit" || r.Phase != exchange.RequestHead {
 			continue
 		}
-		if r.Verdict.Action == exchange.Allow {
-			now := g.store.since(g.now())
-			for _, a := range g.address.rates {
-				g.store.giveBack(now, charge{t: a.table, key: g.key(x, a), cost: 1})
-			}
+		if r.Verdict.Action == exchange.Allow && len(p.early) > 0 {
+			var room [2 * maxCharges]charge
+			var hold [2 * maxCharges]*rate
+			var out [2 * maxCharges]state.Balance
+			charges, _ := g.charges(x, p.early, -1, room[:0], hold[:0])
+			g.store.add(g.store.at(g.now()), charges, out[:len(charges)])
 		}
 		return
 	}
-}
-
-// key is the bucket of the exchange's caller: never 0, which marks an empty slot.
-func (g *Guard) key(x *exchange.Exchange, r *rate) uint64 {
-	var k uint64
-	switch r.by {
-	case byAddress:
-		k = g.addressKey(x.Client)
-	case byIdentity:
-		k = g.callerKey(x)
-	case byOperation:
-		k = g.callerKey(x)
-		if op := x.Operation; op != nil && op.Index < len(g.ops) {
-			k ^= g.ops[op.Index] // both are keyed hashes: what cancels out cannot be chosen
-		}
-	case byAPI:
-		k = 1
-	case byKey:
-		k = g.keyKey(x, r.brought)
-	}
-	return max(k, 1)
-}
-
-// keyKey names the credential that brought a rate.
-func (g *Guard) keyKey(x *exchange.Exchange, brought *exchange.Rate) uint64 {
-	id := &x.Identity
-	for i := range id.Also {
-		if rates := id.Also[i].Rates; len(rates) > 0 && &rates[0] == brought {
-			id = &id.Also[i]
-			break
-		}
-	}
-	var h maphash.Hash
-	h.SetSeed(g.store.seed)
-	writeParts(&h, "key", id.ClientID)
-	return h.Sum64()
-}
-
-// callerKey names an identity by what proves it: the subject where the proof was
-// verified, else the credential itself, so that nobody can use up the bucket of
-// a subject whom he only names. Who shows nothing is known by address.
-func (g *Guard) callerKey(x *exchange.Exchange) uint64 {
-	id := &x.Identity
-	var h maphash.Hash
-	h.SetSeed(g.store.seed)
-	switch {
-	case id.Verified && id.Subject != "":
-		writeParts(&h, "subject", id.Issuer, id.Subject)
-	case id.Credential != "":
-		writeParts(&h, "credential", id.Credential)
-	default:
-		return g.addressKey(x.Client)
-	}
-	return h.Sum64()
-}
-
-// writeParts writes parts so that no two lists of them are written alike.
-func writeParts(h *maphash.Hash, parts ...string) {
-	for _, s := range parts {
-		var n [4]byte
-		l := uint32(len(s))
-		n[0], n[1], n[2], n[3] = byte(l), byte(l>>8), byte(l>>16), byte(l>>24)
-		_, _ = h.Write(n[:])
-		_, _ = h.WriteString(s)
-	}
-}
-
-// addressKey is the address of an IPv4 client and the /64 of an IPv6 one: what
-// one subscriber is given. An invalid address (there is none behind some
-// listeners) is a caller of its own.
-func (g *Guard) addressKey(a netip.Addr) uint64 {
-	a = a.Unmap()
-	var b [17]byte
-	full := a.As16()
-	copy(b[:], full[:])
-	if a.Is6() {
-		clear(b[8:16])
-		b[16] = 6
-	} else if a.Is4() {
-		b[16] = 4
-	}
-	return maphash.Bytes(g.store.seed, b[:])
 }

@@ -43,7 +43,7 @@ func start(t *testing.T, cfg config.Limit, overrides ...config.OperationOverride
 	if len(overrides) > 0 && overrides[0].Mode == "monitor" {
 		mode = guard.Monitor
 	}
-	g, err := New(Options{Name: "pets", API: w.api, Config: cfg, Overrides: overrides, Store: NewMemory(0, epoch), Now: w.clock.Now})
+	g, err := New(Options{Name: "pets", API: w.api, Config: cfg, Overrides: overrides, Store: NewMemory(0, epoch), KeyRates: true, Now: w.clock.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,16 +152,18 @@ func TestDenialTellsWhenToComeBack(t *testing.T) {
 	if v.Action != exchange.Allow {
 		t.Fatalf("refused: %+v", v)
 	}
-	if got, want := x.AnswerHeader["RateLimit"], `"address";r=1;t=30, "identity";r=0;t=60`; got != want {
+	limit, policy := exchange.RateLimit(x.Allowances)
+	if got, want := limit, `"address";r=1;t=30, "identity";r=0;t=60`; got != want {
 		t.Errorf("RateLimit %s, want %s", got, want)
 	}
-	if got, want := x.AnswerHeader["RateLimit-Policy"], `"address";q=2;w=60, "identity";q=1;w=60`; got != want {
+	if got, want := policy, `"address";q=2;w=60, "identity";q=1;w=60`; got != want {
 		t.Errorf("RateLimit-Policy %s, want %s", got, want)
 	}
 	w.clock.now = w.clock.now.Add(500 * time.Millisecond)
-	v, _ = w.call(alice)
-	if v.Code != "limit.rate" || v.Header["Retry-After"] != "60" || v.Header["RateLimit"] != `"identity";r=0;t=60` {
-		t.Fatalf("denial %+v", v)
+	v, x = w.call(alice)
+	limit, _ = exchange.RateLimit(x.Allowances)
+	if v.Code != "limit.rate" || v.Header["Retry-After"] != "60" || limit != `"address";r=0;t=60, "identity";r=0;t=60` {
+		t.Fatalf("denial %+v, %s", v, limit)
 	}
 	// What the denial says is true: a moment before it is refused, then admitted.
 	w.clock.now = w.clock.now.Add(59 * time.Second)
@@ -237,7 +239,7 @@ func TestDefaults(t *testing.T) {
 func TestNewNamesEveryMistake(t *testing.T) {
 	_, err := New(Options{Name: "pets", API: testAPI(), Store: NewMemory(0, epoch), Config: rates(
 		config.Rate{By: "moon", Rate: "5/s"}, config.Rate{By: "address", Rate: "5"}, config.Rate{By: "address", Rate: "0/s"},
-		config.Rate{By: "address", Rate: "5/w"}, config.Rate{By: "address", Rate: "-5/s"}, config.Rate{By: "address", Rate: "5/s", Burst: -1},
+		config.Rate{By: "address", Rate: "5/y"}, config.Rate{By: "address", Rate: "-5/s"}, config.Rate{By: "address", Rate: "5/s", Burst: -1},
 		config.Rate{By: "address", Rate: "1/d", Burst: 1000},
 	), Overrides: []config.OperationOverride{
 		{Operation: "login", Rates: []config.Rate{{By: "address", Rate: "x/s"}}},
@@ -257,7 +259,7 @@ func TestNewNamesEveryMistake(t *testing.T) {
 		}
 	}
 	var many []config.Rate
-	for i := range maxCharges + 1 {
+	for i := range 2*maxCharges + 1 {
 		many = append(many, config.Rate{By: "api", Rate: "5/s", Burst: i + 1})
 	}
 	if _, err := New(Options{Store: NewMemory(0, epoch), Config: rates(many...)}); err == nil {
@@ -273,9 +275,9 @@ func FuzzParse(f *testing.F) {
 		f.Add(s, 0)
 	}
 	f.Fuzz(func(t *testing.T, s string, burst int) {
-		emission, b, err := parse(config.Rate{Rate: s, Burst: burst})
-		if err == nil && (emission < 1 || b < 1 || emission*b < emission || emission*b > int64(longest)) {
-			t.Fatalf("%q, %d: emission %d, burst %d", s, burst, emission, b)
+		law, _, err := parse(config.Rate{Rate: s, Burst: burst})
+		if err == nil && (law.Unit < 1 || law.Capacity < law.Unit || law.Capacity > int64(longest)) {
+			t.Fatalf("%q, %d: %+v", s, burst, law)
 		}
 	})
 }
@@ -291,7 +293,7 @@ func BenchmarkSteps(b *testing.B) {
 	x := &exchange.Exchange{Client: netip.MustParseAddr("192.0.2.1"), Identity: user("alice"), Operation: api.Operations[0]}
 	b.ReportAllocs()
 	for b.Loop() {
-		x.AnswerHeader = nil
+		x.Allowances = x.Allowances[:0]
 		if first.Rule(b.Context(), x).Action != exchange.Allow || second.Rule(b.Context(), x).Action != exchange.Allow {
 			b.Fatal("refused")
 		}
@@ -307,6 +309,7 @@ func BenchmarkRefused(b *testing.B) {
 	x := &exchange.Exchange{Client: netip.MustParseAddr("192.0.2.1")}
 	b.ReportAllocs()
 	for b.Loop() {
+		x.Allowances = x.Allowances[:0]
 		first.Rule(b.Context(), x)
 	}
 }
@@ -322,8 +325,9 @@ func TestRatesOfAKey(t *testing.T) {
 	if n := w.admitted(10, first); n != 3 {
 		t.Errorf("%d of 10 calls pass at 3/h", n)
 	}
-	if v, _ := w.call(first); !strings.Contains(v.Header["RateLimit-Policy"], `"key";q=3`) || v.Header["Retry-After"] == "" {
-		t.Errorf("the refusal says %v", v.Header)
+	v, x := w.call(first)
+	if _, policy := exchange.RateLimit(x.Allowances); !strings.Contains(policy, `"key";q=3`) || v.Header["Retry-After"] == "" {
+		t.Errorf("the refusal says %v, %s", v.Header, policy)
 	}
 	if n := w.admitted(10, caller{addr: "192.0.2.1", id: key("k2", slow...)}); n != 3 {
 		t.Errorf("%d calls pass with the same holder's other key", n)

@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 	"weak"
+
+	"github.com/crenel-project/crenel/internal/state"
 )
 
 // DefaultKeys is how many callers each rate remembers at once.
@@ -20,6 +22,7 @@ type Memory struct {
 	keys  int
 
 	crowded atomic.Uint64
+	health  health
 
 	mu     sync.Mutex
 	nextID uint64
@@ -30,8 +33,9 @@ type Memory struct {
 // tableName says which rate of which API a table belongs to. A rate whose
 // numbers were changed is another rate.
 type tableName struct {
-	api, scope, by  string
-	emission, burst int64
+	api, scope, by string
+	law            state.Law
+	window         window
 }
 
 // NewMemory returns an empty Memory in which each rate remembers so many callers
@@ -51,8 +55,10 @@ func NewMemory(keys int, now time.Time) *Memory {
 // had more callers with unpaid requests than it remembers.
 func (m *Memory) Crowded() uint64 { return m.crowded.Load() }
 
-// since turns a moment into the Memory's own clock, which is monotonic where now is.
-func (m *Memory) since(now time.Time) int64 { return int64(now.Sub(m.epoch)) }
+// at turns a moment into the Memory's own clock, which is monotonic where now is.
+func (m *Memory) at(now time.Time) moment {
+	return moment{since: int64(now.Sub(m.epoch)), wall: now.UnixNano()}
+}
 
 // table returns the buckets of a rate, those of the generation before where it
 // had the same rate.
@@ -70,7 +76,7 @@ func (m *Memory) table(n tableName) *table {
 		}
 	}
 	m.nextID++
-	t := newTable(m.nextID, n.emission, n.burst, m.keys)
+	t := newTable(m.nextID, meter{Law: n.law, window: n.window, epoch: m.epoch.UnixNano()}, m.keys)
 	m.tables[n] = weak.Make(t)
 	return t
 }
@@ -82,28 +88,28 @@ const (
 
 // table holds one rate's buckets in sets of a few slots each. A caller has two
 // sets, chosen by its hash, in which it may have a slot. A slot whose bucket is
-// full again (its arrival time has passed) holds no information and is free.
+// full again (its number is not after the clock) holds no information and is free.
 //
 // When neither set has a free slot, the caller is charged to the overflow bucket
 // of its first set, shared by all in that position, at the same rate. Who gets a
 // slot later starts with what that bucket owes, so that nobody gains by it.
 type table struct {
-	id       uint64 // order in which locks are taken
-	emission int64  // nanoseconds a token takes to come back
-	capacity int64  // emission × burst
-	perLock  uint64 // sets under one lock, a power of two
-	sets     []set
-	locks    [stripes]stripe
+	id      uint64 // order in which locks are taken
+	meter   meter
+	perLock uint64 // sets under one lock, a power of two
+	sets    []set
+	locks   [stripes]stripe
 }
 
 type set struct {
 	slots [ways]slot
-	over  int64 // theoretical arrival time of the overflow bucket
+	over  int64 // the overflow bucket
 }
 
+// slot is one caller's bucket, as the table's meter reads it.
 type slot struct {
-	key uint64
-	tat int64 // theoretical arrival time (GCRA), on the Memory's clock
+	key  uint64
+	word int64
 }
 
 // stripe keeps locks on cache lines of their own.
@@ -112,12 +118,12 @@ type stripe struct {
 	_ [56]byte
 }
 
-func newTable(id uint64, emission, burst int64, keys int) *table {
+func newTable(id uint64, m meter, keys int) *table {
 	perLock := uint64(1)
 	for perLock*stripes*ways < uint64(keys) || perLock < 2 {
 		perLock *= 2
 	}
-	return &table{id: id, emission: emission, capacity: emission * burst, perLock: perLock, sets: make([]set, perLock*stripes)}
+	return &table{id: id, meter: m, perLock: perLock, sets: make([]set, perLock*stripes)}
 }
 
 // place is where a key's bucket is, or would be.
@@ -125,7 +131,8 @@ type place struct {
 	slot *slot // nil: the overflow bucket
 	home *set
 	key  uint64
-	tat  int64 // as of now, before the charge
+	word int64 // before the charge
+	mine bool  // the bucket is the key's own, and not one that it would begin with
 }
 
 func (t *table) lock(key uint64) *sync.Mutex { return &t.locks[key>>58].Mutex }
@@ -142,10 +149,10 @@ func (t *table) find(key uint64, now int64) place {
 		n := 0
 		for i := range s.slots {
 			if s.slots[i].key == key {
-				p.slot, p.tat = &s.slots[i], s.slots[i].tat
+				p.slot, p.word, p.mine = &s.slots[i], s.slots[i].word, true
 				return p
 			}
-			if s.slots[i].tat <= now {
+			if s.slots[i].word <= now {
 				empty = &s.slots[i]
 				n++
 			}
@@ -154,22 +161,17 @@ func (t *table) find(key uint64, now int64) place {
 			free, best = empty, n
 		}
 	}
-	p.slot, p.tat = free, a.over
+	p.slot, p.word = free, a.over
 	return p
 }
 
 // charge is one rate's part of a request.
 type charge struct {
-	t    *table
-	key  uint64
-	cost int64
-}
-
-// outcome is what became of one charge.
-type outcome struct {
-	ok   bool
-	left int64 // nanoseconds worth of tokens in the bucket afterwards
-	wait int64 // nanoseconds until the charge would be accepted; 0 when ok
+	t     *table
+	law   *meter // in place of the table's own; nil: that
+	key   uint64
+	cost  int64
+	fresh bool // made only where the one before it is of a bucket from which nothing was missing
 }
 
 // maxCharges bounds the rates of one step.
@@ -177,48 +179,89 @@ const maxCharges = 8
 
 // take charges all or none. The charges must be in the order of their tables'
 // ids, each table once: so no two requests wait for each other's locks.
-func (m *Memory) take(now int64, charges []charge, out []outcome) (ok bool) {
-	var places [maxCharges]place
+func (m *Memory) take(at moment, charges []charge, out []state.Balance) (ok bool) {
+	return m.charge(at, charges, out, false)
+}
+
+// add charges all, whatever the buckets hold.
+func (m *Memory) add(at moment, charges []charge, out []state.Balance) {
+	m.charge(at, charges, out, true)
+}
+
+func (m *Memory) charge(at moment, charges []charge, out []state.Balance, force bool) (ok bool) {
+	var places [state.MostCharges]place
 	ok = true
+	fresh := false
 	for i := range charges {
 		c := &charges[i]
 		c.t.lock(c.key).Lock()
-		p := c.t.find(c.key, now)
-		after := max(p.tat, now) + c.cost*c.t.emission
-		debt := after - now
-		if debt > c.t.capacity {
-			out[i] = outcome{wait: debt - c.t.capacity, left: max(0, c.t.capacity-max(0, p.tat-now))}
-			ok = false
-		} else {
-			out[i] = outcome{ok: true, left: c.t.capacity - debt}
+		p := c.t.find(c.key, at.since)
+		law := c.law
+		if law == nil {
+			law = &c.t.meter
 		}
-		p.tat = after
+		var next int64
+		if c.fresh && !fresh {
+			_, out[i], fresh = law.charge(p.word, at, 0, true)
+			out[i].Skipped, next = true, p.word
+		} else {
+			next, out[i], fresh = law.charge(p.word, at, c.cost, force)
+		}
+		ok = ok && out[i].OK
+		p.word = next
 		places[i] = p
 	}
 	for i := range charges {
-		if ok {
-			m.commit(&places[i])
+		c := &charges[i]
+		switch {
+		case out[i].Skipped:
+		case ok:
+			m.commit(&places[i], at.since)
+		case out[i].OK: // it was not made
+			out[i].Debt -= c.cost * c.t.meter.per(c.law)
 		}
-		charges[i].t.lock(charges[i].key).Unlock()
+		c.t.lock(c.key).Unlock()
 	}
 	return ok
 }
 
-func (m *Memory) commit(p *place) {
+func (m *Memory) commit(p *place, now int64) {
 	if p.slot == nil {
-		p.home.over = p.tat
+		p.home.over = p.word
 		m.crowded.Add(1)
 		return
 	}
-	p.slot.key, p.slot.tat = p.key, p.tat
+	if p.word <= now && !p.mine {
+		return // nothing to remember
+	}
+	p.slot.key, p.slot.word = p.key, p.word
 }
 
-// giveBack undoes a charge. One that went to an overflow bucket stays.
-func (m *Memory) giveBack(now int64, c charge) {
+// peek says what would become of one charge, by what is known of its own bucket.
+func (m *Memory) peek(at moment, c *charge) state.Balance {
 	l := c.t.lock(c.key)
 	l.Lock()
 	defer l.Unlock()
-	if p := c.t.find(c.key, now); p.slot != nil && p.slot.key == c.key {
-		p.slot.tat -= c.cost * c.t.emission
+	word := int64(0)
+	if p := c.t.find(c.key, at.since); p.mine {
+		word = p.word
 	}
+	_, b, _ := c.t.meter.charge(word, at, c.cost, false)
+	return b
+}
+
+// learn has a bucket be what a store that others share says it is.
+func (m *Memory) learn(at moment, c *charge, b state.Balance) {
+	l := c.t.lock(c.key)
+	l.Lock()
+	defer l.Unlock()
+	p := c.t.find(c.key, at.since)
+	if p.slot == nil {
+		return // there is no room: what it would have spared is a question to the store
+	}
+	if !p.mine {
+		p.word = 0
+	}
+	p.word = c.t.meter.learn(p.word, at, b)
+	m.commit(&p, at.since)
 }

@@ -25,7 +25,7 @@ type Key struct {
 	Scopes  []string `yaml:"scopes,omitempty"`
 	Roles   []string `yaml:"roles,omitempty"`
 	Tenant  string   `yaml:"tenant,omitempty"`
-	// Rates are limits of this key's own: N/s, N/m, N/h or N/d.
+	// Rates are limits of this key's own: N/s, N/m, N/h, N/d, N/w or N/mo.
 	Rates []Rate `yaml:"rates,omitempty"`
 	// Created, Expires and Revoked are times; zero is unknown, never and not.
 	Created time.Time `yaml:"created,omitempty"`
@@ -48,7 +48,7 @@ func (k *Key) checkRates() error {
 	}
 	for _, r := range k.Rates {
 		if _, _, err := (config.Rate{Rate: r.Rate}).Parse(); err != nil {
-			return fmt.Errorf("key %q: rate %q is none: write N/s, N/m, N/h or N/d, such as 100/m", k.ID, r.Rate)
+			return fmt.Errorf("key %q: rate %q is none: write N/s, N/m, N/h, N/d, N/w or N/mo, such as 100/m", k.ID, r.Rate)
 		}
 		if r.Burst < 0 || r.Burst > 10_000_000 {
 			return fmt.Errorf("key %q: burst %d must be from 1 to 10000000", k.ID, r.Burst)
