@@ -219,7 +219,7 @@ type API struct {
 	Limits *Limits `yaml:"limits" inherit:"server.limits" unset:"the server's"`
 	// CORS is answered by the gateway, before authentication.
 	CORS *CORS `yaml:"cors"`
-	// AllowedOrigins may open WebSockets, make cookie-authenticated writes, and be let
+	// AllowedOrigins may open WebSockets, make writes with cookies or client certificates, and be let
 	// in with credentials by the API's own CORS answers, beside the API's own origin.
 	AllowedOrigins []string `yaml:"allowed_origins" kind:"origin" example:"[https://app.example.com]"`
 	// Login logs the users of web front ends in.

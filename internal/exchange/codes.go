@@ -55,7 +55,7 @@ func init() {
 		Code{"gateway.unknown_host", 421, "Misdirected request", "No API of the config is served under this host and path."},
 		Code{"gateway.uri_too_long", 414, "URI too long", "The request target is longer than limits.uri."},
 		Code{"gateway.headers_too_large", 431, "Request header fields too large", "The header section is larger than limits.header_bytes or has more fields than limits.header_count."},
-		Code{"gateway.origin_refused", 403, "Origin refused", "A WebSocket upgrade or a cookie-authenticated write came from an origin that the config does not allow (CSRF, CWE-352)."},
+		Code{"gateway.origin_refused", 403, "Origin refused", "A WebSocket upgrade, or a write with credentials that browsers send by themselves (cookies, a client certificate, Basic), came from an origin that the config does not allow (CSRF, CWE-352)."},
 		Code{"gateway.upstream_unreachable", 502, "Bad gateway", "No upstream accepted the connection, or its answer was not HTTP."},
 		Code{"gateway.upstream_unavailable", 503, "Service unavailable", "Every upstream is marked down."},
 		Code{"gateway.upstream_timeout", 504, "Gateway timeout", "The upstream did not answer in time."},

@@ -212,14 +212,12 @@ func (s *session) ruled(name string, v exchange.Verdict) exchange.Verdict {
 // originGuard names the check of origins in records.
 const originGuard = "origin"
 
-// checkOrigin refuses WebSocket upgrades and cookie-authenticated writes from
-// origins that are not allowed: browsers send cookies with both, whoever's page
-// it is (CSRF, CWE-352; cross-site WebSocket hijacking, CWE-1385).
+// checkOrigin refuses WebSocket upgrades, and writes with what browsers send by
+// themselves, from origins that are not allowed: they send it whoever's page it is
+// (CSRF, CWE-352; cross-site WebSocket hijacking, CWE-1385).
 func (s *session) checkOrigin() exchange.Verdict {
 	r := s.r
-	socket := s.x.Request.Upgrade == "websocket"
-	cookieWrite := unsafeMethod(r.Method) && len(r.Header["Cookie"]) > 0 && len(r.Header["Authorization"]) == 0
-	if !socket && !cookieWrite {
+	if s.x.Request.Upgrade != "websocket" && !(unsafeMethod(r.Method) && s.ambient()) {
 		return exchange.Verdict{}
 	}
 	origin := r.Header.Get("Origin")
@@ -227,12 +225,28 @@ func (s *session) checkOrigin() exchange.Verdict {
 		if site := r.Header.Get("Sec-Fetch-Site"); site == "cross-site" || site == "same-site" {
 			return exchange.Refuse("gateway.origin_refused", "header:origin", "a browser's request from another site without an origin")
 		}
-		return exchange.Verdict{} // no browser: nobody's cookies are borrowed
+		return exchange.Verdict{} // no browser: nobody's credentials are borrowed
 	}
 	if s.sameOrigin(origin) || slices.Contains(s.api.cfg.AllowedOrigins, origin) || s.api.allowsOrigin(origin) && !slices.Contains(s.api.cfg.CORS.Origins, "*") {
 		return exchange.Verdict{}
 	}
 	return exchange.Refuse("gateway.origin_refused", "header:origin", "the origin is not the API's own and is not in allowed_origins")
+}
+
+// ambient reports whether a request bears credentials that a browser adds to what any
+// page sends: cookies, a client certificate, or a password that it was told once. Not
+// where it also bears an Authorization of another scheme: a page adds that itself, and
+// one of another site is asked for a preflight before it may.
+func (s *session) ambient() bool {
+	lines := s.r.Header["Authorization"]
+	for _, line := range lines {
+		scheme, _, _ := strings.Cut(strings.TrimSpace(line), " ")
+		switch strings.ToLower(scheme) {
+		case "basic", "digest", "negotiate", "ntlm":
+			return true
+		}
+	}
+	return len(lines) == 0 && (len(s.r.Header["Cookie"]) > 0 || s.x.PeerCert != nil)
 }
 
 func unsafeMethod(m string) bool {

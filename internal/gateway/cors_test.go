@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -47,5 +49,48 @@ func TestForeignOriginIsNoted(t *testing.T) {
 				t.Errorf("decision %s, noted %v: %+v", d.Action, noted, d.Rulings)
 			}
 		})
+	}
+}
+
+// Whatever a browser adds to a request by itself, no other site's page writes with it.
+func TestWritesOfOtherSites(t *testing.T) {
+	g := newTestGateway(t, "  allowed_origins: [\"https://app.test\"]\n", "")
+	cookie := func(r *http.Request) { r.Header.Set("Cookie", "sid=1") }
+	certificate := func(r *http.Request) {
+		c := &x509.Certificate{Raw: []byte("der")}
+		r.TLS = &tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{c}}}
+	}
+	scheme := func(name string) func(*http.Request) {
+		return func(r *http.Request) { r.Header.Set("Authorization", name+" abc") }
+	}
+	both := func(a, b func(*http.Request)) func(*http.Request) { return func(r *http.Request) { a(r); b(r) } }
+	for name, c := range map[string]struct {
+		with    func(*http.Request)
+		borrows bool
+	}{
+		"a cookie":                   {cookie, true},
+		"a client certificate":       {certificate, true},
+		"a password":                 {scheme("basic"), true},
+		"Kerberos":                   {scheme("Negotiate"), true},
+		"a token":                    {scheme("Bearer"), false},
+		"a token beside a cookie":    {both(cookie, scheme("DPoP")), false},
+		"a password beside a cookie": {both(cookie, scheme("Basic")), true},
+		"nothing":                    {func(*http.Request) {}, false},
+	} {
+		for origin, foreign := range map[string]bool{"https://evil.test": true, "null": true, "https://app.test": false, "": false} {
+			r := post(`{"a": 1}`)
+			if origin != "" {
+				r.Header.Set("Origin", origin)
+			}
+			c.with(r)
+			w, _ := g.do(answering(http.StatusNoContent, "", ""), r)
+			want := http.StatusNoContent
+			if c.borrows && foreign {
+				want = http.StatusForbidden
+			}
+			if w.Code != want {
+				t.Errorf("%s from %q: %d %s, want %d", name, origin, w.Code, w.Body, want)
+			}
+		}
 	}
 }
