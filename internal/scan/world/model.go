@@ -83,4 +83,6 @@ type Recipe struct {
 	IDs      map[string]string // field name → variable
 	ID       string            // variable of the identifier that paths take
 	Canaries map[string]string // JSON pointer in the reader's answer → canary placeholder text
+
+	of map[*Object]*Recipe // what it makes: the object that it was written after and those that it lies under
 }

@@ -41,7 +41,7 @@ func (w *World) RecipeOf(o *Object, prefix string) (*Recipe, error) {
 		return nil, fmt.Errorf("writing how to make %s %s: %w", o.Resource.Name, o.ID, err)
 	}
 	r := b.of[o]
-	return &Recipe{Steps: b.steps, IDs: r.IDs, ID: r.ID, Canaries: r.Canaries}, nil
+	return &Recipe{Steps: b.steps, IDs: r.IDs, ID: r.ID, Canaries: r.Canaries, of: b.of}, nil
 }
 
 type recipeWriter struct {

@@ -1,0 +1,231 @@
+package check
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/crenel-project/crenel/internal/scan/actor"
+	"github.com/crenel-project/crenel/internal/scan/graph"
+	"github.com/crenel-project/crenel/internal/scan/scenario"
+	"github.com/crenel-project/crenel/internal/scan/target"
+	"github.com/crenel-project/crenel/internal/scan/world"
+)
+
+var _ = register(&Check{
+	ID:    "bola-read",
+	Title: "Another user's object can be read",
+	OWASP: "API1:2023", CWE: "CWE-639", WSTG: "WSTG-ATHZ-04",
+	CVSS:  "CVSS:4.0/AV:N/AC:L/AT:N/PR:L/UI:N/VC:H/VI:N/VA:N/SC:N/SI:N/SA:N",
+	About: "Calls every operation that takes an object's identifier (in its path, query, headers, cookies or body) as another user, with an identifier of an object that the first user has just made.",
+	Proof: "The answer holds a text that the owner put into the object a moment before, or is the owner's own answer word for word. Controls: the owner gets it, nobody without credentials does, a made-up identifier gives something else, and the resource is not one that is there for all.",
+	Fix:   "Look the object up together with its owner (WHERE id = ? AND owner_id = caller), in every operation, and answer 404 when there is none. Identifiers that are hard to guess do not replace the check.",
+	Mode:  Safe,
+	Run:   bolaRead,
+})
+
+func bolaRead(ctx context.Context, p *Probe) error {
+	user := p.Actor(actor.User)
+	if user == nil || len(p.Attackers()) == 0 {
+		return nil
+	}
+	return Each(ctx, p, p.Graph.Ops, func(ctx context.Context, op *graph.Op) error {
+		if !p.reads(op) {
+			return nil
+		}
+		for _, in := range op.Inputs {
+			r := p.resourceOf(in)
+			if r == nil || in.In == "header" && !in.Required {
+				continue
+			}
+			if err := p.readBy(ctx, op, in, r); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// reads reports whether a call of op may be repeated at will: it shows things,
+// and destroys nothing.
+func (p *Probe) reads(op *graph.Op) bool {
+	for _, not := range []graph.Purpose{graph.Hazard, graph.Logout, graph.Login, graph.Register, graph.Refresh, graph.PasswordChange, graph.PasswordReset, graph.PasswordForgot, graph.Admin} {
+		if op.Has(not) {
+			return false
+		}
+	}
+	switch op.Method {
+	case "GET", "HEAD":
+		return op.Kind != graph.Delete
+	case "POST":
+		return p.Mode > Safe && (op.Kind == graph.Action || op.Kind == graph.Read || op.Kind == graph.List)
+	}
+	return false
+}
+
+// readBy tries one input of one operation.
+func (p *Probe) readBy(ctx context.Context, op *graph.Op, in *graph.Input, r *graph.Resource) error {
+	user := p.Actor(actor.User)
+	subjects := p.subjects(r, user, 2)
+	if r.IsPerson || r.IsTenant {
+		subjects = append(subjects, p.self(r, user)...)
+	}
+	for _, s := range subjects {
+		own, err := p.on(ctx, op, user, in, s.object)
+		if err != nil {
+			continue
+		}
+		mine, err := p.send(ctx, own)
+		if err != nil {
+			return err
+		}
+		if mine.Status/100 != 2 || len(mine.Body) == 0 {
+			p.Note(op, Skipped)
+			continue
+		}
+		done, err := p.readAs(ctx, op, in, s, own, mine)
+		if err != nil || done {
+			return err
+		}
+	}
+	return nil
+}
+
+// readAs tries the attackers in turn, and says whether one got through.
+func (p *Probe) readAs(ctx context.Context, op *graph.Op, in *graph.Input, s *subject, own *world.Call, mine *target.Exchange) (bool, error) {
+	marked := false
+	for _, c := range s.object.Canaries {
+		marked = marked || scenario.Holds(mine, c)
+	}
+	for _, other := range p.Attackers() {
+		foreign := own.By(other)
+		theirs, err := p.send(ctx, foreign)
+		if err != nil {
+			return false, err
+		}
+		if theirs.Status/100 != 2 {
+			p.Note(op, Clean)
+			continue
+		}
+		leaks := false
+		for _, c := range s.object.Canaries {
+			leaks = leaks || scenario.Holds(theirs, c)
+		}
+		if marked && !leaks || !marked && (!scenario.Alike(mine, theirs) || !telling(mine)) {
+			p.Note(op, Clean)
+			continue
+		}
+		v, err := p.Private(ctx, p.subjectOf(op, s))
+		if err != nil {
+			return false, err
+		}
+		if !v.Private() {
+			p.Note(op, Clean)
+			continue
+		}
+		h, err := p.readHypothesis(op, in, s, own, foreign, mine, marked)
+		if err != nil {
+			p.Note(op, Inconclusive)
+			continue
+		}
+		ok, err := p.Prove(ctx, h)
+		if err != nil || ok {
+			return ok, err
+		}
+	}
+	return false, nil
+}
+
+// subjectOf is the resource whose privacy matters: what the operation shows,
+// when the identifier is of a person or a tenant that it hangs on.
+func (p *Probe) subjectOf(op *graph.Op, s *subject) *graph.Resource {
+	r := s.object.Resource
+	if (r.IsPerson || r.IsTenant) && op.About != nil {
+		return op.About
+	}
+	return r
+}
+
+func (p *Probe) readHypothesis(op *graph.Op, in *graph.Input, s *subject, own, foreign *world.Call, mine *target.Exchange, marked bool) (Hypothesis, error) {
+	var h Hypothesis
+	none := own.With(in.Where(), jsonID(in, absent(s.object.ID)))
+	steps := s.setup()
+	for _, st := range []struct {
+		id   string
+		part scenario.Part
+		call *world.Call
+		with *subject
+		note string
+	}{
+		{"own", scenario.Control, own, s, "the owner reads it"},
+		{"again", scenario.Control, own, s, "the owner reads it again"},
+		{"nobody", scenario.Control, own.By(nil), s, "nobody without credentials does"},
+		{"absent", scenario.Control, foreign.With(in.Where(), none.Values[in.Where()]), nil, "an identifier of nothing gives nothing"},
+		{"attack", scenario.Attack, foreign, s, foreign.As.Name + ", another user, reads it"},
+	} {
+		step, err := p.step(st.with, st.call, st.id, st.part)
+		if err != nil {
+			return h, err
+		}
+		step.Note = st.note
+		steps = append(steps, step)
+	}
+	n := len(steps)
+	ownStep, again, nobody, absentStep, attack := &steps[n-5], &steps[n-4], &steps[n-3], &steps[n-2], &steps[n-1]
+	if marked {
+		marks := s.marks
+		if len(marks) > 1 {
+			marks = p.shown(mine, s)
+		}
+		ownStep.Expect = []scenario.Expect{{Status: "2xx", Contains: marks}}
+		nobody.Expect = []scenario.Expect{{Lacks: marks}}
+		absentStep.Expect = []scenario.Expect{{Lacks: marks}}
+		attack.Expect = []scenario.Expect{{Status: "2xx", Contains: marks}}
+		steps = append(steps[:n-4], steps[n-3:]...) // "again" is for answers without marks
+	} else {
+		ownStep.Expect = []scenario.Expect{{Status: "2xx"}}
+		again.Expect = []scenario.Expect{{Status: "2xx", Like: "own"}}
+		nobody.Expect = []scenario.Expect{{Unlike: "own"}}
+		absentStep.Expect = []scenario.Expect{{Unlike: "own"}}
+		attack.Expect = []scenario.Expect{{Status: "2xx", Like: "own"}}
+	}
+	what := strings.ReplaceAll(s.object.Resource.Name, "_", " ")
+	h = Hypothesis{
+		Op: op, Where: in.Where(),
+		Title:       fmt.Sprintf("%s %s shows another user's %s", op.Method, op.Path, what),
+		Description: fmt.Sprintf("A user who does not own the %s gets it by putting its identifier into %s. The owner gets the same; without credentials, and with an identifier of nothing, there is nothing to see.", what, in.Where()),
+		Scenario:    &scenario.Scenario{Name: fmt.Sprintf("%s %s as another user", op.Method, op.Path), Steps: steps},
+	}
+	return h, nil
+}
+
+// shown are those of a subject's marks that an operation shows to its owner:
+// which they are was seen when the call was last sent.
+func (p *Probe) shown(mine *target.Exchange, s *subject) []string {
+	if s.recipe == nil {
+		return s.marks[:min(1, len(s.marks))]
+	}
+	var out []string
+	for at, c := range s.object.Canaries {
+		if m := s.recipe.Canaries[at]; m != "" && scenario.Holds(mine, c) {
+			out = append(out, m)
+		}
+	}
+	return out[:min(1, len(out))]
+}
+
+// telling reports whether an answer says enough that two of them being the same
+// means something: a JSON with at least one text of some length or a longer number.
+func telling(x *target.Exchange) bool {
+	body, ok := scenario.Decode(x.Body)
+	if !ok {
+		return len(x.Body) >= 64
+	}
+	n := 0
+	scenario.Walk(body, func(_ string, s any) {
+		if len(fmt.Sprint(s)) >= 5 && s != nil {
+			n++
+		}
+	})
+	return n >= 2
+}

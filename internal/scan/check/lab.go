@@ -1,0 +1,313 @@
+package check
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/crenel-project/crenel/internal/finding"
+	"github.com/crenel-project/crenel/internal/scan/actor"
+	"github.com/crenel-project/crenel/internal/scan/graph"
+	"github.com/crenel-project/crenel/internal/scan/scenario"
+	"github.com/crenel-project/crenel/internal/scan/target"
+	"github.com/crenel-project/crenel/internal/scan/world"
+)
+
+// World is what checks ask of the world. *world.World is one.
+type World interface {
+	Call(ctx context.Context, op *graph.Op, as *actor.Actor, over map[string]string) (*world.Call, error)
+	Request(c *world.Call) (*target.Request, error)
+	Send(ctx context.Context, c *world.Call) (*target.Exchange, error)
+	Objects(r *graph.Resource, owner *actor.Actor) []*world.Object
+	Make(ctx context.Context, r *graph.Resource, as *actor.Actor) (*world.Object, error)
+	Step(c *world.Call, bind map[string]string) (scenario.Step, error)
+	Recipe(ctx context.Context, r *graph.Resource, as *actor.Actor, prefix string) (*world.Recipe, error)
+	RecipeOf(o *world.Object, prefix string) (*world.Recipe, error)
+	Reader(o *world.Object) *world.Call
+	Coverage() []world.Coverage
+}
+
+// People is what checks ask of the actors. *actor.People is one.
+type People interface {
+	scenario.People
+	All() []*actor.Actor
+	Alive(ctx context.Context, a *actor.Actor) error
+	Renew(ctx context.Context, a *actor.Actor) error
+	Login(ctx context.Context, a *actor.Actor) (*actor.Session, error)
+}
+
+// Lab is where checks work: everything that the run knows and can do.
+type Lab struct {
+	Graph  *graph.Graph
+	World  World
+	People People
+	Stage  *scenario.Stage // its Sender is the way to the target
+	Mode   Mode
+	RunID  string
+	Seed   uint64
+	Origin string // of the target, for evidence: "http://127.0.0.1:9000"
+	Log    *slog.Logger
+	// Workers is how many requests of checks are under way at once; 0: 8.
+	Workers int
+	// Found, when set, is called for each finding as it is proven.
+	Found func(*finding.Finding)
+
+	mu       sync.Mutex
+	findings map[string]*finding.Finding
+	proofs   map[string]*Proof
+	cells    map[cell]State
+	nonce    atomic.Int64
+	slots    chan struct{}
+	once     sync.Once
+	privacy  map[*graph.Resource]*Privacy
+}
+
+// Proof is what re-proves a finding: its scenario, reduced.
+type Proof struct {
+	Finding  *finding.Finding
+	Scenario *scenario.Scenario
+}
+
+// State is what became of a check on an operation.
+type State string
+
+// The states, each outranking those before it.
+const (
+	Skipped      State = "skipped"      // does not apply, or nothing to try it with
+	Inconclusive State = "inconclusive" // tried, and could not be told
+	Clean        State = "clean"        // tried, and refuted
+	Open         State = "open"         // proven
+)
+
+var states = []State{Skipped, Inconclusive, Clean, Open}
+
+type cell struct {
+	check string
+	op    *graph.Op
+}
+
+// Cell is one cell of the table operation × check.
+type Cell struct {
+	Check  string `json:"check"`
+	Method string `json:"method"`
+	Path   string `json:"path"`
+	State  State  `json:"state"`
+}
+
+func (l *Lab) begin() {
+	l.once.Do(func() {
+		if l.Workers <= 0 {
+			l.Workers = 8
+		}
+		l.slots = make(chan struct{}, l.Workers)
+		l.findings, l.proofs, l.cells = map[string]*finding.Finding{}, map[string]*Proof{}, map[cell]State{}
+		l.privacy = map[*graph.Resource]*Privacy{}
+		if l.Log == nil {
+			l.Log = slog.New(slog.DiscardHandler)
+		}
+	})
+}
+
+// Run runs checks: first those that disturb nobody, side by side, then those
+// that want to be alone, then those that destroy. It returns what ended it.
+func (l *Lab) Run(ctx context.Context, list []*Check, progress func(c *Check, done, of int)) error {
+	l.begin()
+	var together, alone, late []*Check
+	for _, c := range list {
+		switch {
+		case c.Mode > l.Mode:
+		case c.Late:
+			late = append(late, c)
+		case c.Alone:
+			alone = append(alone, c)
+		default:
+			together = append(together, c)
+		}
+	}
+	of := len(together) + len(alone) + len(late)
+	var done atomic.Int64
+	one := func(ctx context.Context, c *Check) error {
+		err := l.check(ctx, c)
+		n := int(done.Add(1))
+		if progress != nil {
+			progress(c, n, of)
+		}
+		return err
+	}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	var wg sync.WaitGroup
+	for _, c := range together {
+		wg.Go(func() {
+			if err := one(ctx, c); err != nil {
+				stop(err)
+			}
+		})
+	}
+	wg.Wait()
+	for _, c := range slices.Concat(alone, late) {
+		if ctx.Err() != nil {
+			break
+		}
+		if err := one(ctx, c); err != nil {
+			stop(err)
+		}
+	}
+	return context.Cause(ctx)
+}
+
+// check runs one check. One that panics ends itself alone, and says so.
+func (l *Lab) check(ctx context.Context, c *Check) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			l.Log.ErrorContext(ctx, "a check broke down", "check", c.ID, "panic", fmt.Sprint(p))
+			err = fmt.Errorf("check %s broke down: %v", c.ID, p)
+		}
+	}()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err := c.Run(ctx, &Probe{Lab: l, Check: c}); err != nil {
+		return fmt.Errorf("check %s: %w", c.ID, err)
+	}
+	return nil
+}
+
+// Findings are the findings so far, the gravest first.
+func (l *Lab) Findings() []*finding.Finding {
+	l.begin()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	out := slices.Collect(maps.Values(l.findings))
+	finding.Sort(out)
+	return out
+}
+
+// Proofs are the findings' scenarios, in the findings' order.
+func (l *Lab) Proofs() []*Proof {
+	var out []*Proof
+	for _, f := range l.Findings() {
+		l.mu.Lock()
+		if p := l.proofs[f.Fingerprint]; p != nil {
+			out = append(out, p)
+		}
+		l.mu.Unlock()
+	}
+	return out
+}
+
+// Table is what became of each check on each operation, in the graph's order.
+func (l *Lab) Table() []Cell {
+	l.begin()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var out []Cell
+	for _, op := range l.Graph.Ops {
+		for _, c := range All() {
+			if s := l.cells[cell{c.ID, op}]; s != "" {
+				out = append(out, Cell{Check: c.ID, Method: op.Method, Path: op.Path, State: s})
+			}
+		}
+	}
+	return out
+}
+
+// Probe is a Lab as one check has it.
+type Probe struct {
+	*Lab
+	Check *Check
+}
+
+// Note records what became of the check on an operation; a state never
+// replaces one that outranks it.
+func (p *Probe) Note(op *graph.Op, s State) {
+	if op == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	k := cell{p.Check.ID, op}
+	if slices.Index(states, s) >= slices.Index(states, p.cells[k]) {
+		p.cells[k] = s
+	}
+}
+
+// Each calls try for every element, a few at a time, and returns the first error.
+func Each[T any](ctx context.Context, p *Probe, list []T, try func(ctx context.Context, e T) error) error {
+	p.begin()
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	var wg sync.WaitGroup
+	for _, e := range list {
+		select {
+		case <-ctx.Done():
+		case p.slots <- struct{}{}:
+			wg.Go(func() {
+				defer func() {
+					if r := recover(); r != nil {
+						stop(fmt.Errorf("broke down: %v", r))
+					}
+					<-p.slots
+				}()
+				if ctx.Err() != nil {
+					return
+				}
+				if err := try(ctx, e); err != nil {
+					stop(err)
+				}
+			})
+			continue
+		}
+		break
+	}
+	wg.Wait()
+	return context.Cause(ctx)
+}
+
+// Rand is a source of randomness that depends on the seed, the check and what
+// it is used for, and on nothing else.
+func (p *Probe) Rand(use ...string) *rand.Rand {
+	h := uint64(14695981039346656037)
+	for _, b := range []byte(p.Check.ID + "\x00" + strings.Join(use, "\x00")) {
+		h = (h ^ uint64(b)) * 1099511628211
+	}
+	return rand.New(rand.NewPCG(p.Seed, h)) //nolint:gosec // reproducible by intent
+}
+
+// Do sends a request as an actor (nil: nobody), its credentials put on.
+func (p *Probe) Do(ctx context.Context, as *actor.Actor, r *target.Request) (*target.Exchange, error) {
+	name := actor.Nobody
+	if as != nil {
+		name = as.Name
+		as.Session.Apply(r)
+	}
+	return p.Stage.Sender.Do(ctx, name, r)
+}
+
+// Actor is an actor of the run, nil when there is none of that name.
+func (p *Probe) Actor(name string) *actor.Actor { return p.People.Get(name) }
+
+// Attackers are the actors that should not get at what the user owns: one of
+// another tenant where there is one, else the peer. Empty when there is only one user.
+func (p *Probe) Attackers() []*actor.Actor {
+	var out []*actor.Actor
+	for _, name := range []string{actor.Foreign, actor.Peer} {
+		if a := p.Actor(name); a != nil {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// fresh is text that no other run of a scenario has.
+func (l *Lab) fresh() string {
+	return l.RunID + "." + strconv.FormatUint(l.Seed, 36) + "." + strconv.FormatInt(l.nonce.Add(1), 10) + "." + strconv.FormatInt(time.Now().UnixNano()%1e9, 36)
+}

@@ -1,0 +1,231 @@
+package check
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/crenel-project/crenel/internal/scan/actor"
+	"github.com/crenel-project/crenel/internal/scan/graph"
+	"github.com/crenel-project/crenel/internal/scan/scenario"
+	"github.com/crenel-project/crenel/internal/scan/target"
+	"github.com/crenel-project/crenel/internal/scan/world"
+	"github.com/crenel-project/crenel/internal/spec"
+)
+
+// Privacy is whether the objects of a resource are their owner's alone, as far
+// as that can be known from outside: a blog's posts are there for all, invoices
+// are not. Only what is private can leak.
+type Privacy struct {
+	Score float64 // 1 and above: private; below 0: shared
+	Why   []string
+}
+
+// Private reports whether the evidence says so.
+func (v *Privacy) Private() bool { return v.Score >= 1 }
+
+func (v *Privacy) add(score float64, why string, args ...any) {
+	v.Score += score
+	v.Why = append(v.Why, fmt.Sprintf("%+.1f %s", score, fmt.Sprintf(why, args...)))
+}
+
+var (
+	ownWords    = regexp.MustCompile(`(?i)\b(your|own|my|mine|belong(s|ing)?|owned|caller'?s|current user|authenticated user|logged[- ]in user|private|personal|confidential)\b`)
+	sharedWords = regexp.MustCompile(`(?i)\b(public|publicly|everyone|everybody|anyone|anybody|all users|any user|community|shared|catalog(ue)?|feed|browse|global)\b`)
+	// What such things are in nearly every API that has them.
+	usuallyPrivate = regexp.MustCompile(`(^|_)(order|invoice|bill|payment|card|wallet|account|message|mail|email|conversation|inbox|cart|basket|checkout|note|document|file|attachment|ticket|subscription|appointment|prescription|record|booking|reservation|transaction|transfer|statement|vehicle|key|token|secret|credential|session|device|address|contact|notification|setting|preference|claim|application|receipt|parcel|shipment|delivery|bank|beneficiary|loan|medical|diagnosis|patient|salary|payslip|draft|webhook|backup|report|export)s?$`)
+	usuallyShared  = regexp.MustCompile(`(^|_)(post|comment|article|review|product|item|category|tag|topic|thread|question|answer|event|movie|film|song|album|artist|restaurant|store|shop|menu|dish|recipe|city|country|currency|language|genre|publisher|news|story|faq|plan|coupon|rating|like|follow|follower|feed|image_of_the_day|page|public_profile|status|health|version|course|lesson|job|team|channel|forum|poll|station|route|depot|branch|warehouse)s?$`)
+)
+
+// Private judges a resource by what the API says of it and by what its
+// operations show to others. Judged once for each resource.
+func (p *Probe) Private(ctx context.Context, r *graph.Resource) (*Privacy, error) {
+	p.mu.Lock()
+	v := p.privacy[r]
+	p.mu.Unlock()
+	if v != nil || r == nil {
+		if r == nil {
+			v = &Privacy{}
+		}
+		return v, nil
+	}
+	v = &Privacy{}
+	p.byWords(r, v)
+	if err := p.byExperiment(ctx, r, v); err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	p.privacy[r] = v
+	p.mu.Unlock()
+	p.Log.DebugContext(ctx, "whether a resource is private", "resource", r.Name, "score", v.Score, "why", strings.Join(v.Why, "; "))
+	return v, nil
+}
+
+func (p *Probe) byWords(r *graph.Resource, v *Privacy) {
+	switch {
+	case usuallyPrivate.MatchString(r.Name):
+		v.add(1, "%q is somebody's nearly everywhere", r.Name)
+	case usuallyShared.MatchString(r.Name):
+		v.add(-1, "%q is there for all nearly everywhere", r.Name)
+	}
+	own, shared, refuses, open := 0, 0, 0, 0
+	classes := map[spec.DataClass]bool{}
+	for _, op := range r.Ops {
+		if op.Has(graph.Admin) {
+			continue
+		}
+		text := op.Summary
+		if ownWords.MatchString(text) {
+			own++
+		}
+		if sharedWords.MatchString(text) {
+			shared++
+		}
+		if op.Kind == graph.Read || op.Kind == graph.List {
+			if !op.Secured {
+				open++
+			}
+			for _, resp := range op.Responses {
+				if resp.Status == "403" {
+					refuses++
+				}
+			}
+			for _, out := range op.Outputs {
+				classes[out.Class] = true
+			}
+		}
+	}
+	if own > 0 {
+		v.add(0.7, "its operations speak of the caller's own")
+	}
+	if shared > 0 {
+		v.add(-1, "its operations speak of what is shared")
+	}
+	if refuses > 0 {
+		v.add(0.3, "reading is described with 403")
+	}
+	if open > 0 {
+		v.add(-2, "reading needs no credentials, by the description")
+	}
+	if len(r.Owners) > 0 {
+		v.add(0.4, "it has an owner's field (%s)", r.Owners[0])
+	}
+	for class, score := range map[spec.DataClass]float64{
+		spec.ClassSecret: 1.2, spec.ClassFinancial: 1, spec.ClassHealth: 1.2, spec.ClassLocation: 0.7, spec.ClassPersonal: 0.6, spec.ClassIdentifier: 0.5,
+	} {
+		if classes[class] {
+			v.add(score, "its answers hold %s data", class)
+		}
+	}
+}
+
+// byExperiment looks at what lists and reads show to another user.
+func (p *Probe) byExperiment(ctx context.Context, r *graph.Resource, v *Privacy) error {
+	user := p.Actor(actor.User)
+	if user == nil {
+		return nil
+	}
+	for _, other := range p.Attackers() {
+		for _, o := range p.World.Objects(r, user) {
+			if o.Deleted || o.ID == "" {
+				continue
+			}
+			return p.compare(ctx, r, o, other, v)
+		}
+	}
+	return nil
+}
+
+func (p *Probe) compare(ctx context.Context, r *graph.Resource, o *world.Object, other *actor.Actor, v *Privacy) error {
+	user := p.Actor(actor.User)
+	lists, reads := 0, 0
+	for _, op := range r.Ops {
+		if op.Has(graph.Admin) || op.Has(graph.Hazard) || (op.Method != "GET") {
+			continue
+		}
+		switch op.Kind {
+		case graph.List:
+			if lists++; lists > 3 {
+				continue
+			}
+			mine, err := p.try(ctx, op, user, nil)
+			if err != nil {
+				return err
+			}
+			if mine == nil || mine.Status/100 != 2 || !p.shows(mine, o) {
+				continue
+			}
+			theirs, err := p.try(ctx, op, other, nil)
+			if err != nil {
+				return err
+			}
+			switch {
+			case theirs == nil:
+			case theirs.Status/100 != 2:
+				v.add(1, "%s %s turns another user away", op.Method, op.Path)
+			case p.shows(theirs, o):
+				v.add(-0.8, "%s %s shows it to another user", op.Method, op.Path)
+			default:
+				v.add(1.5, "%s %s shows each user other objects", op.Method, op.Path)
+			}
+		case graph.Read:
+			if reads++; reads > 3 {
+				continue
+			}
+			in := p.naming(op, r)
+			if in == nil {
+				continue
+			}
+			over := map[string]string{in.Where(): idFor(in, o)}
+			mine, err := p.try(ctx, op, user, over)
+			if err != nil {
+				return err
+			}
+			if mine == nil || mine.Status/100 != 2 {
+				continue
+			}
+			theirs, err := p.try(ctx, op, other, over)
+			if err != nil {
+				return err
+			}
+			if theirs != nil && theirs.Status/100 == 4 && theirs.Status != 429 {
+				v.add(1.5, "%s %s turns another user away", op.Method, op.Path)
+			}
+			nobody, err := p.try(ctx, op, nil, over)
+			if err != nil {
+				return err
+			}
+			if nobody != nil && nobody.Status/100 == 2 && p.shows(nobody, o) {
+				v.add(-1, "%s %s shows it to anybody", op.Method, op.Path)
+			}
+		}
+	}
+	return nil
+}
+
+// shows reports whether an answer shows an object: a canary of it, or, where it
+// has none, its identifier as a whole value.
+func (p *Probe) shows(x *target.Exchange, o *world.Object) bool {
+	for _, c := range o.Canaries {
+		if scenario.Holds(x, c) {
+			return true
+		}
+	}
+	if len(o.Canaries) > 0 {
+		return false
+	}
+	body, ok := scenario.Decode(x.Body)
+	if !ok {
+		return false
+	}
+	found := false
+	scenario.Walk(body, func(at string, s any) {
+		if fmt.Sprint(s) == o.ID {
+			for _, name := range o.Resource.IDs {
+				found = found || strings.HasSuffix(at, "/"+name)
+			}
+		}
+	})
+	return found
+}

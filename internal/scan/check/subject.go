@@ -1,0 +1,234 @@
+package check
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/crenel-project/crenel/internal/scan/actor"
+	"github.com/crenel-project/crenel/internal/scan/graph"
+	"github.com/crenel-project/crenel/internal/scan/scenario"
+	"github.com/crenel-project/crenel/internal/scan/target"
+	"github.com/crenel-project/crenel/internal/scan/world"
+)
+
+// subject is an object that an actor owns, and how a scenario comes by one like it.
+type subject struct {
+	object *world.Object
+	recipe *world.Recipe // nil: the object itself is used
+	// marks are texts (with placeholders) that only an answer about the object
+	// holds, and no request of the attacker.
+	marks []string
+}
+
+// subjects are the objects of a resource that an actor owns, those that a
+// scenario can make afresh first; at most so many.
+func (p *Probe) subjects(r *graph.Resource, owner *actor.Actor, most int) []*subject {
+	if r == nil || owner == nil {
+		return nil
+	}
+	var fresh, found []*subject
+	for _, o := range p.World.Objects(r, owner) {
+		if o.Deleted || o.ID == "" {
+			continue
+		}
+		s := &subject{object: o}
+		if recipe, err := p.World.RecipeOf(o, "victim"); err == nil {
+			s.recipe = recipe
+			for _, at := range slices.Sorted(maps.Keys(recipe.Canaries)) {
+				s.marks = append(s.marks, recipe.Canaries[at])
+			}
+			fresh = append(fresh, s)
+			continue
+		}
+		for _, at := range slices.Sorted(maps.Keys(o.Canaries)) {
+			s.marks = append(s.marks, o.Canaries[at])
+		}
+		found = append(found, s)
+	}
+	all := slices.Concat(fresh, found)
+	return all[:min(most, len(all))]
+}
+
+// setup is the steps that make the subject.
+func (s *subject) setup() []scenario.Step {
+	if s.recipe == nil {
+		return nil
+	}
+	return slices.Clone(s.recipe.Steps)
+}
+
+// step is a call as a scenario step that names the scenario's own objects: the
+// subject, what it lies under, and new values where a call must have new ones.
+func (p *Probe) step(s *subject, c *world.Call, id string, part scenario.Part) (scenario.Step, error) {
+	bind := c.Renew(id)
+	if s != nil && s.recipe != nil {
+		maps.Copy(bind, s.recipe.Bind(c))
+	}
+	st, err := p.World.Step(c, bind)
+	if err != nil {
+		return st, fmt.Errorf("%s: %w", id, err)
+	}
+	st.ID, st.Part = id, part
+	return st, nil
+}
+
+// naming is the input of op that names an object of r, the path's last first;
+// nil when none does.
+func (p *Probe) naming(op *graph.Op, r *graph.Resource) *graph.Input {
+	var best *graph.Input
+	for _, in := range op.Inputs {
+		if p.resourceOf(in) != r {
+			continue
+		}
+		if best == nil || in.In == "path" || best.In != "path" && in.Required && !best.Required {
+			best = in
+		}
+	}
+	return best
+}
+
+// resourceOf is the resource whose objects an input names, nil when it names none.
+func (p *Probe) resourceOf(in *graph.Input) *graph.Resource {
+	if in.Object != nil {
+		for _, r := range p.Graph.Resources {
+			if r.Name == in.Object.Resource {
+				return r
+			}
+		}
+	}
+	for _, e := range in.Producers {
+		if e.Score >= 0.6 && e.From.Op.About != nil && slices.Contains(e.From.Op.About.IDs, e.From.Name) {
+			return e.From.Op.About
+		}
+	}
+	return nil
+}
+
+// idFor is the identifier of an object as an input takes it: a JSON text.
+func idFor(in *graph.Input, o *world.Object) string {
+	id := o.ID
+	for _, e := range in.Producers {
+		if v, ok := o.IDs[e.From.Name]; ok {
+			id = v
+			break
+		}
+	}
+	return jsonID(in, id)
+}
+
+// jsonID writes an identifier as the JSON that an input takes.
+func jsonID(in *graph.Input, id string) string {
+	if in.Type == "integer" || in.Type == "number" || in.Type == "" && strings.Trim(id, "0123456789") == "" && len(id) < 16 && id != "" && (id[0] != '0' || id == "0") {
+		return id
+	}
+	text, err := json.Marshal(id)
+	if err != nil {
+		return `""`
+	}
+	return string(text)
+}
+
+// absent is an identifier of the same form as one that exists, of no object.
+func absent(id string) string {
+	switch {
+	case id == "":
+		return "999999937"
+	case strings.Trim(id, "0123456789") == "":
+		if len(id) <= 10 {
+			return "1999999937"[10-max(min(len(id)+3, 10), 1):]
+		}
+		return "9" + strings.Repeat("8", len(id)-1)
+	}
+	b := []byte(id)
+	for i, c := range b {
+		switch {
+		case c >= '0' && c <= '9':
+			b[i] = '0' + (c-'0'+7)%10
+		case c >= 'a' && c <= 'f':
+			b[i] = 'a' + (c-'a'+3)%6
+		case c >= 'g' && c <= 'z':
+			b[i] = 'g' + (c-'g'+5)%20
+		case c >= 'A' && c <= 'F':
+			b[i] = 'A' + (c-'A'+3)%6
+		case c >= 'G' && c <= 'Z':
+			b[i] = 'G' + (c-'G'+5)%20
+		}
+	}
+	// A UUID keeps its version and variant.
+	if len(b) == 36 && b[8] == '-' && b[13] == '-' {
+		b[14], b[19] = id[14], id[19]
+	}
+	return string(b)
+}
+
+// try sends a call of an operation as an actor (nil: nobody), with some inputs
+// given. nil when no such call can be made; an error is one that ends the run.
+func (p *Probe) try(ctx context.Context, op *graph.Op, as *actor.Actor, over map[string]string) (*target.Exchange, error) {
+	c, err := p.World.Call(ctx, op, as, over)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return nil, nil //nolint:nilerr // that no call can be made is an answer, too
+	}
+	return p.send(ctx, c)
+}
+
+func (p *Probe) send(ctx context.Context, c *world.Call) (*target.Exchange, error) {
+	x, err := p.World.Send(ctx, c)
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w", c.Op.Method, c.Op.Path, err)
+	}
+	return x, nil
+}
+
+// self is the actor's own account or tenant as a subject: what is known of it
+// from logging in.
+func (p *Probe) self(r *graph.Resource, a *actor.Actor) []*subject {
+	names := []string{"id"}
+	if r.IsTenant {
+		names = []string{"tenant", r.Name + "_id", r.Name}
+	}
+	for _, n := range append(names, r.IDs...) {
+		if id := a.Facts[n]; id != "" {
+			return []*subject{{object: &world.Object{Resource: r, Owner: a, ID: id, IDs: facts(a, r)}}}
+		}
+	}
+	return nil
+}
+
+// facts are what is known of an actor that identifies the account.
+func facts(a *actor.Actor, r *graph.Resource) map[string]string {
+	out := map[string]string{}
+	for _, n := range append([]string{"id", "email", "username"}, r.IDs...) {
+		if v := a.Facts[n]; v != "" && (!r.IsTenant || n != "id") {
+			out[n] = v
+		}
+	}
+	return out
+}
+
+// on is a call of an operation as an actor on one object: its identifier in one
+// input, those of what it lies under in theirs.
+func (p *Probe) on(ctx context.Context, op *graph.Op, as *actor.Actor, in *graph.Input, o *world.Object) (*world.Call, error) {
+	c, err := p.World.Call(ctx, op, as, nil)
+	if err != nil {
+		// It may be that only this object makes the call possible.
+		if c, err = p.World.Call(ctx, op, as, map[string]string{in.Where(): idFor(in, o)}); err != nil {
+			return nil, fmt.Errorf("%s %s: %w", op.Method, op.Path, err)
+		}
+	}
+	c = c.On(in.Where(), idFor(in, o), o)
+	for _, up := range o.Parents {
+		for _, other := range op.Inputs {
+			if other != in && other.In == "path" && p.resourceOf(other) == up.Resource {
+				c = c.On(other.Where(), idFor(other, up), up)
+			}
+		}
+	}
+	return c, nil
+}
