@@ -1,6 +1,8 @@
 package actor
 
 import (
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/crenel-project/crenel/internal/scan/target"
@@ -26,14 +28,45 @@ type Actor struct {
 	Facts   map[string]string
 	Session *Session // nil: not logged in (nobody never is)
 	Made    bool     // the run registered the account itself
+	// Proven says by which call the session was seen to be worth something, "" when nothing tells.
+	Proven string
+
+	by      *entrance // how it logs in again
+	witness *witness
+	turn    sync.Mutex // taken for a request where each answer brings a new credential
+	rotates bool       // guarded by People.mu
+	renew   sync.Mutex
+	who     *persona
+	asked   time.Time // when it was last looked whether the session lives; guarded by People.mu
 }
 
-// Session is what makes a request an actor's.
+// Session is what makes a request an actor's. An actor's own may change while
+// it is used (credentials that rotate, renewal): Apply and Snapshot are safe
+// then, reading Parts is not.
 type Session struct {
-	Parts   []Part
+	Parts   []Part // the credential that matters most first
 	Opened  time.Time
 	Expires time.Time // zero: unknown
 	Refresh string    // refresh token, "" none
+
+	mu sync.RWMutex
+}
+
+// Snapshot is what the session's parts are now.
+func (s *Session) Snapshot() []Part {
+	if s == nil {
+		return nil
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return slices.Clone(s.Parts)
+}
+
+// become takes over what another session holds.
+func (s *Session) become(o *Session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.Parts, s.Opened, s.Expires, s.Refresh = o.Parts, o.Opened, o.Expires, o.Refresh
 }
 
 // Part is one credential in one place of a request.
@@ -48,10 +81,7 @@ type Part struct {
 // Apply puts the session's credentials on a request, in place of any that are
 // there under the same names.
 func (s *Session) Apply(r *target.Request) {
-	if s == nil {
-		return
-	}
-	for _, p := range s.Parts {
+	for _, p := range s.Snapshot() {
 		p.apply(r)
 	}
 }

@@ -380,3 +380,7 @@ func isBroken(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNABORTED)
 }
+
+// SetBase changes the target's base path ("" or "/v1"). It is for the beginning
+// of a run, before others send.
+func (c *Client) SetBase(path string) { c.base = path }

@@ -1,0 +1,617 @@
+package actor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/crenel-project/crenel/internal/scan/graph"
+	"github.com/crenel-project/crenel/internal/scan/target"
+)
+
+// People are the actors of a run. All methods are safe for use by many goroutines.
+type People struct {
+	g   *graph.Graph
+	c   *target.Client
+	cfg Config
+
+	mu     sync.Mutex // guards what follows, and Actor.rotates
+	actors map[string]*Actor
+	order  []string
+	fresh  int
+	report *Report
+
+	making sync.Mutex // one account is made at a time: what one teaches helps the next
+
+	door *entrance     // guarded by mu
+	reg  *registration // guarded by mu
+	csrf *jar          // guarded by mu, never changed once it is there
+
+	// Written while Prepare runs, read afterwards.
+	witnesses []*witness
+	refusing  int // how many of them refuse nobody
+}
+
+func (p *People) theDoor() *entrance {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.door
+}
+
+func (p *People) setDoor(d *entrance) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.door = d
+}
+
+func (p *People) theReg() *registration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.reg
+}
+
+func (p *People) setReg(r *registration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.reg = r
+}
+
+func (p *People) theCSRF() *jar {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.csrf
+}
+
+// refreshCSRF gets a token against cross-site requests for those who are not logged in yet.
+func (p *People) refreshCSRF(ctx context.Context, as, path string) error {
+	j, err := p.preflight(ctx, as, nil, path)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.csrf = j
+	return nil
+}
+
+// New makes the people of a run. Nothing is sent until Prepare.
+func New(g *graph.Graph, c *target.Client, cfg Config) *People {
+	if cfg.Run == "" {
+		cfg.Run = "0"
+	}
+	p := &People{g: g, c: c, cfg: cfg, actors: map[string]*Actor{}, report: &Report{}}
+	c.OnExchange(p.follow)
+	return p
+}
+
+// Report is what became of everyone.
+type Report struct {
+	Actors   []ActorReport `json:"actors"`
+	Problems []Problem     `json:"problems,omitempty"`
+	Notes    []string      `json:"notes,omitempty"` // what was learnt on the way
+	Register string        `json:"register,omitempty"`
+	Login    string        `json:"login,omitempty"`
+	Base     string        `json:"base"` // the base path in use
+}
+
+// ActorReport is what is known of one actor. It holds no secret.
+type ActorReport struct {
+	Name    string    `json:"name"`
+	Role    string    `json:"role,omitempty"`
+	Made    bool      `json:"made"`
+	How     string    `json:"how"`              // where its session is: "Authorization: Bearer …"
+	Proven  string    `json:"proven,omitempty"` // the call that answers it otherwise than nobody
+	Tenant  string    `json:"tenant,omitempty"`
+	Expires time.Time `json:"expires,omitzero"`
+}
+
+// Problem is something that keeps somebody out, and what to do about it.
+type Problem struct {
+	Who    string `json:"who,omitempty"`
+	What   string `json:"what"`
+	Advice string `json:"advice"`
+}
+
+// Prepare makes and logs in everyone that can be had. It fails only where the
+// run cannot go on (the target is down, a budget is used up); who could not be
+// had is in the report.
+func (p *People) Prepare(ctx context.Context) (*Report, error) {
+	if err := p.orient(ctx); err != nil {
+		return p.report, err
+	}
+	if err := p.gather(ctx); err != nil {
+		return p.report, err
+	}
+	if err := p.configured(ctx); err != nil {
+		return p.report, err
+	}
+	if err := p.selfMade(ctx); err != nil {
+		return p.report, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.finish()
+	return p.report, nil
+}
+
+// selfMade registers whoever is still missing.
+func (p *People) selfMade(ctx context.Context) error {
+	if p.cfg.NoRegister {
+		return nil
+	}
+	user := p.Get(User)
+	if user != nil && p.Get(Peer) != nil {
+		return nil
+	}
+	var want []string
+	for _, n := range []string{User, Peer, Foreign} {
+		if p.Get(n) == nil {
+			want = append(want, n)
+		}
+	}
+	for _, name := range want {
+		if name == Foreign && !p.tenants() {
+			continue
+		}
+		a, err := p.make(ctx, name, nil)
+		if err != nil {
+			if stops(err) {
+				return err
+			}
+			if name == User {
+				if p.known(ctx) {
+					continue
+				}
+			}
+			p.problem(name, err.Error(), adviceFor(err))
+			if name == User {
+				return nil
+			}
+			continue
+		}
+		p.add(a)
+	}
+	if u, q := p.Get(User), p.Get(Peer); u != nil && q != nil && u.Facts[factTenant] != "" && q.Facts[factTenant] != "" && u.Facts[factTenant] != q.Facts[factTenant] {
+		p.note("each registration gets a tenant of its own: peer is in another tenant than user")
+	}
+	return nil
+}
+
+// tenants: the API keeps callers apart in houses.
+func (p *People) tenants() bool {
+	for _, r := range p.g.Resources {
+		if r.IsTenant {
+			return true
+		}
+	}
+	if p.theReg() != nil {
+		for _, in := range p.theReg().form.op.Inputs {
+			if factOf(in) == factTenant {
+				return true
+			}
+		}
+	}
+	u := p.Get(User)
+	return u != nil && u.Facts[factTenant] != ""
+}
+
+// Get gives an actor by name, nil when it is not there.
+func (p *People) Get(name string) *Actor {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.actors[name]
+}
+
+// All lists the actors that have a session, in the order in which they came.
+func (p *People) All() []*Actor {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := make([]*Actor, 0, len(p.order))
+	for _, n := range p.order {
+		if a := p.actors[n]; a.Session != nil {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+func (p *People) add(a *Actor) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.actors[a.Name] == nil {
+		p.order = append(p.order, a.Name)
+	}
+	p.actors[a.Name] = a
+}
+
+func (p *People) note(text string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !slices.Contains(p.report.Notes, text) {
+		p.report.Notes = append(p.report.Notes, text)
+	}
+}
+
+func (p *People) problem(who, what, advice string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.report.Problems = append(p.report.Problems, Problem{who, p.c.Secrets().Text(what), advice})
+}
+
+// finish writes the report's table. p.mu is held.
+func (p *People) finish() {
+	p.report.Base = p.c.Base()
+	p.report.Actors = nil
+	for _, n := range p.order {
+		a := p.actors[n]
+		r := ActorReport{Name: n, Role: a.Role, Made: a.Made, Proven: a.Proven, Tenant: a.Facts[factTenant]}
+		if a.Session != nil {
+			r.How, r.Expires = describe(a.Session), a.Session.Expires
+		}
+		p.report.Actors = append(p.report.Actors, r)
+	}
+	if p.reg != nil {
+		p.report.Register = p.reg.form.op.Method + " " + p.reg.form.op.Path
+	}
+	if p.door != nil && p.door.form != nil {
+		p.report.Login = p.door.form.op.Method + " " + p.door.form.op.Path
+	}
+}
+
+// describe says where a session's credentials go, without them.
+func describe(s *Session) string {
+	var out []string
+	for _, part := range s.Snapshot() {
+		what := part.In + " " + part.Name
+		if part.Prefix != "" {
+			what += ": " + strings.TrimSpace(part.Prefix) + " …"
+		}
+		out = append(out, what)
+	}
+	return strings.Join(out, ", ")
+}
+
+// Fresh registers another account of the user's role and logs it in. It is
+// called "fresh1", "fresh2" ….
+func (p *People) Fresh(ctx context.Context) (*Actor, error) {
+	p.mu.Lock()
+	p.fresh++
+	name := fmt.Sprintf("fresh%d", p.fresh)
+	p.mu.Unlock()
+	a, err := p.make(ctx, name, nil)
+	if err != nil {
+		return nil, err
+	}
+	p.add(a)
+	return a, nil
+}
+
+// make registers an account and logs it in.
+func (p *People) make(ctx context.Context, name string, extra map[string]any) (*Actor, error) {
+	p.making.Lock()
+	defer p.making.Unlock()
+	if p.cfg.NoRegister {
+		return nil, fmt.Errorf("%w: the configuration says not to", ErrCannotRegister)
+	}
+	who := newPersona(p.cfg.Run, name, p.cfg.Seed)
+	if name == Foreign {
+		who.facts[factTenant] = "Crenel " + p.cfg.Run + " Foreign"
+	}
+	if u := p.Get(User); u != nil && name != Foreign && u.Facts[factTenant] != "" {
+		who.facts["user.tenant"] = u.Facts[factTenant]
+	}
+	a, _, err := p.register(ctx, name, who, extra)
+	return a, err
+}
+
+// Alive says whether an actor's session is still what it was: nil when it is,
+// ErrSessionEnded when it is answered as nobody is, ErrNoWitness when nothing
+// can tell.
+func (p *People) Alive(ctx context.Context, a *Actor) error {
+	if a == nil || a.Session == nil {
+		return ErrSessionEnded
+	}
+	return p.alive(ctx, a, a.Session)
+}
+
+func (p *People) alive(ctx context.Context, a *Actor, s *Session) error {
+	w := a.witness
+	if w == nil {
+		return fmt.Errorf("%s: %w", a.Name, ErrNoWitness)
+	}
+	for try := 0; ; try++ {
+		ex, err := p.ask(ctx, a.Name, w, s)
+		if err != nil {
+			return fmt.Errorf("asking whether %s is logged in: %w", a.Name, err)
+		}
+		switch {
+		case ex.Err != nil:
+			err = fmt.Errorf("asking whether %s is logged in: %w", a.Name, ex.Err)
+		case ex.Status >= 500 || ex.Status == 429:
+			err = fmt.Errorf("asking whether %s is logged in: %s %s answers %d", a.Name, w.r.Method, w.r.Path, ex.Status)
+		case w.judge(ex, a.Facts) >= maybe:
+			return nil
+		default:
+			return fmt.Errorf("%s: %w (%s %s answers %d)", a.Name, ErrSessionEnded, w.r.Method, w.r.Path, ex.Status)
+		}
+		if try == 2 {
+			return err
+		}
+		if err := pause(ctx, time.Duration(try+1)*300*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Login opens a second session of the same account, independent of the first.
+func (p *People) Login(ctx context.Context, a *Actor) (*Session, error) {
+	if a == nil || a.by == nil {
+		return nil, fmt.Errorf("%w: no way to log in is known", ErrCannotLogin)
+	}
+	if a.by.fixed {
+		return nil, fmt.Errorf("%w: %s has fixed credentials, of which there is only one session", ErrCannotLogin, a.Name)
+	}
+	s, _, err := p.enter(ctx, a)
+	return s, err
+}
+
+// Renew logs an actor in again, and puts the new session in place of the old.
+func (p *People) Renew(ctx context.Context, a *Actor) error {
+	if a == nil || a.Session == nil || a.by == nil {
+		return ErrCannotRenew
+	}
+	seen := a.Session.opened()
+	a.renew.Lock()
+	defer a.renew.Unlock()
+	if !a.Session.opened().Equal(seen) {
+		return nil // another goroutine has done it meanwhile
+	}
+	if a.by.fixed {
+		return fmt.Errorf("%s: %w: its credentials are fixed", a.Name, ErrCannotRenew)
+	}
+	s, _, err := p.enter(ctx, a)
+	if err != nil && a.Made && p.theReg() != nil && !stops(err) {
+		// A target that was restarted may have forgotten the account.
+		p.making.Lock()
+		again, ex, rerr := p.again(ctx, a)
+		p.making.Unlock()
+		if rerr == nil {
+			s, err = again, nil
+			p.note(fmt.Sprintf("the account of %s was gone and was registered again", a.Name))
+			_ = ex
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("renewing the session of %s: %w", a.Name, err)
+	}
+	a.Session.become(s)
+	return nil
+}
+
+func (s *Session) opened() time.Time {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.Opened
+}
+
+// again registers an actor's account with the same facts as before.
+func (p *People) again(ctx context.Context, a *Actor) (*Session, *target.Exchange, error) {
+	r, err := p.theReg().form.request(maps.Clone(a.Facts), a.who.rng)
+	if err != nil {
+		return nil, nil, err
+	}
+	p.theReg().dress(p, r)
+	ex, err := p.c.Do(ctx, Nobody, r)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !worked(ex) {
+		return nil, ex, &blocked{err: ErrCannotRegister, why: "the account could not be made again", last: ex}
+	}
+	return p.enter(ctx, a)
+}
+
+// Send puts an actor's credentials on a copy of r and sends it. Credentials that
+// change with each answer are followed, and a session that has ended is renewed
+// once. r is not changed; Exchange.Request is what was sent.
+func (p *People) Send(ctx context.Context, a *Actor, r *target.Request) (*target.Exchange, error) {
+	if a == nil {
+		return p.c.Do(ctx, Nobody, r)
+	}
+	ex, err := p.send(ctx, a, r)
+	if err != nil || ex.Err != nil || a.Session == nil {
+		return ex, err
+	}
+	if denied(ex) && reCSRF.Match([]byte(strings.ToLower(string(ex.Body[:min(len(ex.Body), 4096)])))) {
+		if done, err := p.fetchCSRF(ctx, a); err != nil {
+			return ex, err
+		} else if done {
+			return p.send(ctx, a, r)
+		}
+	}
+	if !a.turnedAway(ex) || !p.due(a) {
+		return ex, nil
+	}
+	if err := p.Alive(ctx, a); !errors.Is(err, ErrSessionEnded) {
+		return ex, nil
+	}
+	if err := p.Renew(ctx, a); err != nil {
+		if stops(err) {
+			return ex, err
+		}
+		p.note(err.Error())
+		return ex, nil
+	}
+	return p.send(ctx, a, r)
+}
+
+// turnedAway: the answer may be that to a session that has ended.
+func (a *Actor) turnedAway(ex *target.Exchange) bool {
+	if denied(ex) {
+		return ex.Status != 403
+	}
+	// Some APIs answer 200 whatever happens.
+	return a.witness != nil && ok2xx(ex) && saysNo(tree(ex)) && ok2xx(a.witness.nobody) && firstComplaint(ex) == firstComplaint(a.witness.nobody)
+}
+
+// due limits how often a refusal makes us look whether the session lives.
+func (p *People) due(a *Actor) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if a.by == nil || a.by.fixed || a.witness == nil || time.Since(a.asked) < 500*time.Millisecond {
+		return false
+	}
+	a.asked = time.Now()
+	return true
+}
+
+func (p *People) send(ctx context.Context, a *Actor, r *target.Request) (*target.Exchange, error) {
+	p.mu.Lock()
+	one := a.rotates
+	p.mu.Unlock()
+	if one {
+		// Each answer brings the credential of the next request.
+		a.turn.Lock()
+		defer a.turn.Unlock()
+	}
+	q := r.Clone()
+	a.Session.Apply(q)
+	return p.c.Do(ctx, a.Name, q)
+}
+
+// fetchCSRF gets a token against cross-site requests for an actor that has none, or a stale one.
+func (p *People) fetchCSRF(ctx context.Context, a *Actor) (bool, error) {
+	a.renew.Lock()
+	defer a.renew.Unlock()
+	var j *jar
+	var err error
+	if w := a.witness; w != nil {
+		j, err = p.preflight(ctx, a.Name, a.Session, w.r.Path)
+	} else {
+		j, err = p.preflight(ctx, a.Name, a.Session)
+	}
+	if err != nil {
+		return false, err
+	}
+	parts := j.parts(p.g)
+	if len(j.csrfParts(p.g)) == 0 {
+		return false, nil
+	}
+	a.Session.mu.Lock()
+	defer a.Session.mu.Unlock()
+	now := slices.Clone(a.Session.Parts)
+	for _, n := range parts {
+		i := slices.IndexFunc(now, func(o Part) bool { return o.In == n.In && strings.EqualFold(o.Name, n.Name) })
+		switch {
+		case i < 0:
+			now = append(now, n)
+		case n.CSRF:
+			now[i] = n
+		}
+	}
+	a.Session.Parts = now
+	return true, nil
+}
+
+// follow keeps sessions up to date: a credential that an answer replaces is
+// replaced, where the request carried the old one. It is a hook of the Client.
+func (p *People) follow(ex *target.Exchange) {
+	if ex.As == Nobody || ex.Err != nil {
+		return
+	}
+	a := p.Get(ex.As)
+	if a == nil || a.Session == nil {
+		return
+	}
+	set, _ := cookiesOf(ex)
+	s := a.Session
+	s.mu.Lock()
+	now := slices.Clone(s.Parts)
+	changed, rotated := false, false
+	replace := func(i int, v string) {
+		if now[i].Value == v || v == "" || !carries(ex.Request, s.Parts[i]) {
+			return
+		}
+		old := now[i].Value
+		now[i].Value, changed = v, true
+		rotated = rotated || !now[i].CSRF
+		for k := range now { // double submit: the same value stands elsewhere, too
+			if now[k].CSRF && now[k].Value == old {
+				now[k].Value = v
+			}
+		}
+		p.c.Secrets().Add(v)
+	}
+	for _, c := range set {
+		for i := range now {
+			if now[i].In == "cookie" && now[i].Name == c.Name {
+				replace(i, c.Value)
+			}
+		}
+	}
+	for i, part := range now {
+		if part.In != "header" {
+			continue
+		}
+		name := part.Name
+		if i == 0 && a.by != nil {
+			if from, ok := strings.CutPrefix(a.by.way.secret.from, "header "); ok {
+				name = from
+			}
+		}
+		v := ex.Header.Get(name)
+		if part.Prefix != "" {
+			if rest, ok := strings.CutPrefix(v, part.Prefix); ok {
+				v = rest
+			}
+		}
+		if v != "" && !strings.ContainsAny(v, " \t") {
+			replace(i, v)
+		}
+	}
+	if changed {
+		s.Parts = now
+	}
+	s.mu.Unlock()
+	if rotated {
+		p.mu.Lock()
+		a.rotates = true
+		p.mu.Unlock()
+	}
+}
+
+// carries: the request was sent with this very part.
+func carries(r *target.Request, part Part) bool {
+	switch part.In {
+	case "header":
+		return r.Get(part.Name) == part.Prefix+part.Value
+	case "cookie":
+		for _, f := range r.Header {
+			if !strings.EqualFold(f.Name, "Cookie") {
+				continue
+			}
+			for _, c := range strings.Split(f.Value, ";") {
+				if strings.TrimSpace(c) == part.Name+"="+part.Prefix+part.Value {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
