@@ -1,6 +1,7 @@
 package world
 
 import (
+	"net/http"
 	"slices"
 	"strings"
 
@@ -22,13 +23,41 @@ func linked(in *graph.Input) bool {
 	switch in.Meaning {
 	case graph.MeansID, graph.MeansOwner, graph.MeansTenant:
 		return true
-	case graph.MeansPassword, graph.MeansEmail, graph.MeansText, graph.MeansPage, graph.MeansPageSize, graph.MeansSort, graph.MeansRole, graph.MeansDate, graph.MeansURL, graph.MeansCallback, graph.MeansFile, graph.MeansMoney, graph.MeansQuantity:
+	case graph.MeansPassword, graph.MeansEmail, graph.MeansText, graph.MeansName, graph.MeansPage, graph.MeansPageSize, graph.MeansSort, graph.MeansRole, graph.MeansDate, graph.MeansURL, graph.MeansCallback, graph.MeansFile, graph.MeansMoney, graph.MeansQuantity:
 		return false
 	}
-	if in.Object != nil || in.In == "path" {
+	if in.Object != nil || in.In == "path" || in.Meaning == graph.MeansToken && in.Required {
 		return true
 	}
-	return len(in.Producers) > 0 && in.Producers[0].Score >= 0.6
+	if len(in.Producers) == 0 {
+		return false
+	}
+	return in.Producers[0].Score >= 0.6 || in.Required && in.Op != nil && (in.Meaning == graph.MeansCoupon || in.Op.Has(graph.Coupon) && in.Type == "string")
+}
+
+// honest reports whether a call that changes something may name an object: only
+// what the run or its actors own is acted upon, and what nobody owns.
+func (w *World) honest(in *graph.Input, o *Object) bool {
+	switch {
+	case in.Op == nil || in.Op.Reads() || o.Made || o.Owner != nil || o.Tenant != "":
+		return true
+	case o.Resource.IsPerson:
+		return false
+	case !subjectOf(in):
+		return true
+	case len(o.Resource.Owners) > 0:
+		return false // somebody's, and none of the run
+	}
+	return in.Op.Kind != graph.Delete
+}
+
+// subjectOf reports whether an input names what its operation acts on, rather
+// than what it lies under or refers to.
+func subjectOf(in *graph.Input) bool {
+	if in.In != "path" || in.Op == nil || len(in.Op.PathParams) == 0 {
+		return false
+	}
+	return in.Op.Kind != graph.Create && in.Op.PathParams[len(in.Op.PathParams)-1].Name == in.Name
 }
 
 // Bounds of the search for identifiers that go together.
@@ -65,22 +94,24 @@ func (w *World) assign(op *graph.Op, as *actor.Actor, p plan) map[string]choice 
 	type combo struct {
 		score float64
 		at    []int
-		key   string
 	}
 	var combos []combo
 	at := make([]int, len(inputs))
 	failed := w.failed[callKey{op, nameOf(as)}]
 	for {
 		c := combo{at: slices.Clone(at)}
+		picked := make(map[string]choice, len(at))
 		for i := range at {
 			x := &lists[i][at[i]]
 			c.score += x.score
-			c.key += inputs[i].Where() + "=" + x.text + "\n"
+			picked[inputs[i].Where()] = *x
 			for j := range i {
 				c.score += together(x, &lists[j][at[j]])
 			}
 		}
-		c.score -= 6 * float64(failed[c.key])
+		if len(failed) > 0 {
+			c.score -= 6 * float64(failed[comboOf(picked)])
+		}
 		combos = append(combos, c)
 		i := 0
 		for ; i < len(at); i++ {
@@ -137,16 +168,11 @@ func together(a, b *choice) float64 {
 	return 0
 }
 
-// comboKey names the identifiers of a call as assign does.
-func (c *Call) comboKey(w *World) string {
+// comboOf names a combination of identifiers.
+func comboOf(ids map[string]choice) string {
 	key := ""
-	for _, in := range c.Op.Inputs {
-		if in.ReadOnly || !linked(in) {
-			continue
-		}
-		if text, ok := c.Values[in.Where()]; ok {
-			key += in.Where() + "=" + text + "\n"
-		}
+	for _, where := range sortedKeys(ids) {
+		key += where + "=" + ids[where].text + "\n"
 	}
 	return key
 }
@@ -157,6 +183,13 @@ func (w *World) resourceOf(in *graph.Input) *graph.Resource {
 		for _, r := range w.g.Resources {
 			if r.Name == in.Object.Resource {
 				return r
+			}
+		}
+	}
+	if in.In == "path" && in.Op != nil {
+		for i, p := range in.Op.PathParams {
+			if p.Name == in.Name && i < len(in.Op.Objects) && in.Op.Objects[i] != nil {
+				return in.Op.Objects[i]
 			}
 		}
 	}
@@ -204,7 +237,7 @@ func (w *World) choices(in *graph.Input, as *actor.Actor, p plan) []choice {
 	r := w.resourceOf(in)
 	remove := in.Op != nil && in.Op.Kind == graph.Delete && r != nil && in.Op.About == r
 	for n, o := range w.objects {
-		if r == nil || o.Resource != r || o.Deleted || p.drop == o.ID || remove && !(o.Made && owns(as, o)) {
+		if r == nil || o.Resource != r || o.Deleted || remove && !(o.Made && owns(as, o)) || !w.honest(in, o) {
 			continue
 		}
 		add(choice{text: w.idFor(in, o), object: o, with: o.Parents, score: w.worth(o, as, in) + float64(n)/float64(len(w.objects)+1)/2})
@@ -221,17 +254,21 @@ func (w *World) choices(in *graph.Input, as *actor.Actor, p plan) []choice {
 			}
 		}
 	}
-	for _, e := range in.Producers {
-		key := ""
+	// What a call acts on is nothing that merely stood in some answer.
+	closed := r != nil && (r.IsPerson || subjectOf(in)) && in.Op != nil && !in.Op.Reads()
+	for _, e := range w.g.Producers(in) {
+		key := bodyKey(e.From.Op, e.From.Pointer)
 		if e.From.Header != "" {
 			key = headerKey(e.From.Op, e.From.Header)
-		} else {
-			key = bodyKey(e.From.Op, e.From.Pointer)
 		}
 		list := w.pool[key]
 		for i, k := range list {
 			score := 2.5 * e.Score
-			if k.as != nameOf(as) {
+			switch {
+			case k.as == nameOf(as):
+			case in.Op != nil && e.From.Op.About == in.Op.About:
+				score -= 0.3 // made by one for others: a coupon
+			default:
 				score -= 1.5
 			}
 			if k.list {
@@ -246,10 +283,17 @@ func (w *World) choices(in *graph.Input, as *actor.Actor, p plan) []choice {
 			if c.with = withoutDeleted(c.with); len(c.with) < len(k.with) {
 				continue
 			}
+			if closed {
+				text := w.shaped(in, c.text)
+				if i := slices.IndexFunc(out, func(o choice) bool { return o.text == text }); i < 0 || k.as != nameOf(as) {
+					continue
+				}
+				c.score += 3 // the actor was shown it
+			}
 			add(c)
 		}
 	}
-	if len(out) == 0 {
+	if len(out) == 0 && !closed {
 		for _, k := range slices.Backward(w.pool[nameKey(in.Name)]) {
 			if k.as == nameOf(as) && !plainID(in.Name) {
 				add(choice{text: k.text, with: k.with, score: 1})
@@ -280,7 +324,7 @@ func owns(a *actor.Actor, o *Object) bool { return o.Owner != nil && o.Owner.Nam
 
 // worth is how fit an object is for an actor's honest call.
 func (w *World) worth(o *Object, as *actor.Actor, in *graph.Input) float64 {
-	changes := in.Op != nil && in.Op.Method != "GET" && in.Op.About == o.Resource
+	changes := in.Op != nil && in.Op.Method != http.MethodGet && in.Op.About == o.Resource
 	switch {
 	case owns(as, o) && o.Made:
 		return 5
@@ -294,6 +338,8 @@ func (w *World) worth(o *Object, as *actor.Actor, in *graph.Input) float64 {
 			return 2
 		}
 		return 3
+	case as != nil && as.Name == actor.Admin && o.Owner != nil:
+		return 3.5 // what the run's users have, before what is other people's
 	case as != nil && as.Name == actor.Admin:
 		return 2.5
 	case o.Owner == nil:

@@ -101,15 +101,18 @@ func (w *World) persons(actors []*actor.Actor) {
 
 // first lists who tries an operation: those who may, the owner of things first.
 func (b *builder) first(op *graph.Op) []*actor.Actor {
-	if len(b.actors) == 0 || op.Has(graph.Login) || op.Has(graph.Register) || op.Has(graph.PasswordForgot) {
+	if len(b.actors) == 0 || op.Has(graph.Login) || op.Has(graph.Register) || op.Has(graph.PasswordForgot) || op.Has(graph.PasswordReset) {
 		return []*actor.Actor{nil}
+	}
+	if !op.Secured {
+		return []*actor.Actor{b.actors[0], nil} // the description asks nobody who they are
 	}
 	return b.actors
 }
 
 // looks reports whether an operation only looks, and needs nothing to do so.
 func (b *builder) looks(op *graph.Op) bool {
-	if op.Method != http.MethodGet || session(op) || op.Has(graph.Verify) {
+	if op.Method != http.MethodGet || session(op) || op.Has(graph.Verify) || streams(op) {
 		return false
 	}
 	for _, in := range op.Inputs {
@@ -128,11 +131,7 @@ func (b *builder) look(ctx context.Context) error {
 		if b.w.skip(op) != "" || !b.looks(op) {
 			continue
 		}
-		who := b.first(op)
-		if !op.Secured && op.Kind != graph.List && op.Kind != graph.Read {
-			who = who[:1]
-		}
-		for _, a := range who {
+		for _, a := range b.first(op) {
 			if c, err := b.w.compose(op, a, plan{}); err == nil {
 				batch = append(batch, c)
 			}
@@ -175,7 +174,7 @@ func (b *builder) send(ctx context.Context, batch []*Call) error {
 				continue
 			}
 			w.learn(c, answers[i])
-			if !success(answers[i]) {
+			if !c.reached(answers[i]) {
 				w.tallyOf(c.Op).reasons[nameOf(c.As)] = what(answers[i], readComplaints(answers[i].Body))
 			}
 		}
@@ -213,7 +212,7 @@ func (b *builder) order() []*graph.Op {
 		return d
 	}
 	rank := func(op *graph.Op) int {
-		n := 0
+		var n int
 		switch {
 		case op.Kind == graph.Create:
 			n = 10 * of(op.About, nil)
@@ -278,6 +277,8 @@ func (b *builder) reachAs(ctx context.Context, op *graph.Op, round int) (bool, e
 		mine := slices.Contains(t.as, name)
 		tried := len(t.by[name])
 		denied := slices.Contains(t.by[name], http.StatusForbidden) || slices.Contains(t.by[name], http.StatusUnauthorized) || slices.Contains(t.by[name], http.StatusMethodNotAllowed)
+		denied = denied && op.Secured
+		stale := tried > 0 && round > 0 && t.last[name] == w.outlook(op, a)
 		spent := w.spent >= w.o.MaxRequests
 		alike := b.alikeDenied(t, a)
 		w.mu.Unlock()
@@ -293,7 +294,7 @@ func (b *builder) reachAs(ctx context.Context, op *graph.Op, round int) (bool, e
 			continue
 		case everybody && reached && !owner(a):
 			continue // the admin need not have one of each
-		case tried > 0 && round > 1, everybody && reached && round > 1:
+		case stale, everybody && reached && round > 1:
 			continue
 		}
 		c, reason, err := w.reach(ctx, op, a)
@@ -301,6 +302,7 @@ func (b *builder) reachAs(ctx context.Context, op *graph.Op, round int) (bool, e
 			return progress, err
 		}
 		w.mu.Lock()
+		t.last[name] = w.outlook(op, a)
 		if c != nil {
 			delete(t.reasons, name)
 			progress = true
@@ -310,6 +312,18 @@ func (b *builder) reachAs(ctx context.Context, op *graph.Op, round int) (bool, e
 		w.mu.Unlock()
 	}
 	return progress, nil
+}
+
+// outlook is what a call would be made of now: another try is worth a request
+// only when it has changed. w.mu is held.
+func (w *World) outlook(op *graph.Op, as *actor.Actor) string {
+	key := comboOf(w.assign(op, as, plan{}))
+	t := w.taughtOf(op)
+	for _, where := range sortedKeys(t.by) {
+		l := t.by[where]
+		key += fmt.Sprintln(where, l.need, l.ban, l.text, l.fresh, l.next)
+	}
+	return key
 }
 
 func owner(a *actor.Actor) bool {
@@ -336,7 +350,7 @@ func (b *builder) visit(ctx context.Context) error {
 		var batch []*Call
 		w.mu.Lock()
 		for _, op := range w.g.Ops {
-			if op.Kind != kind || op.Method != http.MethodGet || w.skip(op) != "" || session(op) {
+			if op.Kind != kind || op.Method != http.MethodGet || w.skip(op) != "" || session(op) || streams(op) {
 				continue
 			}
 			t := w.tallyOf(op)

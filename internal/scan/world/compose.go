@@ -2,6 +2,7 @@ package world
 
 import (
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -35,17 +36,18 @@ type plan struct {
 
 // maker makes one call.
 type maker struct {
-	w      *World
-	op     *graph.Op
-	as     *actor.Actor
-	plan   plan
-	c      *Call
-	ids    map[string]choice
-	taught *lessons
-	inputs map[string]*graph.Input // by Where
-	now    map[string]string       // fields as last seen, where the call rewrites what it did not make
-	root   *schema.Schema
-	depth  int
+	w       *World
+	op      *graph.Op
+	as      *actor.Actor
+	plan    plan
+	c       *Call
+	ids     map[string]choice
+	taught  *lessons
+	inputs  map[string]*graph.Input // by Where
+	now     map[string]string       // fields as last seen, where the call rewrites what it did not make
+	example *value.Value            // of the body as a whole
+	gentle  bool                    // the call changes an account: what that may do, and whether it lives, stays
+	depth   int
 }
 
 // compose makes a call. w.mu is held.
@@ -56,14 +58,38 @@ func (w *World) compose(op *graph.Op, as *actor.Actor, p plan) (*Call, error) {
 		m.inputs[in.Where()] = in
 	}
 	m.ids = w.assign(op, as, p)
+	m.c.combo = comboOf(m.ids)
 	m.current()
+	m.gentle = w.changesAccount(op)
 	if err := m.parameters(); err != nil {
 		return nil, fmt.Errorf("making a call of %s as %s: %w", op.ID, who(as), err)
 	}
 	m.body()
 	m.c.pairs()
+	if m.gentle && !m.holds("body.") && len(medias(op)) > 0 && op.Body.Required {
+		return nil, fmt.Errorf("making a call of %s as %s: it changes nothing of an account but what it is allowed to do", op.ID, who(as))
+	}
 	return m.c, nil
 }
+
+// changesAccount reports whether an operation changes an account of a person.
+func (w *World) changesAccount(op *graph.Op) bool {
+	if op.Reads() || op.Kind == graph.Create || op.Has(graph.Register) {
+		return false
+	}
+	if op.About != nil && op.About.IsPerson && op.Kind == graph.Update {
+		return true
+	}
+	for _, other := range w.g.Ops {
+		if other.Has(graph.WhoAmI) && other.Path == op.Path {
+			return true
+		}
+	}
+	return false
+}
+
+// standing are words of members that say what an account may do, or whether it lives.
+var standing = []string{"role", "roles", "status", "state", "active", "enabled", "disabled", "blocked", "banned", "suspended", "locked", "deleted", "permissions", "permission", "scopes", "groups", "admin", "verified", "plan", "tier", "type", "level", "access"}
 
 // current finds what an Update should write back: values of things that the run did not make.
 func (m *maker) current() {
@@ -155,14 +181,16 @@ func (m *maker) body() {
 		return
 	}
 	if m.plan.fullness == likeExample && len(mt.Examples) > 0 {
-		m.fromExample(mt, mt.Examples[0])
+		m.fromExample(mt.Examples[0])
 		return
 	}
 	if mt.Schema.Format() == "binary" || !isJSON(m.c.Media) && !isXML(m.c.Media) && m.c.Media != formType && !strings.HasPrefix(m.c.Media, "multipart/") && mt.Schema.Type() != "object" {
 		m.rawBody(mt)
 		return
 	}
-	m.root = mt.Schema
+	if len(mt.Examples) > 0 {
+		m.example = mt.Examples[0]
+	}
 	n := m.build(mt.Schema, "", "", mt, true)
 	if n == nil {
 		if m.op.Body.Required {
@@ -208,11 +236,11 @@ func (m *maker) holds(top string) bool {
 // undescribed makes a body of what error messages asked for, where the
 // description has none.
 func (m *maker) undescribed() {
-	if m.op.Method == "GET" || m.op.Method == "HEAD" || m.op.Method == "DELETE" && len(m.taught.added()) == 0 {
+	if m.op.Method == http.MethodGet || m.op.Method == http.MethodHead || m.op.Method == http.MethodDelete && len(m.taught.added()) == 0 {
 		return
 	}
 	m.addTaught()
-	if !m.holds("body.") && m.op.Method != "DELETE" && m.plan.fullness == everything {
+	if !m.holds("body.") && m.op.Method != http.MethodDelete && m.plan.fullness == everything {
 		m.c.Media = jsonType
 		m.c.Values["body."] = "{}"
 	}
@@ -234,7 +262,7 @@ func (m *maker) addTaught() {
 // openBody fills a body of which the description says no more than that there is one.
 func (m *maker) openBody(mt *spec.MediaType) {
 	if len(mt.Examples) > 0 {
-		m.fromExample(mt, mt.Examples[0])
+		m.fromExample(mt.Examples[0])
 		return
 	}
 	if !isJSON(m.c.Media) && m.c.Media != formType && !strings.HasPrefix(m.c.Media, "multipart/") {
@@ -271,7 +299,7 @@ func (m *maker) rawBody(mt *spec.MediaType) {
 }
 
 // fromExample takes the description's example, with the identifiers of this world.
-func (m *maker) fromExample(mt *spec.MediaType, example *value.Value) {
+func (m *maker) fromExample(example *value.Value) {
 	root := example
 	if root.Kind == value.String && (isJSON(m.c.Media)) {
 		if v, err := value.JSON([]byte(root.Text), value.Limits{}); err == nil {
@@ -338,7 +366,7 @@ func (m *maker) build(s *schema.Schema, pointer, name string, mt *spec.MediaType
 	switch typ := s.Type(); {
 	case len(s.Enum()) > 0:
 	case typ == "object" || typ == "" && (len(s.Properties()) > 0 || len(alternatives) > 0 && anyObject(alternatives)):
-		return m.object(s, pointer, name, mt, must)
+		return m.object(s, pointer, mt, must)
 	case typ == "array" || typ == "" && s.Items() != nil:
 		return m.array(s, pointer, name, mt, must)
 	case len(alternatives) > 0:
@@ -376,7 +404,7 @@ func (m *maker) alternative(list []*schema.Schema) *schema.Schema {
 	return fit[m.plan.alt%len(fit)]
 }
 
-func (m *maker) object(s *schema.Schema, pointer, name string, mt *spec.MediaType, must bool) *node {
+func (m *maker) object(s *schema.Schema, pointer string, mt *spec.MediaType, must bool) *node {
 	n := &node{kind: value.Object}
 	props := s.Properties()
 	required := s.Required()
@@ -404,6 +432,9 @@ func (m *maker) object(s *schema.Schema, pointer, name string, mt *spec.MediaTyp
 		where := "body." + pattern(at)
 		t := m.taught.of(where)
 		if p.Schema.ReadOnly() || t != nil && t.ban {
+			continue
+		}
+		if m.gentle && m.now["/"+value.EscapeToken(p.Name)] == "" && m.risky(p.Name, where) {
 			continue
 		}
 		needed := slices.Contains(required, p.Name) || t != nil && (t.need || t.text != "" || t.fresh != "")
@@ -446,7 +477,7 @@ func (m *maker) object(s *schema.Schema, pointer, name string, mt *spec.MediaTyp
 // counts, conditions, names by pattern.
 func (m *maker) mended(s *schema.Schema, n *node, pointer string) *node {
 	v, err := value.JSON(n.write(nil), value.Limits{})
-	if err != nil || s.Valid(v, &schema.Options{Direction: schema.Request}) || pointer == "" && m.depth == 1 && m.hasFiles() {
+	if err != nil || m.gentle || s.Valid(v, &schema.Options{Direction: schema.Request}) || pointer == "" && m.depth == 1 && m.hasFiles() {
 		return n
 	}
 	for range 3 {
@@ -476,6 +507,18 @@ func (m *maker) mended(s *schema.Schema, n *node, pointer string) *node {
 
 func (m *maker) hasFiles() bool { return len(m.c.Files) > 0 }
 
+// risky reports whether a member of an account is one that the caller could
+// lose the account by.
+func (m *maker) risky(name, where string) bool {
+	if in := m.inputs[where]; in != nil {
+		switch in.Meaning {
+		case graph.MeansRole, graph.MeansStatus, graph.MeansPassword, graph.MeansEmail, graph.MeansUsername, graph.MeansTenant, graph.MeansOwner, graph.MeansOTP:
+			return true
+		}
+	}
+	return has(wordsOf(name), standing...)
+}
+
 // wanted decides on an optional member.
 func (m *maker) wanted(p *schema.Property, where string, loose, must bool) bool {
 	in := m.inputs[where]
@@ -484,6 +527,9 @@ func (m *maker) wanted(p *schema.Property, where string, loose, must bool) bool 
 		case graph.MeansPassword, graph.MeansEmail, graph.MeansUsername, graph.MeansRole, graph.MeansToken, graph.MeansOTP:
 			return false // it would change who the caller is
 		}
+	}
+	if m.now["/"+value.EscapeToken(p.Name)] != "" && m.depth <= 1 && (in == nil || in.Meaning != graph.MeansPassword) {
+		return true // what is written back as it was
 	}
 	if in != nil && (in.Meaning == graph.MeansRole || in.Meaning == graph.MeansOTP) && m.plan.fullness != everything {
 		return false
@@ -495,7 +541,7 @@ func (m *maker) wanted(p *schema.Property, where string, loose, must bool) bool 
 		return m.depth <= 4
 	}
 	if loose {
-		if m.op.Kind == graph.Update && m.op.Method == "PATCH" || !must {
+		if m.op.Kind == graph.Update && m.op.Method == http.MethodPatch || !must {
 			return m.texty(p, where)
 		}
 		return in == nil || len(in.Producers) == 0 && in.Object == nil || m.ids[where].text != ""

@@ -18,13 +18,14 @@ type tally struct {
 	as       []string          // actors that got a 2xx
 	by       map[string][]int  // statuses by actor
 	reasons  map[string]string // why an actor did not reach it
+	last     map[string]string // outlook after an actor's last try
 	left     string            // why it was not tried
 }
 
 func (w *World) tallyOf(op *graph.Op) *tally {
 	t := w.cover[op]
 	if t == nil {
-		t = &tally{by: map[string][]int{}, reasons: map[string]string{}}
+		t = &tally{by: map[string][]int{}, reasons: map[string]string{}, last: map[string]string{}}
 		w.cover[op] = t
 	}
 	return t
@@ -42,7 +43,7 @@ func (w *World) count(c *Call, x *target.Exchange) {
 	if !slices.Contains(t.by[name], x.Status) {
 		t.by[name] = append(t.by[name], x.Status)
 	}
-	if success(x) && !slices.Contains(t.as, name) {
+	if c.reached(x) && !slices.Contains(t.as, name) {
 		t.as = append(t.as, name)
 	}
 }
@@ -149,10 +150,22 @@ func (w *World) skip(op *graph.Op) string {
 		return "no request can reach it: " + op.Unroutable
 	case op.Has(graph.Hazard):
 		return "left out: it would reset or destroy what others share (" + op.Purposes[graph.Hazard].Why + ")"
-	case w.o.Safe && op.Method != "GET" && (op.Has(graph.Payment) || op.Has(graph.Transfer) || op.Has(graph.Webhook) || op.Has(graph.Admin)):
+	case w.o.Safe && op.Method != http.MethodGet && (op.Has(graph.Payment) || op.Has(graph.Transfer) || op.Has(graph.Webhook) || op.Has(graph.Admin)):
 		return "left out by --safe: it moves money, calls others, or changes what the run did not make"
 	}
 	return ""
+}
+
+// streams reports whether an operation's answer does not end by itself.
+func streams(op *graph.Op) bool {
+	for _, r := range op.Responses {
+		for _, m := range r.Content {
+			if m.Type == "text/event-stream" || m.Type == "application/x-ndjson" || m.Type == "multipart/x-mixed-replace" {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // session reports whether an operation ends or changes the session it is called with.

@@ -245,9 +245,8 @@ func (r *complaintReader) pair(v *value.Value, at []string, in string, depth int
 	if field != nil && (v.Get("status") != nil || v.Get("statusCode") != nil) && (fieldName == "path" || fieldName == "name" || fieldName == "target") && len(at) == 0 {
 		return false // the envelope: the path of the request, the name of the exception
 	}
-	name := strings.Join(at, "/")
+	var name string
 	if field != nil {
-		name = ""
 		if field.Kind == value.Array {
 			var parts []string
 			for i := range field.Kids {
@@ -263,9 +262,9 @@ func (r *complaintReader) pair(v *value.Value, at []string, in string, depth int
 				in = "header"
 			}
 		}
-		if name == "" && len(at) > 0 {
-			name = strings.Join(at, "/")
-		}
+	}
+	if name == "" {
+		name = strings.Join(at, "/")
 	}
 	r.add(in, name, message, v)
 	return true

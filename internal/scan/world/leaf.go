@@ -69,6 +69,9 @@ func (s *spot) examples() []string {
 // leaf chooses a spot's value and puts it into the call; false when there is none.
 func (m *maker) leaf(s *spot) bool {
 	c := m.c
+	if pointer, ok := strings.CutPrefix(s.where, "body."); ok && s.example == nil && m.example != nil {
+		s.example = m.example.At(strings.ReplaceAll(pointer, "/*", "/0"))
+	}
 	put := func(text string) bool {
 		c.Values[s.where] = text
 		return true

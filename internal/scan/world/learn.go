@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/crenel-project/crenel/internal/scan/actor"
 	"github.com/crenel-project/crenel/internal/scan/graph"
 	"github.com/crenel-project/crenel/internal/scan/target"
+	"github.com/crenel-project/crenel/internal/spec"
 	"github.com/crenel-project/crenel/internal/value"
 )
 
@@ -76,18 +78,39 @@ func decodeBytes(body []byte) *value.Value {
 
 func success(x *target.Exchange) bool { return x != nil && x.Status >= 200 && x.Status < 300 }
 
+// reached reports whether an answer shows that a call works: a 2xx, or the
+// redirect that the description promises where it promises no 2xx.
+func (c *Call) reached(x *target.Exchange) bool {
+	if success(x) {
+		return true
+	}
+	if x == nil || x.Status < 300 || x.Status >= 400 || x.Status == 304 {
+		return false
+	}
+	promised := false
+	for _, r := range c.Op.Responses {
+		if strings.HasPrefix(r.Status, "2") {
+			return false
+		}
+		promised = promised || r.Status == strconv.Itoa(x.Status) || strings.EqualFold(r.Status, "3XX")
+	}
+	return promised
+}
+
 // learn takes from an answer what later calls can use. w.mu is held.
 func (w *World) learn(c *Call, x *target.Exchange) {
 	w.count(c, x)
-	if w.o.Observe != nil && success(x) {
-		w.o.Observe(c.Op, x)
-	}
-	if !success(x) {
+	if !c.reached(x) {
 		return
 	}
 	c.Last = x
 	w.calls[callKey{c.Op, nameOf(c.As)}] = c
 	body := decode(x)
+	if body != nil {
+		w.g.Observe(c.Op, body, x.Header)
+	} else {
+		w.g.Observe(c.Op, nil, x.Header)
+	}
 	with := c.used()
 	var made *Object
 	if c.Op.Kind == graph.Create && c.Op.About != nil {
@@ -266,6 +289,7 @@ func (w *World) add(o *Object) *Object {
 		if old.Owner == nil {
 			old.Owner = o.Owner
 		}
+		old.Tenant = cmpOr(old.Tenant, o.Tenant)
 		if o.Made && !old.Made && old.MadeBy == nil {
 			// A Create that gave an object that was there before: it is not the run's.
 			old.tokens = o.tokens
@@ -382,7 +406,15 @@ func idsOf(v *value.Value, r *graph.Resource) []*value.Value {
 func (w *World) identify(o *Object, node *value.Value, at string) {
 	for i := range node.Kids {
 		k := &node.Kids[i]
-		if k.Kind != value.Array && k.Kind != value.Object && k.Kind != value.Null {
+		switch k.Kind {
+		case value.Array, value.Null:
+		case value.Object: // an owner may be named one level below: author/username
+			for j := range k.Kids {
+				if n := &k.Kids[j]; n.Kind != value.Array && n.Kind != value.Object && n.Kind != value.Null {
+					o.Fields[k.Name+"/"+n.Name] = string(value.Append(nil, n))
+				}
+			}
+		default:
 			o.Fields[k.Name] = string(value.Append(nil, k))
 		}
 	}
@@ -432,7 +464,7 @@ func (w *World) found(c *Call, body *value.Value) {
 		}
 		o.sources = map[string]source{}
 		o.Parents = w.parents(c, o)
-		o.Owner = w.ownerOf(o)
+		o.Owner, o.Tenant = w.ownerOf(o)
 		if list != nil {
 			w.claim(c, o, node)
 		}
@@ -529,31 +561,49 @@ func anyList(v *value.Value, op *graph.Op, depth int) *value.Value {
 	return best
 }
 
-// ownerOf finds the actor whose identifier an object's owner fields hold.
-func (w *World) ownerOf(o *Object) *actor.Actor {
+// ownerOf finds the actor whose identifier an object's owner fields hold, and
+// the tenant, when it is that of an actor.
+func (w *World) ownerOf(o *Object) (own *actor.Actor, tenant string) {
 	actors := w.people.All()
 	if o.Resource.IsPerson {
 		for _, a := range actors {
 			if id := a.Facts["id"]; id != "" && id == o.ID {
-				return a
+				return a, ""
 			}
 		}
-		return nil
+		return nil, ""
 	}
 	for _, field := range o.Resource.Owners {
 		text, ok := o.Fields[field]
 		if !ok {
 			continue
 		}
+		text = scalarText(text)
+		if of, _ := spec.NamesOwner(strings.TrimSuffix(strings.Join(wordsOf(field), "_"), "_id")); of == "tenant" {
+			if slices.ContainsFunc(actors, func(a *actor.Actor) bool { return text != "" && a.Facts["tenant"] == text }) {
+				tenant = text
+			}
+			continue
+		}
 		for _, a := range actors {
 			for _, fact := range []string{"id", "email", "username"} {
-				if v := a.Facts[fact]; v != "" && v == scalarText(text) {
-					return a
+				if v := a.Facts[fact]; own == nil && v != "" && v == text {
+					own = a
 				}
 			}
 		}
 	}
-	return nil
+	if own == nil && tenant != "" {
+		for _, a := range actors {
+			if a.Facts["tenant"] == tenant {
+				if own != nil {
+					return nil, tenant // several share it
+				}
+				own = a
+			}
+		}
+	}
+	return own, tenant
 }
 
 // deleted marks what a Delete took away.

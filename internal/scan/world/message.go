@@ -45,7 +45,7 @@ var (
 		{"date", regexp.MustCompile(`(?i)\bdate\b|localdate|yyyy|mm/dd|dd/mm`)},
 		{"time", regexp.MustCompile(`(?i)hh:mm|valid time\b`)},
 		{"ip", regexp.MustCompile(`(?i)\bip(v4|v6)?\b address|\bipv4\b`)},
-		{"card", regexp.MustCompile(`(?i)credit card|card number|luhn`)},
+		{"card", regexp.MustCompile(`(?i)credit card|card number|luhn|check ?digit|checksum`)},
 		{"iban", regexp.MustCompile(`(?i)\biban\b`)},
 		{"objectid", regexp.MustCompile(`(?i)object_?id|mongodb id|mongo id|24 (hex|character)`)},
 		{"letters", regexp.MustCompile(`(?i)only (contain )?letters|alphabetic|letters only|only alpha\b`)},

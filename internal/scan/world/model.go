@@ -17,6 +17,9 @@ type Object struct {
 	// them ("id", "uuid", "order_number"); ID is the one that paths take.
 	ID  string
 	IDs map[string]string
+	// Tenant is the tenant that one of its fields names, where it is that of an
+	// actor: those of the same tenant may see it, as far as anybody knows.
+	Tenant string
 	// Parents are the objects that it lies under, the nearest first.
 	Parents []*Object
 	// Canaries are unique texts that the run put into it and that its owner was
@@ -53,6 +56,7 @@ type Call struct {
 	// Fresh are the values that must be new each time, by Input.Where: JSON texts
 	// with the placeholders ${canary}, ${number} and ${uuid}, unnamed.
 	Fresh map[string]string
+	combo string // the identifiers that were chosen for it
 	// tokens are the canaries that this call's values hold, by Input.Where.
 	tokens map[string]string
 }
@@ -70,7 +74,7 @@ type Coverage struct {
 	Method   string    `json:"method"`
 	Path     string    `json:"path"`
 	Requests int       `json:"requests"`
-	Reached  bool      `json:"reached"`            // a 2xx was seen
+	Reached  bool      `json:"reached"`            // a 2xx was seen, or the redirect that the description promises in its place
 	As       []string  `json:"as,omitempty"`       // actors that got a 2xx
 	Statuses []int     `json:"statuses,omitempty"` // distinct, ascending
 	Reason   string    `json:"reason,omitempty"`   // why it was not reached: what was tried, what came back, what would help

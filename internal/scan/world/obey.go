@@ -212,17 +212,17 @@ func (w *World) teach(c *Call, where string, k *Complaint) bool {
 		}
 		return other()
 	case isType:
-		return use(w.retyped(in, sent, k.Want)...) || other()
+		return use(retyped(sent, k.Want)...) || other()
 	case isLow, isHigh:
 		if in != nil && in.Type == "string" && !isNumber(strings.Trim(sent, `"`)) || in == nil && strings.HasPrefix(sent, `"`) && !isNumber(strings.Trim(sent, `"`)) {
-			return w.resize(t, k, sent, use, useFresh) || other()
+			return w.resize(k, sent, use, useFresh) || other()
 		}
 		if k.Bound != "" {
 			return use(w.as(in, k.Bound)) || other()
 		}
 		return other()
 	case isShort, isLong:
-		return w.resize(t, k, sent, use, useFresh) || other()
+		return w.resize(k, sent, use, useFresh) || other()
 	case isFormat:
 		if k.Want == "email" && (in == nil || c.Op.Kind == graph.Create || c.Op.Has(graph.Register)) && useFresh(`"${canary}@example.com"`) {
 			return true
@@ -294,7 +294,7 @@ func (w *World) as(in *graph.Input, text string) string {
 }
 
 // retyped writes a value as another type.
-func (w *World) retyped(in *graph.Input, sent, want string) []string {
+func retyped(sent, want string) []string {
 	text := scalarText(sent)
 	switch want {
 	case "integer", "number":
@@ -321,7 +321,7 @@ func (w *World) retyped(in *graph.Input, sent, want string) []string {
 }
 
 // resize makes a text as long as a message wants it.
-func (w *World) resize(t *lesson, k *Complaint, sent string, use func(...string) bool, useFresh func(...string) bool) bool {
+func (w *World) resize(k *Complaint, sent string, use func(...string) bool, useFresh func(...string) bool) bool {
 	n, err := strconv.Atoi(k.Bound)
 	if err != nil || n > 10_000 {
 		n = 20
@@ -441,7 +441,7 @@ func shifted(sent string, days int, now time.Time) []string {
 	return []string{quoted(to.Format("2006-01-02")), quoted(to.Format("2006-01-02T15:04:05Z"))}
 }
 
-// blamed lists the identifiers of a call that complaints say name nothing.
-func blamed(c *Call, complaints []Complaint) bool {
+// blamed reports whether complaints say that an identifier names nothing.
+func blamed(complaints []Complaint) bool {
 	return slices.ContainsFunc(complaints, func(k Complaint) bool { return k.Rule == isAbsent })
 }

@@ -91,8 +91,13 @@ func (m *maker) plain(s *spot) []string {
 	case "byte", "base64":
 		out = append(out, `"QSBub3RlLg=="`)
 	}
+	around := words // with what it is a member of: the number of a card
+	if m.op.About != nil {
+		around = append(wordsOf(m.op.About.Name), words...)
+	}
 	for _, row := range byName {
-		if all(words, strings.Fields(row.words)) {
+		want := strings.Fields(row.words)
+		if all(around, want) && has(words, want[len(want)-1]) {
 			out = append(out, row.values...)
 		}
 	}
@@ -108,10 +113,7 @@ func (m *maker) plain(s *spot) []string {
 			out = append(out, `"crenel"`, `"A note."`, `"abc"`, `"1"`)
 		}
 	}
-	for _, text := range s.bounds() {
-		out = append(out, text)
-	}
-	return out
+	return append(out, s.bounds()...)
 }
 
 func all(words, want []string) bool {

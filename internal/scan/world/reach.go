@@ -24,7 +24,7 @@ func (w *World) reach(ctx context.Context, op *graph.Op, as *actor.Actor) (*Call
 	waited := false
 	var reason string
 	told := []string{}
-	bodies := 0
+	bodies, denied, absent := 0, 0, 0
 	for range w.o.Tries {
 		w.mu.Lock()
 		if w.spent >= w.o.MaxRequests && w.building {
@@ -48,7 +48,7 @@ func (w *World) reach(ctx context.Context, op *graph.Op, as *actor.Actor) (*Call
 		}
 		w.mu.Lock()
 		w.learn(c, x)
-		if success(x) {
+		if c.reached(x) {
 			if op.Kind == graph.Create && op.About != nil {
 				w.awaited(c)
 			}
@@ -60,7 +60,7 @@ func (w *World) reach(ctx context.Context, op *graph.Op, as *actor.Actor) (*Call
 		}
 		complaints := readComplaints(x.Body)
 		changed := w.obey(c, complaints)
-		key := c.comboKey(w)
+		key := c.combo
 		fail := func() {
 			k := callKey{op, nameOf(as)}
 			if w.failed[k] == nil {
@@ -81,10 +81,12 @@ func (w *World) reach(ctx context.Context, op *graph.Op, as *actor.Actor) (*Call
 		case http.StatusUnauthorized, http.StatusMethodNotAllowed, http.StatusNotImplemented, http.StatusGone, http.StatusUpgradeRequired:
 		case http.StatusForbidden:
 			fail()
-			again = key != "" && len(told) == 1 && w.hasOther(op, as, key)
+			denied++
+			again = key != "" && denied == 1 && w.hasOther(op, as, key)
 		case http.StatusNotFound:
 			fail()
-			again = changed || key != "" && w.hasOther(op, as, key)
+			absent++
+			again = changed || key != "" && absent < 4 && w.hasOther(op, as, key)
 		case http.StatusConflict, http.StatusPreconditionFailed, http.StatusLocked, http.StatusFailedDependency:
 			fail()
 			again = changed || key != "" && w.hasOther(op, as, key)
@@ -99,8 +101,8 @@ func (w *World) reach(ctx context.Context, op *graph.Op, as *actor.Actor) (*Call
 				again = again || err == nil
 			}
 		case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-			again = !waited
-			if !waited {
+			again = !waited && !guessable(op)
+			if again {
 				waited = true
 				w.mu.Unlock()
 				pause(ctx, x)
@@ -113,7 +115,7 @@ func (w *World) reach(ctx context.Context, op *graph.Op, as *actor.Actor) (*Call
 			if x.Status >= 300 && x.Status < 400 {
 				break
 			}
-			if blamed(c, complaints) {
+			if blamed(complaints) {
 				fail()
 			}
 			if again = changed; !changed && len(medias(op)) > 0 && bodies < 4 {
@@ -123,7 +125,7 @@ func (w *World) reach(ctx context.Context, op *graph.Op, as *actor.Actor) (*Call
 			if x.Status >= 500 && bodies > 2 {
 				again = false
 			}
-			again = again || blamed(c, complaints) && w.hasOther(op, as, key)
+			again = again || blamed(complaints) && w.hasOther(op, as, key)
 		}
 		w.mu.Unlock()
 		if !again {
@@ -131,6 +133,12 @@ func (w *World) reach(ctx context.Context, op *graph.Op, as *actor.Actor) (*Call
 		}
 	}
 	return nil, reason, nil
+}
+
+// guessable reports whether an operation's limit is there against guessing:
+// then it is left alone at once.
+func guessable(op *graph.Op) bool {
+	return op.Has(graph.Login) || op.Has(graph.PasswordReset) || op.Has(graph.PasswordForgot) || op.Has(graph.SecondFactor) || op.Has(graph.Verify) || op.Has(graph.Register)
 }
 
 // harm says why a call must not be made: it would delete what the run did not make.
@@ -169,14 +177,8 @@ func (p *plan) fuller(n int) bool {
 
 // hasOther reports whether there are other identifiers to try than those of key.
 func (w *World) hasOther(op *graph.Op, as *actor.Actor, key string) bool {
-	ids := w.assign(op, as, plan{})
-	next := ""
-	for _, in := range op.Inputs {
-		if ch, ok := ids[in.Where()]; ok {
-			next += in.Where() + "=" + ch.text + "\n"
-		}
-	}
-	return next != key && w.failed[callKey{op, nameOf(as)}][next] == 0
+	next := comboOf(w.assign(op, as, plan{}))
+	return next != "" && next != key && w.failed[callKey{op, nameOf(as)}][next] == 0
 }
 
 // cannotSend reports whether an error means that the run cannot go on, and not

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/crenel-project/crenel/internal/scan/target"
 	"github.com/crenel-project/crenel/internal/spec"
@@ -21,6 +22,8 @@ const (
 	multipartType = "multipart/form-data"
 	// boundary is fixed, so that the same call gives the same bytes.
 	boundary = "crenel-3f8a1c5e9d7b42"
+	// streamTime is how long an answer is listened to that does not end by itself.
+	streamTime = 2 * time.Second
 )
 
 func isJSON(t string) bool { return t == jsonType || strings.HasSuffix(t, "+json") }
@@ -40,6 +43,9 @@ func (w *World) Request(c *Call) (*target.Request, error) {
 
 func (w *World) render(c *Call) (*target.Request, error) {
 	r := &target.Request{Method: c.Op.Method}
+	if streams(c.Op) {
+		r.Timeout = streamTime
+	}
 	var path, query, cookies []string
 	for _, p := range c.Op.PathParams {
 		v, ok, err := c.parameter("path." + p.Name)

@@ -35,8 +35,8 @@ func wordsOf(name string) []string {
 // squeezed is a name without its style: "customerId" and "customer_id" are alike.
 func squeezed(name string) string { return strings.Join(wordsOf(name), "") }
 
-func has(words []string, any ...string) bool {
-	for _, w := range any {
+func has(words []string, want ...string) bool {
+	for _, w := range want {
 		if slices.Contains(words, w) {
 			return true
 		}

@@ -49,8 +49,6 @@ type Options struct {
 	Skip func(op *graph.Op) string
 	// Progress is told what Build does, when set.
 	Progress func(done, total int, what string)
-	// Observe is given each answer, when set: the graph learns from it.
-	Observe func(op *graph.Op, x *target.Exchange)
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -105,7 +103,7 @@ func New(g *graph.Graph, people People, c Sender, o Options) *World {
 	}
 	return &World{
 		g: g, people: people, c: c, o: o,
-		mint: mint{run: o.Run, n: o.Seed << 20}, rng: rand.New(rand.NewPCG(o.Seed, 0x63726e6c)),
+		mint: mint{run: o.Run, n: o.Seed << 20}, rng: rand.New(rand.NewPCG(o.Seed, 0x63726e6c)), //nolint:gosec // values must repeat with the seed; none is a secret
 		pool: map[string][]*known{}, seen: map[string]*profile{}, lessons: map[*graph.Op]*lessons{}, shared: map[string]*lesson{},
 		calls: map[callKey]*Call{}, cover: map[*graph.Op]*tally{}, failed: map[callKey]map[string]int{},
 		readers: map[*graph.Resource]*graph.Op{}, barren: map[callKey]bool{},

@@ -17,7 +17,7 @@ func writeXML(c *Call, n *node) []byte {
 	if !n.container() && strings.HasPrefix(strings.TrimSpace(plain(n)), "<") {
 		return []byte(plain(n)) // a document as a text
 	}
-	root := xmlHint(s, "name")
+	root := hintedName(s)
 	if root == "" && s != nil {
 		root = s.Pointer()[strings.LastIndexByte(s.Pointer(), '/')+1:]
 		if root == "schema" {
@@ -36,11 +36,11 @@ func writeXML(c *Call, n *node) []byte {
 	return []byte(b.String())
 }
 
-func xmlHint(s *schema.Schema, name string) string {
+func hintedName(s *schema.Schema) string {
 	if s == nil {
 		return ""
 	}
-	return s.Extension("xml").Get(name).Str()
+	return s.Extension("xml").Get("name").Str()
 }
 
 // xmlName reports whether a text can be an element's name (ASCII only).
@@ -80,7 +80,7 @@ func xmlElement(b *strings.Builder, name string, n *node, s *schema.Schema, dept
 			b.WriteString("<" + name + ">")
 		}
 		for _, k := range n.kids {
-			xmlElement(b, cmpOr(xmlHint(items, "name"), name), k, items, depth+1)
+			xmlElement(b, cmpOr(hintedName(items), name), k, items, depth+1)
 		}
 		if wrapped {
 			b.WriteString("</" + name + ">")
@@ -90,7 +90,7 @@ func xmlElement(b *strings.Builder, name string, n *node, s *schema.Schema, dept
 	b.WriteString("<" + name)
 	for _, k := range n.kids {
 		if t := sub(k); t != nil && t.Extension("xml").Get("attribute").IsTrue() && xmlName(k.name) {
-			b.WriteString(" " + cmpOr(xmlHint(t, "name"), k.name) + `="`)
+			b.WriteString(" " + cmpOr(hintedName(t), k.name) + `="`)
 			xmlText(b, plain(k))
 			b.WriteString(`"`)
 		}
@@ -104,7 +104,7 @@ func xmlElement(b *strings.Builder, name string, n *node, s *schema.Schema, dept
 		if t != nil && t.Extension("xml").Get("attribute").IsTrue() {
 			continue
 		}
-		xmlElement(b, cmpOr(xmlHint(t, "name"), k.name), k, t, depth+1)
+		xmlElement(b, cmpOr(hintedName(t), k.name), k, t, depth+1)
 	}
 	b.WriteString("</" + name + ">")
 }
