@@ -214,7 +214,15 @@ func (c *curl) words(st *Step, parts func(string) []actor.Part) []string {
 	switch {
 	case s.Base64 != "":
 		if raw, err := base64.StdEncoding.DecodeString(s.Base64); err == nil && len(raw) <= 4096 {
-			w = append(w, "--data-binary", `"$(printf %s `+quote(s.Base64)+` | base64 -d)"`)
+			// By a file: the shell's own strings lose what is no text.
+			fill := ""
+			if s.Fill {
+				for _, name := range names(string(raw)) {
+					fill += ` | LC_ALL=C sed "s/\\\${` + strings.ReplaceAll(name, ".", `\\.`) + `}/${` + c.use(name) + `}/g"`
+				}
+			}
+			c.line(`BODY=$(mktemp) && printf %%s %s | base64 -d%s >"$BODY"`, quote(s.Base64), fill)
+			w = append(w, "--data-binary", `@"$BODY"`)
 		}
 	case s.Body != "":
 		w = append(w, "--data-binary", c.text(s.Body))
@@ -241,14 +249,23 @@ func (c *curl) save(s *Save) {
 	c.vars[s.As] = v
 	switch {
 	case s.Header != "":
-		c.line(`%s=$(printf '%%s' "$ANSWER" | tr -d '\r' | sed -n 's/^%s: *//Ip' | head -1)`, v, s.Header)
+		found := ""
+		if s.Pattern != "" {
+			found = " | jq -Rrs " + c.match(s.Pattern)
+		}
+		c.line(`%s=$(printf '%%s' "$ANSWER" | tr -d '\r' | sed -n 's/^%s: *//Ip' | head -1 | tr -d '\n'%s)`, v, s.Header, found)
 	case s.Cookie != "":
 		c.line(`%s=$(printf '%%s' "$ANSWER" | tr -d '\r' | sed -n 's/^set-cookie: *%s=\([^;]*\).*/\1/Ip' | head -1)`, v, s.Cookie)
 	case s.Pattern != "":
-		c.line(`%s=$(printf '%%s' "$ANSWER" | tr -d '\r' | sed '1,/^$/d' | jq -Rrs %s)`, v, quote("capture("+jsonText("(?<x>"+s.Pattern+")")+").x"))
+		c.line(`%s=$(printf '%%s' "$ANSWER" | tr -d '\r' | sed '1,/^$/d' | jq -Rrs %s)`, v, c.match(s.Pattern))
 	default:
 		c.line(`%s=$(printf '%%s' "$ANSWER" | tr -d '\r' | sed '1,/^$/d' | jq -r %s)`, v, quote(jqPath(s.At)))
 	}
+}
+
+// match is a jq program for the first group of a pattern, or all of it.
+func (c *curl) match(pattern string) string {
+	return c.text("match(" + jsonText(pattern) + ") | (.captures[0].string // .string)")
 }
 
 // jqPath is a JSON pointer as jq writes it.

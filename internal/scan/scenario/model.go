@@ -70,6 +70,7 @@ type Send struct {
 	Header  []Pair   `yaml:"header,omitempty"`    // in order; one called as a credential's replaces it
 	Body    string   `yaml:"body,omitempty"`
 	Base64  string   `yaml:"body_base64,omitempty"` // instead of Body, for what is no text; no placeholders
+	Fill    bool     `yaml:"body_fill,omitempty"`   // placeholders in the bytes of Base64 are replaced, as they are
 	Type    string   `yaml:"type,omitempty"`        // Content-Type; "" with a body: application/json
 	Host    string   `yaml:"host,omitempty"`
 	Without []string `yaml:"without,omitempty"` // credential parts left out, by name; "*" all
@@ -98,7 +99,7 @@ type Save struct {
 	At      string `yaml:"at,omitempty"`
 	Header  string `yaml:"header,omitempty"`
 	Cookie  string `yaml:"cookie,omitempty"`
-	Pattern string `yaml:"pattern,omitempty"` // first group of a regular expression over the body, or over the header when both are given
+	Pattern string `yaml:"pattern,omitempty"` // first group of a regular expression over the body, or over the header when both are given; placeholders stand for their text
 	// Optional: it is no failure that there is none.
 	Optional bool `yaml:"optional,omitempty"`
 }

@@ -350,6 +350,9 @@ func (r *run) request(s *Send, who *actor.Actor) (*target.Request, error) {
 		if q.Body, err = base64.StdEncoding.DecodeString(s.Base64); err != nil {
 			return nil, fmt.Errorf("body_base64: %w", err)
 		}
+		if s.Fill {
+			q.Body = []byte(text(string(q.Body), inPlain))
+		}
 	case s.Body != "":
 		if media == "" {
 			media = "application/json"

@@ -3,6 +3,7 @@ package scenario
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -295,5 +296,41 @@ func TestCurlScript(t *testing.T) {
 	last := answers[len(answers)-1]
 	if len(answers) != 7 || !strings.HasPrefix(last, "200") || !strings.Contains(last, `"note":"for cr`) {
 		t.Errorf("%d answers, the last %s\n%s", len(answers)-1, last, script)
+	}
+}
+
+// The script's own work with bytes and patterns is done by a shell, as a reader would.
+func TestCurlScriptBytesAndPatterns(t *testing.T) {
+	for _, tool := range []string{"sh", "curl", "jq", "base64", "sed"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			if os.Getenv("CI") != "" {
+				t.Fatalf("%s is not installed", tool)
+			}
+			t.Skipf("SKIPPED: %s is not installed", tool)
+		}
+	}
+	got := make(chan string, 4)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		raw, _ := io.ReadAll(r.Body)
+		got <- r.URL.Path + " " + string(raw)
+		w.Header().Set("Location", "/things/41?x=1")
+		_, _ = io.WriteString(w, `{"a":"n1","id":7}`)
+	}))
+	defer srv.Close()
+	sc := &Scenario{Name: "bytes", Steps: []Step{
+		{ID: "a", Send: &Send{Method: "POST", Path: "/things", Base64: base64.StdEncoding.EncodeToString([]byte("\x89\x00${canary.x}\xff")), Fill: true, Type: "image/png"},
+			Save: []Save{{As: "t.id", Header: "Location", Pattern: `([^/?#]+)/?(?:[?#].*)?$`}, {As: "t.n", Pattern: `"a":"n1","id":(\d+)`}}},
+		{ID: "b", Send: &Send{Method: "GET", Path: "/things/${t.id}/${t.n}"}},
+	}}
+	script := sc.Curl(srv.URL, "", "bytes", nil)
+	out, err := exec.Command("sh", "-c", script).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s\n%s", err, script, out)
+	}
+	if first := <-got; !strings.HasPrefix(first, "/things \x89\x00cr") || !strings.HasSuffix(first, "x\xff") {
+		t.Errorf("sent %q\n%s", first, script)
+	}
+	if second := <-got; second != "/things/41/7 " {
+		t.Errorf("sent %q\n%s", second, script)
 	}
 }

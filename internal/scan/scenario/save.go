@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"strings"
 
 	"github.com/crenel-project/crenel/internal/scan/target"
 )
@@ -13,6 +14,19 @@ import (
 func (r *run) save(s *Save, x *target.Exchange) error {
 	if x == nil || x.Status == 0 {
 		return errors.New("there is no answer to save from")
+	}
+	if strings.Contains(s.Pattern, "${") {
+		// What stands beside the value is known only now: a canary, another id.
+		pattern, err := render(s.Pattern, inPlain, func(name string) (any, error) {
+			v, err := r.get(name)
+			return regexp.QuoteMeta(plain(v)), err
+		})
+		if err != nil {
+			return err
+		}
+		t := *s
+		t.Pattern = pattern
+		s = &t
 	}
 	v, found, err := take(s, x)
 	switch {

@@ -128,7 +128,10 @@ func (m *maker) leaf(s *spot) bool {
 		return true
 	}
 	list = append(list, s.examples()...)
-	list = append(list, m.plain(s)...)
+	named := s.kind == "path" && s.in != nil && m.w.makeable(m.w.resourceOf(s.in))
+	if !named { // a made-up identifier would only be told that there is no such thing
+		list = append(list, m.plain(s)...)
+	}
 	if t != nil {
 		list = append(append([]string(nil), t.tryFirst...), list...)
 	}
@@ -140,6 +143,9 @@ func (m *maker) leaf(s *spot) bool {
 			n = t.next % len(fit)
 		}
 		return put(fit[n])
+	}
+	if named {
+		return false
 	}
 	if s.schema != nil && !s.schema.Anything() {
 		for range 5 {
@@ -156,7 +162,7 @@ func (m *maker) leaf(s *spot) bool {
 		return false
 	}
 	if s.kind == "path" && (s.meaning() == graph.MeansID || s.in != nil && m.w.resourceOf(s.in) != nil) {
-		return false // a made-up identifier would only be told that there is no such thing
+		return false
 	}
 	switch s.typ() {
 	case "integer", "number":
@@ -169,6 +175,11 @@ func (m *maker) leaf(s *spot) bool {
 		return put("[]")
 	}
 	return put(`"text"`)
+}
+
+// makeable reports whether objects of a resource can be made or found.
+func (w *World) makeable(r *graph.Resource) bool {
+	return r != nil && (len(r.Of(graph.Create)) > 0 || len(r.Of(graph.List)) > 0)
 }
 
 // place is where what is taught of a spot is kept: lists' elements are alike.

@@ -308,6 +308,7 @@ func textsOf(v *value.Value) []string {
 
 // sentences name the field themselves; the first group is its name.
 var sentences = []*regexp.Regexp{
+	regexp.MustCompile(`^["'\x60]?([A-Za-z_][\w\-]*(?:[./\[][\w\-]+\]?)*)["'\x60]?: `),
 	regexp.MustCompile(`is not of type '[^']+' - '([^']+)'`),
 	regexp.MustCompile(`param is missing or the value is empty: (\w+)`),
 	regexp.MustCompile(`(?i)invalid (?:[a-z]+ )?(?:format|value|type|date|input) (?:for|of|in) (?:the )?(?:field |parameter )?["'\x60]?([A-Za-z_][\w\-]*)`),
@@ -358,6 +359,9 @@ func (r *complaintReader) sentence(text string) {
 			continue
 		}
 		in, name := cleanField(m[1])
+		if strings.HasSuffix(name, "Error") || strings.HasSuffix(name, "Exception") || m[1] == "Key" || m[1] == "Path" {
+			continue
+		}
 		if in == "body" && name == "" && (reTooShort.MatchString(text) || reTooLong.MatchString(text)) {
 			name = m[1] // a field that is called so
 		} else if name == "" || notNames[strings.ToLower(name)] {

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/crenel-project/crenel/internal/scan/graph"
+	"github.com/crenel-project/crenel/internal/scan/target"
 	"github.com/crenel-project/crenel/internal/value"
 )
 
@@ -101,7 +102,7 @@ func allTexts(v *value.Value, pointer string, to map[string]string, depth int) {
 
 // isRefusal reports whether an error is about one request and not about the run.
 func isRefusal(err error) bool {
-	return errors.Is(err, errUnwritable)
+	return errors.Is(err, errUnwritable) || errors.Is(err, target.ErrScope) || errors.Is(err, target.ErrRequest) || errors.Is(err, target.ErrRefused)
 }
 
 var errUnwritable = errors.New("the request cannot be written")

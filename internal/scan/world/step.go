@@ -2,6 +2,7 @@ package world
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -96,12 +97,11 @@ func stepBody(s *scenario.Send, r *target.Request, swaps []swap) error {
 	}
 	text := string(r.Body)
 	if !utf8.Valid(r.Body) || strings.ContainsRune(text, 0) {
-		for _, b := range swaps {
-			if strings.Contains(text, b.mark) {
-				return fmt.Errorf("the body is not text, so %s cannot be put into it", b.text)
-			}
+		if strings.Contains(text, "${") && swapAll(text, swaps, false) != text {
+			return errors.New("the body holds bytes that would be taken for a placeholder")
 		}
-		s.Base64 = base64.StdEncoding.EncodeToString(r.Body)
+		filled := swapAll(text, swaps, false)
+		s.Base64, s.Fill = base64.StdEncoding.EncodeToString([]byte(filled)), filled != text
 		return nil
 	}
 	media, _, _ := strings.Cut(s.Type, ";")
