@@ -93,9 +93,12 @@ func (a *authority) issue(name string, template *x509.Certificate) issued {
 }
 
 // server issues a certificate for this machine.
-func (a *authority) server() issued {
-	return a.issue("server", &x509.Certificate{
-		Subject: pkix.Name{CommonName: "server"}, DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+func (a *authority) server() issued { return a.named("server", "localhost") }
+
+// named issues a certificate for a server of that name.
+func (a *authority) named(file, host string) issued {
+	return a.issue(file, &x509.Certificate{
+		Subject: pkix.Name{CommonName: file}, DNSNames: []string{host}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	})
 }

@@ -8,6 +8,9 @@
 // want into $CRENEL_PROVIDERS, else the user's cache. Without a provider a test is
 // skipped, unless CRENEL_PROVIDERS or CI=true is set: then it fails.
 //
+// Its tests also put gateways that are not ours, nginx and HAProxy with the
+// configs of docs/gateways, in front of Crenel.
+//
 // It must never leave a process behind: each ends with its test, and by itself
 // when the test's process is gone.
 package providers

@@ -34,12 +34,13 @@ components: {securitySchemes: {login: {type: openIdConnect, openIdConnectUrl: "h
 
 // stand is a gateway on its own data plane, with TLS, in front of an upstream.
 type stand struct {
-	t      *testing.T
-	origin string
-	ca     string // PEM file
-	pool   *x509.CertPool
-	cert   [2]string // PEM files
-	port   int
+	t       *testing.T
+	servers *authority // of its own certificate
+	origin  string
+	ca      string // PEM file
+	pool    *x509.CertPool
+	cert    [2]string // PEM files
+	port    int
 
 	mu   sync.Mutex
 	last http.Header // of the last request that reached the upstream
@@ -50,7 +51,7 @@ func newStand(t *testing.T) *stand {
 	t.Helper()
 	a := newAuthority(t, "servers")
 	own := a.server()
-	s := &stand{t: t, ca: a.file, pool: a.pool, cert: [2]string{own.cert, own.key}}
+	s := &stand{t: t, servers: a, ca: a.file, pool: a.pool, cert: [2]string{own.cert, own.key}}
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -126,10 +127,8 @@ type setup struct {
 
 // serve runs a gateway until the test ends.
 func (s *stand) serve(c setup) {
-	t := s.t
-	t.Helper()
-	dir := t.TempDir()
-	text := fmt.Sprintf(`version: 1
+	s.t.Helper()
+	s.run(fmt.Sprintf(`version: 1
 data_dir: data
 server:
   listen: ["127.0.0.1:%d"]
@@ -137,8 +136,15 @@ server:
   tls: {mode: files, certificates: [{cert: %q, key: %q}]%s}
 %s
 admin: {listen: "off"}
-apis:%s`, s.port, s.cert[0], s.cert[1], c.tls, c.server, c.apis)
-	for name, content := range c.files {
+apis:%s`, s.port, s.cert[0], s.cert[1], c.tls, c.server, c.apis), c.files)
+}
+
+// run runs a gateway of that config, whose files stand beside it.
+func (s *stand) run(text string, files map[string]string) {
+	t := s.t
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
