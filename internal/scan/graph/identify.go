@@ -10,12 +10,13 @@ import (
 func (b *builder) identify() {
 	type tally struct {
 		ids, owners map[string]int
+		fields      map[string]bool
 	}
 	counts := map[*Resource]*tally{}
 	at := func(r *Resource) *tally {
 		t := counts[r]
 		if t == nil {
-			t = &tally{map[string]int{}, map[string]int{}}
+			t = &tally{map[string]int{}, map[string]int{}, map[string]bool{}}
 			counts[r] = t
 		}
 		return t
@@ -29,6 +30,9 @@ func (b *builder) identify() {
 		for _, o := range op.Outputs {
 			if o.Header != "" {
 				continue
+			}
+			if o.holder != nil {
+				at(o.holder).fields[o.Name] = true
 			}
 			if o.holder != nil && o.Meaning == MeansID && o.Object != nil && o.Object.Resource == o.holder.Name {
 				at(o.holder).ids[o.Name] += 2
@@ -45,7 +49,13 @@ func (b *builder) identify() {
 		}
 	}
 	for r, t := range counts {
-		r.IDs = ranked(t.ids, func(n string) int { return idRank(keyOf(n, r)) })
+		r.IDs = ranked(t.ids, func(n string) int {
+			rank := idRank(keyOf(n, r))
+			if !t.fields[n] {
+				rank += 10 // a path calls it so, and no answer does
+			}
+			return rank
+		})
 		r.Owners = ranked(t.owners, ownerRank)
 	}
 }

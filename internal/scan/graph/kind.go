@@ -39,6 +39,9 @@ func (b *builder) kind(op *Op) {
 			}
 			return
 		}
+	case (said == "find" || said == "filter" || said == "lookup") && op.Method == "GET" && op.About != nil && op.Answered == "list":
+		op.Kind = List // "/pets/findByStatus"
+		return
 	case verb != "":
 		op.Kind = verb
 		return

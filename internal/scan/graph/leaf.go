@@ -59,7 +59,8 @@ func (c leafCache) of(s *schema.Schema) *leaves {
 
 type leafStep struct {
 	s                          *schema.Schema
-	pointer, name, holder, typ string
+	pointer, name, holder, typ string // typ: name of the schema of the object around it
+	self                       string // name of the schema that s is an alternative of
 	under                      string
 	required                   bool
 	depth                      int
@@ -128,7 +129,7 @@ func (w *leafWalk) visit(st *leafStep) {
 	}
 	alone := len(branches) == 1 && scalar == nil
 	for _, b := range branches {
-		w.visit(&leafStep{s: b, pointer: st.pointer, name: st.name, holder: st.holder, typ: st.typ, under: st.under, required: st.required && alone,
+		w.visit(&leafStep{s: b, pointer: st.pointer, name: st.name, holder: st.holder, typ: st.typ, self: st.own(), under: st.under, required: st.required && alone,
 			depth: st.depth, readOnly: st.readOnly, writeOnly: st.writeOnly, up: st})
 		if w.left <= 0 {
 			return
@@ -152,6 +153,14 @@ func (w *leafWalk) visit(st *leafStep) {
 		typ = enumType(s)
 	}
 	w.leaf(st, typ, format)
+}
+
+// own is the name of the schema that a step is at.
+func (st *leafStep) own() string {
+	if t := typeName(st.s); t != "" {
+		return t
+	}
+	return st.self
 }
 
 func isScalar(t string) bool {
@@ -178,10 +187,7 @@ func (w *leafWalk) members(st *leafStep, props []schema.Property) {
 	if st.depth > maxLeafDepth {
 		return
 	}
-	typ := typeName(st.s)
-	if typ == "" {
-		typ = st.typ
-	}
+	typ := st.own()
 	if typ != "" && !slices.Contains(w.objects, typ) {
 		w.objects = append(w.objects, typ)
 	}

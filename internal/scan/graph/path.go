@@ -148,7 +148,7 @@ func literal(text string) step {
 // "find by status", "apply for a coupon".
 func trimSmall(w []string) []string {
 	for i, x := range w {
-		if i > 0 && (x == "by" || x == "for" || x == "with" || x == "from" || x == "of") {
+		if (x == "by" || x == "for" || x == "with" || x == "from" || x == "of") && (i > 0 || x != "for") {
 			return w[:i]
 		}
 	}

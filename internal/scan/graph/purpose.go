@@ -196,6 +196,12 @@ func (b *builder) accountPurposes(t *traits) {
 	if reset != "" || twoPasswords {
 		e.add(-0.6, "")
 	}
+	if len(passwords) > 0 && t.takes(MeansOTP) && strong == "" {
+		e.add(-0.4, "") // a proof and a new password
+	}
+	if slices.ContainsFunc(passwords, func(in *Input) bool { return strings.HasPrefix(in.Pointer, "/*") }) {
+		e.add(-0.6, "") // several people at once
+	}
 	if register != "" && strong == "" {
 		e.add(-0.5, "")
 	}
@@ -237,6 +243,9 @@ func (b *builder) accountPurposes(t *traits) {
 	}
 	if strong != "" {
 		e.add(-0.6, "")
+	}
+	if slices.ContainsFunc(passwords, func(in *Input) bool { return strings.HasPrefix(in.Pointer, "/*") }) {
+		e.add(-0.4, "")
 	}
 	if reset != "" || twoPasswords {
 		e.add(-0.6, "")

@@ -264,9 +264,15 @@ func (b *builder) operatorPurposes(t *traits) {
 			break
 		}
 	}
-	for _, h := range []string{"admin only", "only admin", "admins only", "requires admin", "administrator", "admin role", "admin privilege", "admin user", "as admin", "for admins", "staff only", "superuser", "admin access", "role admin", "must be admin", "admin-only", "only for admin", "by an admin", "by admin"} {
+	for _, h := range []string{"admin only", "only admin", "admins only", "for admins", "staff only", "must be admin", "admin-only", "only for admin", "as admin", "by an admin", "by admin", "admin role"} {
 		if strings.Contains(t.text, h) {
 			e.add(0.5, "its description says %q", h)
+			break
+		}
+	}
+	for _, h := range []string{"requires admin", "administrator", "admin privilege", "admin user", "superuser", "admin access"} {
+		if strings.Contains(t.text, h) {
+			e.add(0.35, "its description says %q", h)
 			break
 		}
 	}

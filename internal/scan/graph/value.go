@@ -83,8 +83,18 @@ func (b *builder) parameter(op *Op, p *spec.Parameter, object *Resource) {
 	if in.In == "header" && in.Meaning == MeansID && in.Object != nil && b.tenantNoun(in.Object.Resource) {
 		in.Meaning = MeansTenant
 	}
-	in.key = keyOf(p.Name, object)
-	op.Inputs = append(op.Inputs, in)
+	in.key = in.keyFor(object)
+	if op.Input(in.Where()) == nil { // a template may name one variable twice
+		op.Inputs = append(op.Inputs, in)
+	}
+}
+
+// keyFor is the input's name relative to the object that it names, or is a member of.
+func (in *Input) keyFor(holder *Resource) string {
+	if in.Object != nil {
+		return keyIn(in.Name, in.Object.Resource)
+	}
+	return keyOf(in.Name, holder)
 }
 
 // scalarOf is the type and format of a schema, seen through alternatives.
@@ -129,7 +139,7 @@ func (b *builder) bodyLeaf(op *Op, l *leaf) {
 	if in.Class == spec.ClassNone && (in.Meaning == MeansPassword || in.Meaning == MeansOTP || in.Meaning == MeansToken) {
 		in.Class = spec.ClassSecret
 	}
-	in.holder, in.key = holder, keyOf(name, holder)
+	in.holder, in.key = holder, in.keyFor(holder)
 	op.Inputs = append(op.Inputs, in)
 }
 
@@ -270,9 +280,16 @@ func (b *builder) holderOf(op *Op, l *leaf) *Resource {
 // keyOf is a name without that of the resource whose it is: "id" of "order_id"
 // in an order, "title" of "book_title" in a book, "" of "book" there.
 func keyOf(name string, holder *Resource) string {
+	if holder == nil {
+		return keyIn(name, "")
+	}
+	return keyIn(name, holder.Name)
+}
+
+func keyIn(name, resource string) string {
 	w := spec.Words(name)
-	if holder != nil && len(w) > 0 {
-		nouns := strings.Split(holder.Name, "_")
+	if resource != "" && len(w) > 0 {
+		nouns := strings.Split(resource, "_")
 		for i := range nouns {
 			if n := nouns[i:]; len(w) >= len(n) && slices.Equal(w[:len(n)], n) {
 				w = w[len(n):]

@@ -47,14 +47,14 @@ var (
 		message filter filtered dispatch deliver delivery pay refund checkout login logout signup signin register auth authenticate verify confirm activate two otp password forgot redeem
 		claim cancel complete submit accept reject approve decline assign debug health ping status`)
 	// plainVerbs say what is done to the noun beside them, wherever they stand.
-	plainVerbs = set(`get read fetch show retrieve load create add new insert make store save update edit modify change replace rename set delete remove destroy erase del list browse find view upsert put patch drop`)
+	plainVerbs = set(`get read fetch show retrieve load create add new insert make save update edit modify change replace rename set delete remove destroy erase del list browse find view upsert put patch drop`)
 )
 
 // verbKinds are words that say what an operation does.
 var verbKinds = func() map[string]Kind {
 	m := map[string]Kind{}
 	for k, list := range map[Kind]string{
-		Create: `create add new insert make store save register signup sign_up`,
+		Create: `create add new insert make save register signup sign_up`,
 		Read:   `get read fetch show retrieve load view detail details`,
 		List:   `list browse index find_all findall listall`,
 		Update: `update edit modify change replace rename set put patch upsert`,
