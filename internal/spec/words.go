@@ -9,16 +9,25 @@ import (
 // CustomerID, HTTPStatus2) into lower-case words.
 func words(name string) []string {
 	var out []string
-	runes := []rune(name)
+	// Names are ASCII, nearly always: then a word is a part of the name, and costs nothing.
+	n, at := len(name), func(i int) rune { return rune(name[i]) }
+	part := func(from, to int) string { return name[from:to] }
+	if !isASCII(name) {
+		runes := []rune(name)
+		n, at = len(runes), func(i int) rune { return runes[i] }
+		part = func(from, to int) string { return string(runes[from:to]) }
+	}
 	start := -1
 	flush := func(end int) {
 		if start >= 0 {
-			out = append(out, strings.ToLower(string(runes[start:end])))
+			out = append(out, strings.ToLower(part(start, end)))
 		}
 		start = -1
 	}
 	class := func(r rune) int {
 		switch {
+		case 'a' <= r && r <= 'z':
+			return 2
 		case unicode.IsUpper(r):
 			return 1
 		case unicode.IsLetter(r):
@@ -28,34 +37,42 @@ func words(name string) []string {
 		}
 		return 0
 	}
-	for i, r := range runes {
-		c := class(r)
+	// The s of "customerIDs" belongs to the ID.
+	pluralAbbreviation := func(i int) bool { return at(i) == 's' && (i+1 == n || !unicode.IsLower(at(i+1))) }
+	p := 0
+	for i := range n {
+		c := class(at(i))
 		if c == 0 {
 			flush(i)
+			p = c
 			continue
 		}
 		if start >= 0 {
-			p := class(runes[i-1])
 			switch {
 			case c == 3 != (p == 3): // letters and digits part
 				flush(i)
 			case c == 1 && p == 2: // customerId
 				flush(i)
-			case c == 1 && p == 1 && i+1 < len(runes) && class(runes[i+1]) == 2 && !pluralAbbreviation(runes, i+1): // HTTPStatus
+			case c == 1 && p == 1 && i+1 < n && class(at(i+1)) == 2 && !pluralAbbreviation(i+1): // HTTPStatus
 				flush(i)
 			}
 		}
 		if start < 0 {
 			start = i
 		}
+		p = c
 	}
-	flush(len(runes))
+	flush(n)
 	return out
 }
 
-// pluralAbbreviation: the s of "customerIDs" belongs to the ID.
-func pluralAbbreviation(r []rune, at int) bool {
-	return r[at] == 's' && (at+1 == len(r) || !unicode.IsLower(r[at+1]))
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= 0x80 {
+			return false
+		}
+	}
+	return true
 }
 
 // irregular are plurals whose singular no rule below finds.

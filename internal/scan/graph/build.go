@@ -14,6 +14,7 @@ type builder struct {
 	cache  leafCache
 	nouns  map[string]bool // that some path has
 	groups map[groupKey]*group
+	busy   map[string]bool // paths that are read or deleted, or have objects below them
 }
 
 // Build works out the graph of an API.

@@ -55,7 +55,7 @@ func (s *shelf) add(o *Output) {
 	if o.holder != nil && (o.Object == nil || o.Object.Resource != o.holder.Name) {
 		s.byResource[o.holder.Name] = append(s.byResource[o.holder.Name], o)
 	}
-	if n := strings.Join(spec.Words(o.Name), "_"); n != "" {
+	if n := o.joined; n != "" {
 		s.byName[n] = append(s.byName[n], o)
 	}
 }
@@ -233,7 +233,7 @@ func match(in *Input, o *Output, key wantKey) (float64, string) {
 			score, why = s, w
 		}
 	}
-	name := strings.Join(spec.Words(o.Name), "_")
+	name := o.joined
 	if r := key.resource; r != "" {
 		own := o.holder != nil && o.holder.Name == r // the object itself
 		refers := o.Object != nil && o.Object.Resource == r

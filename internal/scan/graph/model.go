@@ -224,6 +224,7 @@ type Output struct {
 	holder *Resource // of the object that it is a member of
 	key    string    // its name without that of its holder's resource
 	under  string    // pointer of that object
+	joined string    // words of its name, joined by "_"
 }
 
 // Edge says that an output can be used as an input.

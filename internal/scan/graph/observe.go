@@ -269,7 +269,7 @@ func (l *learned) feed(o *Output) {
 	if o.holder != nil {
 		try(l.waiting["resource "+o.holder.Name])
 	}
-	try(l.waiting["name "+strings.Join(spec.Words(o.Name), "_")])
+	try(l.waiting["name "+o.joined])
 }
 
 func (l *learned) insert(in *Input, e *Edge) {

@@ -291,13 +291,21 @@ func (b *builder) isAction(op *Op, at int) bool {
 	if s.many || op.route.last < 0 || at < op.route.last || op.Method != "POST" && op.Method != "PUT" {
 		return false
 	}
-	for _, other := range b.g.Ops {
-		if other == op {
-			continue
+	if b.busy == nil {
+		b.busy = map[string]bool{}
+		for _, other := range b.g.Ops {
+			if other.Method == "GET" || other.Method == "DELETE" {
+				b.busy[other.Path] = true
+			}
+			for i := range len(other.Path) {
+				if strings.HasPrefix(other.Path[i:], "/{") {
+					b.busy[other.Path[:i]] = true
+				}
+			}
 		}
-		if other.Path == op.Path && (other.Method == "GET" || other.Method == "DELETE") || strings.HasPrefix(other.Path, op.Path+"/{") {
-			return false
-		}
+	}
+	if b.busy[op.Path] {
+		return false
 	}
 	return true
 }

@@ -344,7 +344,7 @@ func (b *builder) outputs(op *Op) {
 }
 
 func (b *builder) header(op *Op, name string) *Output {
-	o := &Output{Op: op, Header: name, Name: name, Type: "string"}
+	o := &Output{Op: op, Header: name, Name: name, Type: "string", joined: strings.Join(spec.Words(name), "_")}
 	switch strings.ToLower(name) {
 	case "location", "content-location":
 		o.Meaning = MeansURL
@@ -366,7 +366,7 @@ func (b *builder) header(op *Op, name string) *Output {
 func (b *builder) means(o *Output, l *leaf) {
 	op := o.Op
 	o.holder = b.holderOf(op, l)
-	o.key = keyOf(l.name, o.holder)
+	o.key, o.joined = keyOf(l.name, o.holder), strings.Join(spec.Words(l.name), "_")
 	var sure bool
 	o.Meaning, sure = meaningOf(l.name, l.format, l.typ)
 	o.Class = spec.ClassOf(l.name, l.holder)
