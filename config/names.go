@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 )
 
@@ -117,8 +118,11 @@ func (v *validator) url(path, s string) {
 // file checks that a plain file is there and can be opened.
 func (v *validator) file(path, name string) {
 	fix := "check the path; it is relative to the config file"
-	if strings.HasSuffix(path, ".api_key.file") {
+	switch {
+	case strings.HasSuffix(path, ".api_key.file"):
 		fix = "crenel keys create makes it"
+	case path == "decision_point.keys":
+		fix = "crenel keys create --file " + filepath.Base(name) + " makes it"
 	}
 	info, err := os.Stat(name)
 	if err != nil {

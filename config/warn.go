@@ -63,6 +63,11 @@ func (v *validator) hardenAPI(a *API, path string) {
 			}
 		}
 	}
+	for i := range a.Guards.Authz.Bundles {
+		if b := &a.Guards.Authz.Bundles[i]; b.Signing == nil && strings.Contains(b.URL, "://") {
+			v.warn(fmt.Sprintf("%s.guards.authz.bundles[%d].signing", path, i), "whoever controls the server of the bundle decides who may do what", "sign the bundles, and set signing.keys")
+		}
+	}
 	v.hardenModes(a, path)
 	v.hardenAuthn(a, path+".guards.authn")
 }

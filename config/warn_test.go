@@ -48,6 +48,7 @@ func TestWarnings(t *testing.T) {
 		"operation off":     {api, api + "  operations: [{operation: x, mode: \"off\"}]\n", "apis[0].operations[0].mode"},
 		"guard off for one": {api, api + "  operations: [{operation: x, modes: {waf: monitor}}]\n", "apis[0].operations[0].modes.waf"},
 		"any origin":        {api, api + "  cors: {origins: [\"*\"]}\n", "apis[0].cors.origins[0]"},
+		"unsigned bundle":   {"  guards:\n", "  guards:\n    authz: {bundles: [{name: rules, url: \"https://policies.example.com/rules.tar.gz\"}]}\n", "apis[0].guards.authz.bundles[0].signing"},
 		"remote refs":       {api, api + "  remote_refs: true\n", "apis[0].remote_refs"},
 		"spec in the clear": {"files/openapi.yaml", "http://specs.example.com/openapi.yaml", "apis[0].spec"},
 		"plain http":        {"apis:\n", "server: {tls: {mode: \"off\"}}\napis:\n", "server.listen[0]"},
