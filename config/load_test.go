@@ -300,7 +300,7 @@ func FuzzParse(f *testing.F) {
 // the events are. The form of a secret is still checked.
 func TestWithoutSecrets(t *testing.T) {
 	nothing := func(string) (string, bool) { return "", false }
-	yaml := minimal + `    sign: {key: "${NOT_SET_HERE}"}
+	yaml := "decision_log: {keys: [\"${NO_KEY}\"]}\n" + minimal + `    sign: {key: "${NOT_SET_HERE}"}
   guards:
     authn:
       methods:

@@ -29,8 +29,8 @@ func (v *validator) add(path, what, fix string) {
 }
 
 func (v *validator) broken(path string) bool {
-	if v.reported[path] {
-		return true
+	if v.reported[path] || v.unopened[path] {
+		return true // of what stands in a secret's place nothing can be told
 	}
 	for p := path; p != ""; p = parent(p) {
 		if v.bad[p] {

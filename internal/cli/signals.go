@@ -36,7 +36,8 @@ func streams(ctx context.Context, file, dataDir string) ([]signals.Status, error
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	var list []signals.Status
-	return list, gateway.Do(ctx, "signals", struct{}{}, &list)
+	err = gateway.Do(ctx, "signals", struct{}{}, &list)
+	return list, err
 }
 
 func newSignalsStatus() *cobra.Command {

@@ -59,7 +59,8 @@ func (m masks) filters(o *exchange.Obligations) ([]rewrite.Filter, error) {
 			return nil, err
 		}
 	}
-	return out, add(o.Strip, o.Mask, nil)
+	err := add(o.Strip, o.Mask, nil)
+	return out, err
 }
 
 var nullText = []byte("null")

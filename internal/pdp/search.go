@@ -105,13 +105,16 @@ func results(v ast.Value, kind string, t tuple) ([]any, error) {
 		}
 		return nil
 	}
+	var err error
 	switch v := v.(type) {
 	case *ast.Array:
-		return out, v.Iter(one)
+		err = v.Iter(one)
 	case ast.Set:
-		return out, v.Iter(one)
+		err = v.Iter(one)
+	default:
+		err = errors.New("the rule gives neither a set nor a list")
 	}
-	return nil, errors.New("the rule gives neither a set nor a list")
+	return out, err
 }
 
 func readPage(body *value.Value) (limit int, from string, f *failure) {

@@ -17,11 +17,7 @@ import (
 // readAnswerRules reads a list of {at, in}.
 func readAnswerRules(v ast.Value) ([]exchange.AnswerRule, error) {
 	var out []exchange.AnswerRule
-	one := func(t *ast.Term) error {
-		obj, ok := t.Value.(ast.Object)
-		if !ok {
-			return errors.New("holds something that is not an object {at, in}")
-		}
+	err := each(v, "{at, in}", func(obj ast.Object) error {
 		var r exchange.AnswerRule
 		err := obj.Iter(func(k, t *ast.Term) error {
 			key, _ := k.Value.(ast.String)
@@ -50,14 +46,8 @@ func readAnswerRules(v ast.Value) ([]exchange.AnswerRule, error) {
 		}
 		out = append(out, r)
 		return nil
-	}
-	switch v := v.(type) {
-	case *ast.Array:
-		return out, v.Iter(one)
-	case ast.Set:
-		return out, v.Iter(one)
-	}
-	return nil, errors.New("is not a list of {at, in}")
+	})
+	return out, err
 }
 
 // checkAnswer holds a successful answer against the policy's rules for it.

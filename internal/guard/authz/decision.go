@@ -127,21 +127,15 @@ func (d *decision) readObligations(v ast.Value) error {
 // list reads an array or a set of strings.
 func list(v ast.Value) ([]string, error) {
 	var out []string
-	one := func(t *ast.Term) error {
+	err := iterate(v, "strings", func(t *ast.Term) error {
 		s, ok := t.Value.(ast.String)
 		if !ok {
 			return errors.New("is not a list of strings")
 		}
 		out = append(out, string(s))
 		return nil
-	}
-	switch v := v.(type) {
-	case *ast.Array:
-		return out, v.Iter(one)
-	case ast.Set:
-		return out, v.Iter(one)
-	}
-	return nil, errors.New("is not a list of strings")
+	})
+	return out, err
 }
 
 func pointers(v ast.Value) ([]string, error) {

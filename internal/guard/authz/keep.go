@@ -16,18 +16,22 @@ import (
 
 // each calls f with every element of an array or a set.
 func each(v ast.Value, what string, f func(ast.Object) error) error {
-	one := func(t *ast.Term) error {
+	return iterate(v, what, func(t *ast.Term) error {
 		obj, ok := t.Value.(ast.Object)
 		if !ok {
 			return errors.New("holds something that is not an object " + what)
 		}
 		return f(obj)
-	}
+	})
+}
+
+// iterate calls f with every element of an array or a set, of whatever kind.
+func iterate(v ast.Value, what string, f func(*ast.Term) error) error {
 	switch v := v.(type) {
 	case *ast.Array:
-		return v.Iter(one)
+		return v.Iter(f)
 	case ast.Set:
-		return v.Iter(one)
+		return v.Iter(f)
 	}
 	return errors.New("is not a list of " + what)
 }

@@ -42,6 +42,14 @@ func inputUsage(c *ast.Compiler, decision ast.Ref) usage {
 		}
 		return false
 	}
+	for r := range Reached(c, c.GetRules(decision)...) {
+		ast.WalkTerms(r, look)
+	}
+	return u
+}
+
+// Reached are the rules that rules can come to, these among them.
+func Reached(c *ast.Compiler, from ...*ast.Rule) map[*ast.Rule]bool {
 	seen := map[*ast.Rule]bool{}
 	var follow func(r *ast.Rule)
 	follow = func(r *ast.Rule) {
@@ -52,17 +60,16 @@ func inputUsage(c *ast.Compiler, decision ast.Ref) usage {
 		if r.Else != nil {
 			follow(r.Else)
 		}
-		ast.WalkTerms(r, look)
 		for next := range c.Graph.Dependencies(r) {
 			if n, ok := next.(*ast.Rule); ok {
 				follow(n)
 			}
 		}
 	}
-	for _, r := range c.GetRules(decision) {
+	for _, r := range from {
 		follow(r)
 	}
-	return u
+	return seen
 }
 
 func (u *usage) see(r ast.Ref) {

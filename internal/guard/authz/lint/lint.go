@@ -14,6 +14,7 @@ import (
 	"github.com/crenel-project/crenel/internal/guard/authz"
 	"github.com/crenel-project/crenel/internal/guard/authz/matrix"
 	"github.com/crenel-project/crenel/internal/spec"
+	"github.com/crenel-project/crenel/policies"
 )
 
 // Problem is one finding.
@@ -173,31 +174,7 @@ func (l *linter) compileError(e *ast.Error) {
 
 // inUser reports whether a rule is one of the user's.
 func (l *linter) inUser(r *ast.Rule) bool {
-	return r.Location != nil && !strings.HasPrefix(r.Location.File, "crenel/lib/")
-}
-
-// reached are the rules that a rule can come to, itself among them.
-func (l *linter) reached(from ...*ast.Rule) map[*ast.Rule]bool {
-	seen := map[*ast.Rule]bool{}
-	var follow func(r *ast.Rule)
-	follow = func(r *ast.Rule) {
-		if seen[r] {
-			return
-		}
-		seen[r] = true
-		if r.Else != nil {
-			follow(r.Else)
-		}
-		for next := range l.compiler.Graph.Dependencies(r) {
-			if n, ok := next.(*ast.Rule); ok {
-				follow(n)
-			}
-		}
-	}
-	for _, r := range from {
-		follow(r)
-	}
-	return seen
+	return r.Location != nil && !policies.Shipped(r.Location.File)
 }
 
 // named compares the scopes and roles of the policies with those of document and config.

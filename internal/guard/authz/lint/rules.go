@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
+
+	"github.com/crenel-project/crenel/internal/guard/authz"
 )
 
 // decides are names under which rules allow.
@@ -71,7 +73,7 @@ func (l *linter) rules() {
 			}
 		}
 	}
-	reached := l.reached(asked...)
+	reached := authz.Reached(l.compiler, asked...)
 	hasDefault, conditions := false, 0
 	for _, r := range deciding {
 		hasDefault = hasDefault || r.Default
@@ -171,7 +173,7 @@ func (l *linter) rule(r *ast.Rule) {
 // comes to looks whether the proof was verified.
 func (l *linter) claimed(r *ast.Rule) string {
 	field, verified := "", false
-	for on := range l.reached(r) {
+	for on := range authz.Reached(l.compiler, r) {
 		ast.WalkRefs(on, func(ref ast.Ref) bool {
 			if len(ref) < 2 || !ref[0].Equal(ast.InputRootDocument) || ref[1].Value.Compare(ast.String("identity")) != 0 {
 				return false

@@ -4,10 +4,11 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/topdown"
+
+	"github.com/crenel-project/crenel/policies"
 )
 
 // Rules are the places of the policy's rules that held for a call, the deciding
@@ -68,7 +69,7 @@ func (t *exits) TraceEvent(e topdown.Event) {
 		return
 	}
 	r, ok := e.Node.(*ast.Rule)
-	if !ok || r.Location == nil || strings.HasPrefix(r.Location.File, "crenel/lib/") {
+	if !ok || r.Location == nil || policies.Shipped(r.Location.File) {
 		return
 	}
 	place := fmt.Sprintf("%s:%d", r.Location.File, r.Location.Row)
