@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"github.com/crenel-project/crenel/internal/guard/authn/recent"
+	"github.com/crenel-project/crenel/internal/guard/authn/turn"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -60,10 +61,7 @@ type Introspector[T any] struct {
 	opt   Options[T]
 	cfg   config.Introspection
 	prove prover
-	slots chan struct{}
-	// strangers are the slots that tokens may take of which nothing is remembered:
-	// whoever makes them up must not keep those that are known from being asked about.
-	strangers chan struct{}
+	turns *turn.Queue
 
 	ctx  context.Context //nolint:containedctx // the life of the questions under way, which Close ends
 	stop context.CancelFunc
@@ -119,7 +117,7 @@ func New[T any](o Options[T]) (*Introspector[T], error) {
 		return nil, errors.New("signed answers need an issuer whose keys verify them")
 	}
 	i := &Introspector[T]{
-		opt: o, cfg: *c, prove: prove, slots: make(chan struct{}, c.Concurrent), strangers: make(chan struct{}, max(1, c.Concurrent*3/4)), endpoint: c.URL,
+		opt: o, cfg: *c, prove: prove, turns: turn.New(c.Concurrent), endpoint: c.URL,
 		known: recent.New[answer[T]](c.Remember), refused: recent.New[refusal](c.Remember), flights: map[string]*flight[T]{},
 	}
 	i.ctx, i.stop = context.WithCancel(context.Background()) //nolint:gosec // Close calls it
@@ -254,18 +252,11 @@ func (i *Introspector[T]) recovered() {
 
 // question waits for its turn and asks the server.
 func (i *Introspector[T]) question(ctx context.Context, token string, remembered bool) (*value.Value, error) {
-	need := []chan struct{}{i.strangers, i.slots}
-	if remembered {
-		need = need[1:]
+	done, ok := i.turns.Take(ctx, remembered)
+	if !ok {
+		return nil, fmt.Errorf("%w: %d questions are under way already", ErrUnavailable, i.turns.Most())
 	}
-	for _, slots := range need {
-		select {
-		case slots <- struct{}{}:
-			defer func() { <-slots }()
-		case <-ctx.Done():
-			return nil, fmt.Errorf("%w: %d questions are under way already", ErrUnavailable, i.cfg.Concurrent)
-		}
-	}
+	defer done()
 	to, err := i.where(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)

@@ -15,6 +15,7 @@ import (
 	"github.com/crenel-project/crenel/config"
 	"github.com/crenel-project/crenel/internal/exchange"
 	"github.com/crenel-project/crenel/internal/guard/authn/recent"
+	"github.com/crenel-project/crenel/internal/guard/authn/turn"
 	"github.com/crenel-project/crenel/internal/value"
 )
 
@@ -49,12 +50,9 @@ type Asker struct {
 	now func() time.Time
 	log *slog.Logger
 
-	slots chan struct{}
-	// strangers are the slots that credentials may take of which nothing is remembered:
-	// whoever makes them up must not keep callers that are known from being asked about.
-	strangers chan struct{}
-	trouble   atomic.Pointer[string] // why the last question got no answer
-	well      atomic.Int64           // when the API last answered well, in nanoseconds since 1970
+	turns   *turn.Queue
+	trouble atomic.Pointer[string] // why the last question got no answer
+	well    atomic.Int64           // when the API last answered well, in nanoseconds since 1970
 
 	mu      sync.Mutex
 	known   recent.Map[known]
@@ -93,7 +91,7 @@ func New(cfg config.WhoAmI, ask Ask, now func() time.Time, log *slog.Logger) *As
 	orDefault(&cfg.Timeout, 5*time.Second)
 	orDefault(&cfg.Concurrent, 32)
 	return &Asker{
-		cfg: cfg, ask: ask, now: now, log: log, slots: make(chan struct{}, cfg.Concurrent), strangers: make(chan struct{}, max(1, cfg.Concurrent*3/4)),
+		cfg: cfg, ask: ask, now: now, log: log, turns: turn.New(cfg.Concurrent),
 		known: recent.New[known](most), refused: recent.New[refusal](most), flights: map[string]*flight{},
 	}
 }
@@ -192,19 +190,12 @@ func (a *Asker) fly(ctx context.Context, key string, f *flight, question func() 
 	// Whoever asked first may leave: others wait for the answer too.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.cfg.Timeout)
 	defer cancel()
-	need := []chan struct{}{a.strangers, a.slots}
-	if remembered {
-		need = need[1:]
+	done, ok := a.turns.Take(ctx, remembered)
+	if !ok {
+		f.err = fmt.Errorf("%w: %d questions are under way already", ErrUnavailable, a.turns.Most())
+		return
 	}
-	for _, slots := range need {
-		select {
-		case slots <- struct{}{}:
-			defer func() { <-slots }()
-		case <-ctx.Done():
-			f.err = fmt.Errorf("%w: %d questions are under way already", ErrUnavailable, a.cfg.Concurrent)
-			return
-		}
-	}
+	defer done()
 	res, err := a.ask(ctx, question())
 	if err != nil {
 		f.err = a.down(err.Error(), false)
