@@ -3,6 +3,7 @@ package gateway
 import (
 	"crypto/x509"
 	"fmt"
+	"net/http"
 
 	"github.com/crenel-project/crenel/config"
 	"github.com/crenel-project/crenel/internal/guard/authn/clientcert"
@@ -27,6 +28,16 @@ func newForwardedCert(c *config.ForwardedCertificate) (*forwardedCert, error) {
 		return nil, fmt.Errorf("client_certificate: %w", err)
 	}
 	return f, nil
+}
+
+// passedOn reports whether a proxy says that the request is not its own.
+func passedOn(h http.Header) bool {
+	for _, name := range []string{"X-Forwarded-For", "Forwarded", "X-Forwarded-Proto", "X-Forwarded-Host", "Via"} {
+		if len(h[name]) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // certificate takes the client's certificate: behind a trusted proxy the one that
@@ -56,6 +67,10 @@ func (s *session) certificate(trusted bool) {
 		return
 	}
 	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
+		if trusted && passedOn(r.Header) {
+			x.PeerFault = "the connection's certificate is the proxy's, which passes none of its clients' on (server.client_certificate)"
+			return
+		}
 		x.PeerCert, x.PeerChain = r.TLS.VerifiedChains[0][0], r.TLS.VerifiedChains[0]
 	}
 }

@@ -86,6 +86,8 @@ func TestForwardedCertificate(t *testing.T) {
 		"a field of the config's, a stranger's": {set: "format: pem, header: X-Peer", from: "192.0.2.1", header: http.Header{"X-Peer": {text(client)}}, want: ""},
 		"Envoy":                                 {set: "format: xfcc", from: "10.0.0.1", header: http.Header{"X-Forwarded-Client-Cert": {`Cert="` + text(client) + `"`}}, want: "client"},
 		"nothing configured":                    {from: "10.0.0.1", header: rfc(client), want: ""},
+		"nothing configured, somebody behind":   {from: "10.0.0.1", header: http.Header{"X-Forwarded-For": {"192.0.2.9"}}, tls: over(proxy), fault: true},
+		"a stranger says that it is a proxy":    {from: "192.0.2.1", header: http.Header{"X-Forwarded-For": {"192.0.2.9"}}, tls: over(client), want: "client"},
 		"nothing configured, over TLS":          {from: "10.0.0.1", header: rfc(client), tls: over(proxy), want: "proxy"},
 	} {
 		t.Run(name, func(t *testing.T) {
