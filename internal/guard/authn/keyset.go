@@ -78,7 +78,7 @@ func (s *keySet) match(w *wanted, into []*jose.Key) (found []*jose.Key, known bo
 			continue
 		}
 		known = true
-		if k.Family != w.algorithm.Family || k.Alg != "" && k.Alg != w.algorithm.Name {
+		if !k.For(w.algorithm) {
 			continue
 		}
 		if into = append(into, k); len(into) == maxTries {

@@ -407,7 +407,9 @@ func TestSignatureConfig(t *testing.T) {
 	api := signedAPI()
 	op := operation(api, "signed")
 	set := t.TempDir() + "/set.json"
-	write(t, set, must(jsonText(object{"keys": []any{edKey().with("kid", "k1"), p384Key().with("kid", "k2"), rsaOther().with("kid", "k3"), object{"kty": "OKP", "crv": "Ed25519", "x": edKey().jwk()["x"]}}})))
+	named := edKey().jwk()
+	named["kid"], named["alg"] = "k5", "EdDSA"
+	write(t, set, must(jsonText(object{"keys": []any{named, edKey().with("kid", "k1"), p384Key().with("kid", "k2"), rsaOther().with("kid", "k3"), object{"kty": "OKP", "crv": "Ed25519", "x": edKey().jwk()["x"]}}})))
 	sets := func(m *config.SignatureMethod) {
 		m.Keys = []config.SignatureKey{{Subject: "partner", JWKS: set, Roles: []string{"partner"}}}
 	}
@@ -417,9 +419,10 @@ func TestSignatureConfig(t *testing.T) {
 		code   string
 		who    string
 	}{
-		"a set's key":          {sets, func(x *exchange.Exchange) { signAs(x, "s", at("k1", ""), byEd, usual...) }, "", "partner k1"},
-		"a set's key on P-384": {sets, func(x *exchange.Exchange) { signAs(x, "s", at("k2", ""), by(p384Key(), "ES384"), usual...) }, "", "partner k2"},
-		"a set's RSA key, PSS": {sets, func(x *exchange.Exchange) { signAs(x, "s", at("k3", ""), by(rsaOther(), "PS512"), usual...) }, "", "partner k3"},
+		"a set's key":            {sets, func(x *exchange.Exchange) { signAs(x, "s", at("k1", ""), byEd, usual...) }, "", "partner k1"},
+		"a set's key, for EdDSA": {sets, func(x *exchange.Exchange) { signAs(x, "s", at("k5", ""), byEd, usual...) }, "", "partner k5"},
+		"a set's key on P-384":   {sets, func(x *exchange.Exchange) { signAs(x, "s", at("k2", ""), by(p384Key(), "ES384"), usual...) }, "", "partner k2"},
+		"a set's RSA key, PSS":   {sets, func(x *exchange.Exchange) { signAs(x, "s", at("k3", ""), by(rsaOther(), "PS512"), usual...) }, "", "partner k3"},
 		"a set's RSA key, v1.5 and says so": {sets, func(x *exchange.Exchange) {
 			signAs(x, "s", at("k3", `;alg="rsa-v1_5-sha256"`), by(rsaOther(), "RS256"), usual...)
 		}, "", "partner k3"},

@@ -155,7 +155,7 @@ func (v *Verifier) header(text string) (*jose.Key, *jose.Algorithm, error) {
 		return nil, nil, fmt.Errorf("proof header: %w", err)
 	}
 	key, ok := jose.ParseKey(entry, src[entry.Start:entry.End])
-	if !ok || key.Family != alg.Family || key.Alg != "" && key.Alg != alg.Name {
+	if !ok || !key.For(alg) {
 		return nil, nil, errors.New("the proof's jwk is no key for its algorithm, or too weak")
 	}
 	return &key, alg, nil

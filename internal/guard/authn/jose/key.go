@@ -63,6 +63,12 @@ func ParseKey(entry *value.Value, src []byte) (Key, bool) {
 	return k, k.Classify()
 }
 
+// For reports whether the key may verify by an algorithm: it is of its family, and its
+// owner keeps it for no other. EdDSA and Ed25519 are two names of one (RFC 9864).
+func (k *Key) For(a *Algorithm) bool {
+	return k.Family == a.Family && (k.Alg == "" || k.Alg == a.Name || a.Family == Ed25519)
+}
+
 // Classify finds the key's family and refuses keys that are too weak.
 func (k *Key) Classify() bool {
 	switch pub := k.Public.(type) {
