@@ -81,7 +81,7 @@ func (w *World) assign(op *graph.Op, as *actor.Actor, p plan) map[string]choice 
 			continue
 		}
 		optional := !in.Required && in.In != "path" && (t == nil || !t.need)
-		list := w.choices(in, as, p)
+		list := w.choices(in, as)
 		if len(list) == 0 || optional && list[0].object == nil && list[0].score < 2 {
 			continue
 		}
@@ -210,7 +210,7 @@ func (w *World) resourceOf(in *graph.Input) *graph.Resource {
 }
 
 // choices lists what an input can hold, the best first.
-func (w *World) choices(in *graph.Input, as *actor.Actor, p plan) []choice {
+func (w *World) choices(in *graph.Input, as *actor.Actor) []choice {
 	var out []choice
 	add := func(c choice) {
 		if c.text == "" {

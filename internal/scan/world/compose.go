@@ -27,11 +27,11 @@ const (
 // plan says how a call is to be made.
 type plan struct {
 	fullness fullness
-	skip     int    // so many of the best combinations of identifiers are passed over
-	media    int    // which of the media types that can be written
-	alt      int    // which alternative of oneOf and anyOf
-	sober    bool   // no canaries but in free text: examples and plain values
-	drop     string // an object that must not be used, by id
+	skip     int               // so many of the best combinations of identifiers are passed over
+	media    int               // which of the media types that can be written
+	alt      int               // which alternative of oneOf and anyOf
+	sober    bool              // no canaries but in free text: examples and plain values
+	over     map[string]string // values that are given, by Input.Where
 }
 
 // maker makes one call.

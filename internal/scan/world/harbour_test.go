@@ -60,7 +60,7 @@ func TestHarbour(t *testing.T) {
 	if err := w.Build(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	print(t, w)
+	show(t, w)
 	for _, part := range strings.Fields(os.Getenv("DUMP")) {
 		dump(t, c, part)
 	}

@@ -3,12 +3,10 @@ package world
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -113,7 +111,7 @@ func stageAt(t *testing.T, url string, api *spec.API, o Options, actors ...*acto
 }
 
 // print writes the coverage, for a person.
-func print(t *testing.T, w *World) {
+func show(t *testing.T, w *World) {
 	t.Helper()
 	if !testing.Verbose() {
 		return
@@ -124,21 +122,5 @@ func print(t *testing.T, w *World) {
 			mark = "ok"
 		}
 		t.Logf("%s %-6s %-45s %3d %v %v %s", mark, c.Method, c.Path, c.Requests, c.Statuses, c.As, c.Reason)
-	}
-}
-
-func read(t *testing.T, file string) string {
-	t.Helper()
-	b, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
-}
-
-func unmarshal(t *testing.T, text []byte, into any) {
-	t.Helper()
-	if err := json.Unmarshal(text, into); err != nil {
-		t.Fatalf("%s: %v", text, err)
 	}
 }

@@ -1,6 +1,7 @@
 package world
 
 import (
+	"net/http"
 	"slices"
 	"strings"
 
@@ -76,7 +77,10 @@ func (m *maker) leaf(s *spot) bool {
 		c.Values[s.where] = text
 		return true
 	}
-	t := m.taught.of("" + s.place())
+	if text := m.plan.over[s.where]; text != "" {
+		return put(text)
+	}
+	t := m.taught.of(s.place())
 	if t == nil {
 		t = m.w.shared[sharedKey(s)]
 		if t != nil && (t.text != "" && !validText(t.text, s.schema) || t.fresh != "" && !m.w.mint.fits(t.fresh, s.schema)) {
@@ -267,7 +271,7 @@ func (s *spot) freeText() bool {
 
 // canary is the fresh value that carries a canary in a spot, "" for none.
 func (m *maker) canary(s *spot) string {
-	if m.op.Method == "GET" || m.op.Has(graph.Login) || s.kind != "body" {
+	if m.op.Method == http.MethodGet || m.op.Has(graph.Login) || s.kind != "body" {
 		return ""
 	}
 	var shapes []string

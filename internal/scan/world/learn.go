@@ -3,6 +3,7 @@ package world
 import (
 	"bytes"
 	"encoding/json"
+	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -82,7 +83,7 @@ func success(x *target.Exchange) bool { return x != nil && x.Status >= 200 && x.
 // redirect that the description promises where it promises no 2xx.
 func (c *Call) reached(x *target.Exchange) bool {
 	if success(x) {
-		return true
+		return !refusedSoftly(x)
 	}
 	if x == nil || x.Status < 300 || x.Status >= 400 || x.Status == 304 {
 		return false
@@ -95,6 +96,29 @@ func (c *Call) reached(x *target.Exchange) bool {
 		promised = promised || r.Status == strconv.Itoa(x.Status) || strings.EqualFold(r.Status, "3XX")
 	}
 	return promised
+}
+
+// refusedSoftly reports whether a 2xx says in its body that nothing was done:
+// {"success": false}, {"status": "error"}, {"error": "…"} and nothing else of weight.
+func refusedSoftly(x *target.Exchange) bool {
+	v := decode(x)
+	if v == nil || v.Kind != value.Object {
+		return false
+	}
+	for i := range v.Kids {
+		k := &v.Kids[i]
+		switch name := squeezed(k.Name); {
+		case (name == "success" || name == "ok" || name == "successful") && k.Kind == value.Bool && k.Text == "false":
+			return true
+		case (name == "status" || name == "result") && k.Kind == value.String && slices.Contains([]string{"error", "fail", "failed", "failure"}, strings.ToLower(k.Text)) && len(v.Kids) <= 5:
+			return true
+		case (name == "error" || name == "errors" || name == "errormessage") && len(v.Kids) <= 3 && (k.Kind == value.String && k.Text != "" || (k.Kind == value.Array || k.Kind == value.Object) && len(k.Kids) > 0):
+			return true
+		case (name == "statuscode" || name == "code") && k.Kind == value.Number && len(k.Text) == 3 && (k.Text[0] == '4' || k.Text[0] == '5') && len(v.Kids) <= 5:
+			return true
+		}
+	}
+	return false
 }
 
 // learn takes from an answer what later calls can use. w.mu is held.
@@ -128,7 +152,7 @@ func (w *World) learn(c *Call, x *target.Exchange) {
 	if body != nil {
 		n := 0
 		w.leaves(c, body, "", with, false, &n)
-		if c.Op.Method == "GET" && len(c.Uses) == 0 && body.Kind == value.Object {
+		if c.Op.Method == http.MethodGet && len(c.Uses) == 0 && body.Kind == value.Object {
 			p := &profile{fields: map[string]string{}}
 			scalars(body, "", p.fields)
 			w.seen[nameOf(c.As)+" "+c.Op.Path] = p

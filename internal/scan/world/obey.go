@@ -2,6 +2,7 @@ package world
 
 import (
 	"math/big"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -124,7 +125,7 @@ func (w *World) placeOf(c *Call, k *Complaint) string {
 		return ""
 	case k.In == "query" || k.In == "header":
 		return k.In + "." + name
-	case c.Op.Method == "GET" || c.Op.Method == "HEAD" || c.Op.Method == "DELETE":
+	case c.Op.Method == http.MethodGet || c.Op.Method == http.MethodHead || c.Op.Method == http.MethodDelete:
 		return "query." + name
 	}
 	pointer := ""

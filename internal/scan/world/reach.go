@@ -34,7 +34,7 @@ func (w *World) reach(ctx context.Context, op *graph.Op, as *actor.Actor) (*Call
 		c, err := w.compose(op, as, p)
 		w.mu.Unlock()
 		if err != nil {
-			return nil, err.Error(), nil
+			return nil, err.Error(), nil //nolint:nilerr // that a call cannot be made is a reason, and no end of the run
 		}
 		if why := c.harm(); why != "" {
 			return nil, why, nil
@@ -115,6 +115,7 @@ func (w *World) reach(ctx context.Context, op *graph.Op, as *actor.Actor) (*Call
 			if x.Status >= 300 && x.Status < 400 {
 				break
 			}
+			// What is left is 400, 422, a failure, or a refusal that calls itself 200.
 			if blamed(complaints) {
 				fail()
 			}

@@ -23,7 +23,6 @@ type memo struct {
 	mu   sync.Mutex
 	n    int
 	rows map[string][]row
-	bad  []string // what was wrong with requests that a well-meaning client never sends
 }
 
 type row struct {
@@ -287,7 +286,7 @@ func silent(m *memo) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /addBook", func(w http.ResponseWriter, r *http.Request) {
 		if !strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
-			http.Error(w, "only forms", 415)
+			http.Error(w, "only forms", http.StatusUnsupportedMediaType)
 			return
 		}
 		_ = r.ParseForm()
@@ -457,7 +456,7 @@ func TestStyles(t *testing.T) {
 			if err := w.Build(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			print(t, w)
+			show(t, w)
 			if testing.Verbose() {
 				for _, x := range c.sent {
 					t.Logf("%s %s %s %s -> %d %s", x.As, x.Request.Method, x.Request.Path, cut(string(x.Request.Body), 200), x.Status, cut(string(x.Body), 200))

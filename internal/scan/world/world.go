@@ -125,14 +125,44 @@ func (w *World) Call(_ context.Context, op *graph.Op, as *actor.Actor, over map[
 	c := w.worked(op, as)
 	if c == nil {
 		var err error
-		if c, err = w.compose(op, as, plan{}); err != nil {
+		if c, err = w.compose(op, as, plan{over: over}); err != nil {
 			return nil, err
 		}
 	}
 	for where, text := range over {
 		c.override(where, text)
 	}
+	w.follow(c, over)
 	return c, nil
+}
+
+// follow makes a call consistent with identifiers that were put into it: an
+// object that the world knows is reached by way of its own parents.
+func (w *World) follow(c *Call, over map[string]string) {
+	for _, where := range sortedKeys(over) {
+		in := inputOf(c.Op, where)
+		if in == nil || over[where] == "" {
+			continue
+		}
+		r := w.resourceOf(in)
+		for _, o := range slices.Backward(w.objects) {
+			if r == nil || o.Resource != r || w.shaped(in, w.idFor(in, o)) != over[where] {
+				continue
+			}
+			c.Uses[where] = o
+			for _, other := range c.Op.Inputs {
+				if _, given := over[other.Where()]; given || other.In != "path" {
+					continue
+				}
+				for _, p := range o.Parents {
+					if text := w.shaped(other, w.idFor(other, p)); w.resourceOf(other) == p.Resource && text != "" {
+						c.Values[other.Where()], c.Uses[other.Where()] = text, p
+					}
+				}
+			}
+			break
+		}
+	}
 }
 
 // worked is a copy of the call that worked last, its fresh values made new; nil
