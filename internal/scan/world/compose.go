@@ -1,6 +1,7 @@
 package world
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -32,7 +33,11 @@ type plan struct {
 	alt      int               // which alternative of oneOf and anyOf
 	sober    bool              // no canaries but in free text: examples and plain values
 	over     map[string]string // values that are given, by Input.Where
+	force    bool              // an account may be changed in what it may do: whoever sends it knows
 }
+
+// errStanding is why Build leaves an operation alone that could cost an actor its account.
+var errStanding = errors.New("it changes nothing of an account but what that may do, or whether it lives")
 
 // maker makes one call.
 type maker struct {
@@ -60,14 +65,14 @@ func (w *World) compose(op *graph.Op, as *actor.Actor, p plan) (*Call, error) {
 	m.ids = w.assign(op, as, p)
 	m.c.combo = comboOf(m.ids)
 	m.current()
-	m.gentle = w.changesAccount(op)
+	m.gentle = !p.force && w.changesAccount(op)
 	if err := m.parameters(); err != nil {
 		return nil, fmt.Errorf("making a call of %s as %s: %w", op.ID, who(as), err)
 	}
 	m.body()
 	m.c.pairs()
-	if m.gentle && !m.holds("body.") && len(medias(op)) > 0 && op.Body.Required {
-		return nil, fmt.Errorf("making a call of %s as %s: it changes nothing of an account but what it is allowed to do", op.ID, who(as))
+	if m.gentle && (!m.holds("body.") || m.c.Values["body."] == "{}") && len(medias(op)) > 0 && op.Body.Required {
+		return nil, fmt.Errorf("making a call of %s as %s: %w", op.ID, who(as), errStanding)
 	}
 	return m.c, nil
 }

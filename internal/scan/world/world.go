@@ -118,14 +118,18 @@ func nameOf(a *actor.Actor) string {
 }
 
 // Call makes a valid call of an operation as an actor (nil is nobody). over
-// gives values by Input.Where as JSON texts; "" leaves the input out.
+// gives values by Input.Where as JSON texts; "" leaves the input out. Nothing is
+// sent: whoever sends a call that changes an account answers for it.
 func (w *World) Call(_ context.Context, op *graph.Op, as *actor.Actor, over map[string]string) (*Call, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	c := w.worked(op, as)
 	if c == nil {
 		var err error
-		if c, err = w.compose(op, as, plan{over: over}); err != nil {
+		if c, err = w.compose(op, as, plan{over: over}); errors.Is(err, errStanding) {
+			c, err = w.compose(op, as, plan{over: over, force: true})
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
