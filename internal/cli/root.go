@@ -12,6 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/crenel-project/crenel/internal/scan"
 )
 
 // Exit codes.
@@ -58,6 +60,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if !errors.Is(err, errReported) {
 		_, _ = fmt.Fprintf(stderr, "crenel: %s\n", plainLines(err))
 	}
+	if errors.Is(err, scan.ErrTarget) {
+		return exitTarget
+	}
 	return exitProblem
 }
 
@@ -90,7 +95,7 @@ Exit codes: 0 all is well, 1 a problem was found, 2 the command was called wrong
 		DisableAutoGenTag: true,
 	}
 	root.AddCommand(
-		newInit(), newGateway(), newConfig(), newKeys(), newPolicy(), newStatus(), newReload(), newRevoke(), newSignals(), newEvent(), newVersion(), newDocs(root),
+		newInit(), newScan(), newGateway(), newConfig(), newKeys(), newPolicy(), newStatus(), newReload(), newRevoke(), newSignals(), newEvent(), newVersion(), newDocs(root),
 	)
 	root.SetHelpCommand(&cobra.Command{Use: "help [command]", Short: "Help about a command", Hidden: true,
 		RunE: func(c *cobra.Command, args []string) error {

@@ -29,7 +29,7 @@ func bolaList(ctx context.Context, p *Probe) error {
 	if user == nil || len(p.Attackers()) == 0 {
 		return nil
 	}
-	return Each(ctx, p, p.Graph.Ops, func(ctx context.Context, op *graph.Op) error {
+	return Each(ctx, p, p.Ops(), func(ctx context.Context, op *graph.Op) error {
 		if !p.reads(op) || op.Answered != "list" && op.Kind != graph.List && !op.Has(graph.Search) && !op.Has(graph.Export) {
 			return nil
 		}

@@ -28,7 +28,7 @@ func bolaReference(ctx context.Context, p *Probe) error {
 	if user == nil || len(p.Attackers()) == 0 {
 		return nil
 	}
-	return Each(ctx, p, p.Graph.Ops, func(ctx context.Context, op *graph.Op) error {
+	return Each(ctx, p, p.Ops(), func(ctx context.Context, op *graph.Op) error {
 		if op.Method == "GET" || op.Kind == graph.Delete || op.Has(graph.Hazard) || op.Has(graph.Admin) || op.Has(graph.Login) || op.Has(graph.Register) {
 			return nil
 		}

@@ -40,7 +40,7 @@ func (p *Probe) writes(ctx context.Context, deletes bool) error {
 	if user == nil || len(p.Attackers()) == 0 {
 		return nil
 	}
-	return Each(ctx, p, p.Graph.Ops, func(ctx context.Context, op *graph.Op) error {
+	return Each(ctx, p, p.Ops(), func(ctx context.Context, op *graph.Op) error {
 		if !p.changes(op) || (op.Kind == graph.Delete) != deletes {
 			return nil
 		}

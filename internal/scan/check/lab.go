@@ -16,6 +16,7 @@ import (
 	"github.com/crenel-project/crenel/internal/finding"
 	"github.com/crenel-project/crenel/internal/scan/actor"
 	"github.com/crenel-project/crenel/internal/scan/graph"
+	"github.com/crenel-project/crenel/internal/scan/listener"
 	"github.com/crenel-project/crenel/internal/scan/scenario"
 	"github.com/crenel-project/crenel/internal/scan/target"
 	"github.com/crenel-project/crenel/internal/scan/world"
@@ -42,6 +43,11 @@ type People interface {
 	Alive(ctx context.Context, a *actor.Actor) error
 	Renew(ctx context.Context, a *actor.Actor) error
 	Login(ctx context.Context, a *actor.Actor) (*actor.Session, error)
+	LoginWith(ctx context.Context, facts map[string]string) (*actor.Session, *target.Exchange, error)
+	Register(ctx context.Context, extra map[string]any) (*actor.Actor, *target.Exchange, error)
+	LoginEntry() *actor.Entry
+	RegisterEntry() *actor.Entry
+	NewFacts(name string) map[string]string
 }
 
 // Lab is where checks work: everything that the run knows and can do.
@@ -50,6 +56,11 @@ type Lab struct {
 	World  World
 	People People
 	Stage  *scenario.Stage // its Sender is the way to the target
+	Client *target.Client  // for what goes beyond one request
+	// Listener hears the target's own calls; nil: there is none.
+	Listener *listener.Listener
+	// Leave, when set, says which operations are not attacked.
+	Leave  func(op *graph.Op) bool
 	Mode   Mode
 	RunID  string
 	Seed   uint64
@@ -218,6 +229,14 @@ func (l *Lab) Table() []Cell {
 		}
 	}
 	return out
+}
+
+// Ops are the operations that may be attacked, in document order.
+func (l *Lab) Ops() []*graph.Op {
+	if l.Leave == nil {
+		return l.Graph.Ops
+	}
+	return slices.DeleteFunc(slices.Clone(l.Graph.Ops), l.Leave)
 }
 
 // Probe is a Lab as one check has it.

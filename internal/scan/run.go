@@ -1,0 +1,329 @@
+package scan
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/crenel-project/crenel/internal/finding"
+	"github.com/crenel-project/crenel/internal/scan/actor"
+	"github.com/crenel-project/crenel/internal/scan/check"
+	"github.com/crenel-project/crenel/internal/scan/graph"
+	"github.com/crenel-project/crenel/internal/scan/listener"
+	"github.com/crenel-project/crenel/internal/scan/scenario"
+	"github.com/crenel-project/crenel/internal/scan/target"
+	"github.com/crenel-project/crenel/internal/scan/world"
+	"github.com/crenel-project/crenel/internal/spec"
+)
+
+// Events are told how a run goes; each may be nil. Exchange is called by many at
+// once, the others one at a time.
+type Events struct {
+	Phase    func(name string)               // a phase begins
+	Progress func(done, of int, what string) // of the phase
+	Found    func(f *finding.Finding)        // a finding is proven
+	Exchange func(x *target.Exchange)        // everything that is sent
+}
+
+// ErrTarget marks what makes a target unusable: it is not there, or its
+// description is not to be had.
+var ErrTarget = errors.New("the target cannot be tested")
+
+// Result is a run's report, and what re-proves its findings.
+type Result struct {
+	Report *Report
+	Graph  *graph.Graph
+	Proofs []*check.Proof
+}
+
+// run is one run.
+type run struct {
+	o      *Options
+	ev     Events
+	log    *slog.Logger
+	report *Report
+
+	client   *target.Client
+	graph    *graph.Graph
+	people   *actor.People
+	world    *world.World
+	lab      *check.Lab
+	listener *listener.Listener
+
+	phase string
+	since time.Time
+	sent  int64
+}
+
+// Run tests a target. When ctx ends or a budget is spent, the result is of what
+// was done until then, and its report says so in Ended. An error is one before
+// anything could be tested.
+func Run(ctx context.Context, o *Options, ev Events) (*Result, error) {
+	if err := o.Check(); err != nil {
+		return nil, err
+	}
+	mode, err := o.mode()
+	if err != nil {
+		return nil, err
+	}
+	r := &run{o: o, ev: ev, log: o.Log, report: &Report{
+		Tool: Tool{Name: "crenel", Version: o.Version}, Run: runID(), Seed: o.Seed, Mode: mode.String(), Started: time.Now().UTC(),
+		Findings: []*finding.Finding{}, Coverage: []world.Coverage{}, Checks: []check.Cell{}, Actors: []actor.ActorReport{},
+	}}
+	if r.log == nil {
+		r.log = slog.New(slog.DiscardHandler)
+	}
+	baseline, err := r.baseline()
+	if err != nil {
+		return nil, err
+	}
+	if err := r.understand(ctx); err != nil {
+		return nil, err
+	}
+	if err := r.open(); err != nil {
+		return nil, err
+	}
+	defer r.close()
+	ended := r.meet(ctx)
+	if ended == nil {
+		ended = r.build(ctx, mode)
+	}
+	if ended == nil {
+		ended = r.attack(ctx, mode)
+	}
+	r.finish(ctx, ended, baseline)
+	res := &Result{Report: r.report, Graph: r.graph}
+	if r.lab != nil {
+		res.Proofs = r.lab.Proofs()
+	}
+	if ended != nil && r.report.Stats.Reached == 0 && ctx.Err() == nil {
+		return res, fmt.Errorf("%w: %w", ErrTarget, ended)
+	}
+	return res, nil
+}
+
+// runID is new for each run: what an earlier one made must not be in the way.
+func runID() string {
+	var b [4]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+// begin ends the phase before, and begins the next one.
+func (r *run) begin(name string) {
+	now, sent := time.Now(), int64(0)
+	if r.client != nil {
+		sent = r.client.Sent()
+	}
+	if r.phase != "" {
+		r.report.Stats.Phases = append(r.report.Stats.Phases, PhaseStats{Name: r.phase, Requests: sent - r.sent, Seconds: now.Sub(r.since).Seconds()})
+	}
+	r.phase, r.since, r.sent = name, now, sent
+	if name != "" && r.ev.Phase != nil {
+		r.ev.Phase(name)
+	}
+}
+
+func (r *run) progress(done, of int, what string) {
+	if r.ev.Progress != nil {
+		r.ev.Progress(done, of, what)
+	}
+}
+
+func (r *run) baseline() (*finding.Baseline, error) {
+	if r.o.Baseline == "" {
+		return nil, nil
+	}
+	f, err := os.Open(r.o.file(r.o.Baseline))
+	if err != nil {
+		return nil, fmt.Errorf("the baseline: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	b, err := finding.ReadBaseline(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", r.o.Baseline, err)
+	}
+	return b, nil
+}
+
+// understand reads the description and works out what it is about.
+func (r *run) understand(ctx context.Context) error {
+	r.begin("understand")
+	api, err := spec.Load(ctx, r.o.file(r.o.Spec), spec.LoadOptions{})
+	if err != nil {
+		return err
+	}
+	for _, p := range api.Problems {
+		r.report.Repairs = append(r.report.Repairs, Repair{Where: fmt.Sprintf("%s:%d", p.Place.File, p.Place.Line), What: p.Message})
+	}
+	r.report.Spec, r.report.API = r.o.Spec, api.Title
+	r.graph = graph.Build(api)
+	r.report.Stats.Operations = len(r.graph.Ops)
+	if len(r.graph.Ops) == 0 {
+		return fmt.Errorf("%s describes no operation", r.o.Spec)
+	}
+	return nil
+}
+
+// open makes the way to the target, and the listener.
+func (r *run) open() error {
+	o := r.o
+	c, err := target.New(target.Options{
+		Target: o.Target, Also: o.Also, Workers: o.Limits.Workers, Rate: o.Limits.Rate, MaxRequests: o.Limits.MaxRequests, MaxTime: o.Limits.MaxTime, Timeout: o.Limits.Timeout,
+		Proxy: o.TLS.Proxy, CAFile: o.file(o.TLS.CAFile), CertFile: o.file(o.TLS.CertFile), KeyFile: o.file(o.TLS.KeyFile), Insecure: o.TLS.Insecure,
+		UserAgent: "crenel-scan/" + o.Version, OnExchange: r.ev.Exchange,
+	})
+	if err != nil {
+		return fmt.Errorf("target: %w", err)
+	}
+	r.client = c
+	r.report.Target = c.Origin() + c.Base()
+	if o.Listener.Off {
+		return nil
+	}
+	address := o.Listener.Address
+	if address == "" {
+		address = "127.0.0.1:0"
+	}
+	if r.listener, err = listener.Start(address, o.Listener.Public); err != nil {
+		_ = c.Close()
+		return err
+	}
+	return nil
+}
+
+func (r *run) close() {
+	if err := r.client.Close(); err != nil {
+		r.log.Warn("closing the connections to the target", "error", err)
+	}
+	if r.listener != nil {
+		if err := r.listener.Close(); err != nil {
+			r.log.Warn("closing the listener", "error", err)
+		}
+	}
+}
+
+// meet makes the people and logs them in.
+func (r *run) meet(ctx context.Context) error {
+	r.begin("people")
+	cfg := r.o.Actors
+	cfg.Run, cfg.Seed, cfg.Dir = r.report.Run, r.o.Seed, r.o.Dir
+	r.people = actor.New(r.graph, r.client, cfg)
+	report, err := r.people.Prepare(ctx)
+	if report != nil {
+		r.report.Actors, r.report.Problems, r.report.Notes = report.Actors, report.Problems, report.Notes
+	}
+	r.report.Target = r.client.Origin() + r.client.Base()
+	if err != nil {
+		return fmt.Errorf("making accounts and logging in: %w", err)
+	}
+	return nil
+}
+
+// build makes the world.
+func (r *run) build(ctx context.Context, mode check.Mode) error {
+	r.begin("world")
+	below := "" // the client knows what comes before the paths
+	r.world = world.New(r.graph, r.people, r.client, world.Options{
+		Run: r.report.Run, Seed: r.o.Seed, Safe: mode == check.Safe, BasePath: &below,
+		Skip: func(op *graph.Op) string {
+			if matches(r.o.Leave, op) {
+				return "left alone, as the options say"
+			}
+			return ""
+		},
+		Progress: r.progress,
+	})
+	if err := r.world.Build(ctx); err != nil {
+		return fmt.Errorf("making objects: %w", err)
+	}
+	return nil
+}
+
+// attack runs the checks.
+func (r *run) attack(ctx context.Context, mode check.Mode) error {
+	r.begin("attack")
+	var heard scenario.Listener
+	if r.listener != nil {
+		heard = r.listener
+	}
+	r.lab = &check.Lab{
+		Graph: r.graph, World: r.world, People: r.people, Client: r.client, Listener: r.listener, Mode: mode, RunID: r.report.Run, Seed: r.o.Seed,
+		Origin: r.client.Origin() + r.client.Base(), Log: r.log, Found: r.ev.Found, Leave: func(op *graph.Op) bool {
+			return matches(r.o.Leave, op) || len(r.o.Paths) > 0 && !matches(r.o.Paths, op)
+		},
+		Stage: &scenario.Stage{Sender: r.client, People: r.people, Listener: heard, RunID: r.report.Run},
+	}
+	var list []*check.Check
+	for _, c := range check.All() {
+		named := slices.Contains(r.o.Checks, c.ID)
+		if (len(r.o.Checks) == 0 && !c.Off || named) && !slices.Contains(r.o.Skip, c.ID) && c.Mode <= mode {
+			list = append(list, c)
+		}
+	}
+	r.report.Stats.Checks = len(list)
+	return r.lab.Run(ctx, list, func(c *check.Check, done, of int) { r.progress(done, of, c.ID) })
+}
+
+// finish cleans up and completes the report. Cleaning up outlives a run that was
+// stopped, for a bounded time.
+func (r *run) finish(ctx context.Context, ended error, baseline *finding.Baseline) {
+	r.begin("clean up")
+	if r.world != nil {
+		tidy, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
+		r.report.Left = r.world.Cleanup(tidy)
+		cancel()
+		r.report.Coverage = r.world.Coverage()
+	}
+	if r.lab != nil {
+		r.report.Findings, r.report.Checks = r.lab.Findings(), r.lab.Table()
+	}
+	if baseline != nil {
+		r.report.Gone = baseline.Mark(r.report.Findings)
+	}
+	r.report.Idle = finding.Suppress(r.report.Findings, r.o.Suppress, time.Now())
+	for _, c := range r.report.Coverage {
+		if c.Reached {
+			r.report.Stats.Reached++
+		}
+	}
+	r.begin("")
+	if ended != nil {
+		r.report.Ended = ended.Error()
+	}
+	r.report.Stats.Requests = r.client.Sent()
+	r.report.Stats.Seconds = time.Since(r.report.Started).Seconds()
+	r.report.Stats.Proven = len(r.report.Findings)
+}
+
+// matches reports whether one of the patterns names an operation: "/orders/*",
+// "DELETE /users/{id}".
+func matches(patterns []string, op *graph.Op) bool {
+	for _, p := range patterns {
+		method, at, both := strings.Cut(p, " ")
+		if !both {
+			method, at = "", p
+		}
+		if method != "" && !strings.EqualFold(method, op.Method) {
+			continue
+		}
+		if at == op.Path {
+			return true
+		}
+		if ok, err := path.Match(at, op.Path); err == nil && ok {
+			return true
+		}
+		if prefix, ok := strings.CutSuffix(at, "*"); ok && strings.HasPrefix(op.Path, prefix) {
+			return true
+		}
+	}
+	return false
+}
