@@ -70,6 +70,13 @@ scan-corpus: ## reads and plans the same documents as the scanner does
 reload: ## 200 reloads under load
 	RELOADS=200 $(GO) test -count=1 -timeout 30m -v ./test/reload
 
+.PHONY: overload shared-rate
+overload: ## slowloris, 10,000 connections, rapid reset, bombs against the binary; writes docs/overload.md
+	CRENEL_OVERLOAD=$(or $(SECONDS),10) $(GO) test -count=1 -timeout 30m -v -run Overload ./test/overload -update
+
+shared-rate: ## one rate over three gateways that share a Redis, 1,000 calls a second for 30 s
+	CRENEL_SHARED_RATE=30s $(GO) test -count=1 -timeout 10m -v -run SharedRate ./test/overload
+
 providers: ## OpenID providers of npm that tests log in with, into $$CRENEL_PROVIDERS or the user's cache
 	./test/providers/install.sh
 

@@ -142,6 +142,12 @@ type Limits struct {
 	Ratio int `yaml:"ratio" default:"20" min:"1" max:"1000"`
 	// Concurrent is the most requests served at once; beyond it clients get 503.
 	Concurrent int `yaml:"concurrent" default:"10000" min:"1" max:"1000000"`
+	// Connections is the most open at once. When all are taken, the address that has
+	// the most gives one up for a newcomer that has fewer.
+	Connections int `yaml:"connections" default:"8192" min:"1" max:"1000000"`
+	// ConnectionsPerAddress is the most of one IPv4 address or IPv6 /64 at once;
+	// trusted proxies have none.
+	ConnectionsPerAddress int `yaml:"connections_per_address" default:"1024" min:"1" max:"1000000"`
 	// Memory is the most that all buffered request bodies and held answers, with
 	// their decoded trees, may take together; beyond it clients get 503.
 	Memory Bytes `yaml:"memory" default:"512MiB" min:"1MiB" max:"1TiB"`

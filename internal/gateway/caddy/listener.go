@@ -36,5 +36,5 @@ func (w *wireWrapper) Provision(caddycore.Context) (err error) {
 
 // WrapListener inspects what the listener's connections bring.
 func (w *wireWrapper) WrapListener(ln net.Listener) net.Listener {
-	return w.plane.conns.Listener(ln, wire.Options{Problem: problem, OnRefused: w.plane.onRefused})
+	return w.plane.conns.Listener(ln, wire.Options{Problem: problem, OnRefused: w.plane.onRefused, Limits: w.plane.limits, OnTurnedAway: w.plane.onTurnedAway})
 }

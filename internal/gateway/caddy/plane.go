@@ -39,6 +39,8 @@ type Options struct {
 	// OnRefused is told of each request that was refused before it became an
 	// exchange: its bytes are not HTTP, or such that parsers disagree on them. May be nil.
 	OnRefused func(wire.Refusal)
+	// OnTurnedAway is told, at most once a second, of connections that were not taken. May be nil.
+	OnTurnedAway func(remote net.Addr, why string, all wire.TurnedAway)
 	// Linger is how long WebSockets and other tunnels of a replaced generation may
 	// live on. Default 1h.
 	Linger time.Duration
@@ -57,6 +59,9 @@ type Plane struct {
 	linger    time.Duration
 	id        string
 	conns     wire.Connections
+	// onTurnedAway may be nil.
+	onTurnedAway func(remote net.Addr, why string, all wire.TurnedAway)
+	bounds       atomic.Pointer[wire.Limits]
 
 	mu          sync.Mutex // one Load or Stop at a time
 	cfg         *config.Config
@@ -79,7 +84,7 @@ var (
 
 // New makes a Plane. Nothing is started.
 func New(o Options) *Plane {
-	p := &Plane{log: o.Log, onRefused: o.OnRefused, linger: or(o.Linger, time.Hour), id: strconv.FormatUint(lastPlane.Add(1), 10)}
+	p := &Plane{log: o.Log, onRefused: o.OnRefused, onTurnedAway: o.OnTurnedAway, linger: or(o.Linger, time.Hour), id: strconv.FormatUint(lastPlane.Add(1), 10)}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
 	}
@@ -108,11 +113,13 @@ func (p *Plane) Load(cfg *config.Config, gw Gateway) error {
 	// Before its first config Caddy would log to standard error in its own form;
 	// what it buffers goes to our log once that is there.
 	quiet.Do(func() { caddycore.BufferedLog() })
+	bounds := p.bounds.Swap(boundsOf(cfg))
 	p.last++
 	gen := &generation{id: p.last, gw: gw, log: p.log}
 	before := p.active
 	err := p.load(cfg, gen)
 	if err != nil {
+		p.bounds.Store(bounds)
 		if p.active == nil {
 			p.forget()
 		}
@@ -135,6 +142,28 @@ func (p *Plane) Load(cfg *config.Config, gw Gateway) error {
 	})
 	p.generations = append(p.generations, gen)
 	return nil
+}
+
+// boundsOf are the bounds of connections. Header blocks come in frames, with some
+// bytes beside the fields' own.
+func boundsOf(cfg *config.Config) *wire.Limits {
+	l := &cfg.Server.Limits
+	return &wire.Limits{
+		Most: or(l.Connections, 8192), PerAddress: or(l.ConnectionsPerAddress, 1024), Trusted: cfg.Server.TrustedProxies,
+		HeadBytes: or(l.HeaderBytes, 64<<10) + or(l.URI, 8<<10) + 16<<10,
+	}
+}
+
+func (p *Plane) limits() wire.Limits {
+	if l := p.bounds.Load(); l != nil {
+		return *l
+	}
+	return wire.Limits{}
+}
+
+// Connections is how many connections are open, and TurnedAway how many were not taken.
+func (p *Plane) Connections() (open int, turned wire.TurnedAway) {
+	return p.conns.Len(), p.conns.TurnedAway()
 }
 
 func (p *Plane) load(cfg *config.Config, gen *generation) error {

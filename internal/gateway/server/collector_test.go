@@ -11,3 +11,9 @@ func TestCollectorPercent(t *testing.T) {
 		}
 	}
 }
+
+func TestMemoryLimit(t *testing.T) {
+	if got := memoryLimit(80<<20, 512<<20); got != 400<<20 {
+		t.Errorf("%d MiB, want 400", got>>20)
+	}
+}

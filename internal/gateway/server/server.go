@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"os/signal"
@@ -65,6 +66,7 @@ type Server struct {
 	point     decisionPoint // where others ask the policies
 	control   *control.Server
 
+	refusals  sampled     // log lines of refused bytes
 	draining  atomic.Bool // it stops: load balancers should look elsewhere
 	reloading sync.Mutex  // one at a time
 	mu        sync.Mutex  // guards what follows
@@ -98,7 +100,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	wg.Go(func() { s.onHangup(watched, hup) })
 	wg.Go(func() { s.watchDependencies(watched) })
 	wg.Go(func() { watch.Files(watched, s.files, func() { s.reload(watched, "a changed file") }) })
-	tuneCollector()
+	tuneCollector(int64(s.cfg.Server.Limits.Memory))
 	if o.Started != nil {
 		o.Started(s)
 	}
@@ -149,7 +151,12 @@ func (s *Server) open(ctx context.Context) error {
 	s.streams = gateway.NewStreams(s.state, s.log, nil)
 	s.plane = caddy.New(caddy.Options{Log: s.log, OnRefused: func(r wire.Refusal) {
 		s.metrics.Refused(r.Status)
-		s.log.Warn("request refused before it was one", "client", r.Remote.String(), "status", r.Status, "reason", r.Reason)
+		if more, ok := s.refusals.may(time.Now()); ok {
+			s.log.Warn("request refused before it was one", "client", r.Remote.String(), "status", r.Status, "reason", r.Reason, "unlogged", more)
+		}
+	}, OnTurnedAway: func(remote net.Addr, why string, all wire.TurnedAway) {
+		s.log.Warn("connections are turned away", "client", remote.String(), "reason", why,
+			"of_one_address", all.Address, "no_place", all.All, "displaced", all.Displaced, "floods", all.Flood)
 	}})
 	return nil
 }
@@ -218,6 +225,12 @@ func (s *Server) gauges() {
 	})
 	s.metrics.Gauge("crenel_limit_alone", "Requests ruled on by this gateway alone, as the shared counters could not be reached.",
 		func() float64 { return float64(s.buckets.Local()) })
+	s.metrics.Gauge("crenel_connections_open", "Open connections of clients.", func() float64 { n, _ := s.plane.Connections(); return float64(n) })
+	s.metrics.Gauge("crenel_connections_turned_away", "Connections that were not taken, closed for another's, or closed for a flood of HTTP/2 frames.",
+		func() float64 {
+			_, t := s.plane.Connections()
+			return float64(t.Address + t.All + t.Displaced + t.Flood)
+		})
 	s.metrics.Collector(upstreams{s.plane})
 }
 
@@ -339,7 +352,7 @@ func (s *Server) swap(ctx context.Context) error {
 	s.streams.Use(gw)
 	s.adopt(events)
 	s.decisions.commit(cfg)
-	tuneCollector()
+	tuneCollector(int64(s.cfg.Server.Limits.Memory))
 	return nil
 }
 

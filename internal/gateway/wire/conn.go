@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"container/list"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -27,12 +28,20 @@ type Options struct {
 	Problem func(status int, code string) []byte
 	// OnRefused is told of each refusal; may be nil. It must not block.
 	OnRefused func(Refusal)
+	// Limits bound connections; nil: nothing does. It is asked for each.
+	Limits func() Limits
+	// OnTurnedAway is told, at most once a second, of a connection that was not taken
+	// and of how many there have been; may be nil. It must not block.
+	OnTurnedAway func(remote net.Addr, why string, all TurnedAway)
 }
 
 // Connections keeps the connections of its listeners, so that they can be closed.
 type Connections struct {
-	mu   sync.Mutex
-	open map[*conn]struct{}
+	turned turnedAway
+
+	mu    sync.Mutex
+	open  map[*conn]struct{}
+	seats admission
 }
 
 // Listener wraps a listener so that its connections are inspected.
@@ -66,24 +75,68 @@ type listener struct {
 	options Options
 }
 
-// Accept returns the next connection, inspected.
+// Accept returns the next connection that is taken, inspected.
 func (l *listener) Accept() (net.Conn, error) {
-	nc, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
+	for {
+		nc, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		c := &conn{Conn: nc, conns: l.conns, options: l.options}
+		if !l.conns.take(c, &l.options) {
+			_ = nc.Close()
+			continue
+		}
+		if t, ok := nc.(*tls.Conn); ok {
+			c.tls = t
+			return &tlsConn{conn: c, tls: t}, nil
+		}
+		return c, nil
 	}
-	c := &conn{Conn: nc, conns: l.conns, options: l.options}
-	l.conns.mu.Lock()
-	if l.conns.open == nil {
-		l.conns.open = map[*conn]struct{}{}
+}
+
+// take finds a place for a connection.
+func (cs *Connections) take(c *conn, o *Options) bool {
+	var l Limits
+	if o.Limits != nil {
+		l = o.Limits()
 	}
-	l.conns.open[c] = struct{}{}
-	l.conns.mu.Unlock()
-	if t, ok := nc.(*tls.Conn); ok {
-		c.tls = t
-		return &tlsConn{conn: c, tls: t}, nil
+	c.headBytes = l.HeadBytes
+	remote := c.RemoteAddr()
+	cs.mu.Lock()
+	victim, why := cs.seats.admit(c, addressOf(remote), &l)
+	if why == "" {
+		if cs.open == nil {
+			cs.open = map[*conn]struct{}{}
+		}
+		cs.open[c] = struct{}{}
 	}
-	return c, nil
+	cs.mu.Unlock()
+	switch why {
+	case manyOfAddress:
+		cs.turned.address.Add(1)
+	case manyAtAll:
+		cs.turned.all.Add(1)
+	case "":
+		if victim == nil {
+			return true
+		}
+		cs.turned.displaced.Add(1)
+		// Its Close may wait for the client to read a refusal; the socket's does not.
+		_ = victim.socket().Close()
+		cs.tell(o, victim.RemoteAddr(), "closed for another's, as its address has the most connections")
+		return true
+	}
+	cs.tell(o, remote, string(why))
+	return false
+}
+
+// socket is the connection below TLS, whose Close sends no word.
+func (c *conn) socket() net.Conn {
+	if t, ok := c.Conn.(*tls.Conn); ok {
+		return t.NetConn()
+	}
+	return c.Conn
 }
 
 // poison is what net/http refuses wherever it stands in a request: in a request
@@ -102,6 +155,11 @@ type conn struct {
 	fault   atomic.Pointer[string]
 	tunnel  atomic.Bool // a 101 was written
 	closed  sync.Once
+
+	h2        *frames2 // nil until HTTP/2 is spoken
+	headBytes int
+	peer      *peer         // whose place it has
+	place     *list.Element // nil once given up; guarded by Connections.mu
 }
 
 // Read returns bytes of well-formed requests; from the first fault on, poison
@@ -116,13 +174,17 @@ func (c *conn) Read(p []byte) (int, error) {
 		return n, nil
 	}
 	n, err := c.Conn.Read(p)
+	if c.h2 != nil {
+		return c.readFrames(p[:n], err)
+	}
 	if n == 0 || c.in.state == opaque {
 		return n, err
 	}
 	if c.tls != nil {
 		if c.tls.ConnectionState().NegotiatedProtocol == "h2" {
 			c.in.Tunnel()
-			return n, err
+			c.h2 = &frames2{most: c.headBytes}
+			return c.readFrames(p[:n], err)
 		}
 		c.tls = nil
 	}
@@ -141,6 +203,21 @@ func (c *conn) Read(p []byte) (int, error) {
 		return c.Read(p)
 	}
 	return ok, nil
+}
+
+// readFrames passes on what an HTTP/2 client sends, until it is too much.
+func (c *conn) readFrames(p []byte, err error) (int, error) {
+	if len(p) == 0 {
+		return 0, err
+	}
+	fault := c.h2.feed(p, time.Now())
+	if fault == "" {
+		return len(p), err
+	}
+	c.conns.turned.flood.Add(1)
+	c.conns.tell(&c.options, c.RemoteAddr(), fault)
+	_ = c.socket().Close()
+	return 0, io.EOF
 }
 
 func (c *conn) report(status int, reason string) {
@@ -206,6 +283,7 @@ func (c *conn) Close() error {
 	c.closed.Do(func() {
 		c.conns.mu.Lock()
 		delete(c.conns.open, c)
+		c.conns.seats.leave(c)
 		c.conns.mu.Unlock()
 		if c.fault.Load() == nil {
 			return
