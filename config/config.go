@@ -341,6 +341,8 @@ type OperationOverride struct {
 	Rates []Rate `yaml:"rates"`
 	// Cost is how many requests a call counts as, for all rates; 0 counts none.
 	Cost *int `yaml:"cost" min:"0" max:"1000000" unset:"1"`
+	// Priority says which calls go first when the upstream has no room for all.
+	Priority string `yaml:"priority" enum:"low,normal,high" unset:"normal"`
 	// WritableBy maps a body field's JSON pointer to the roles that may write it.
 	WritableBy map[string][]string `yaml:"writable_by" example:"{/status: [admin]}"`
 }

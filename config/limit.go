@@ -1,5 +1,7 @@
 package config
 
+import "time"
+
 // Limit bounds how much.
 type Limit struct {
 	GuardCommon `yaml:",inline"`
@@ -13,6 +15,65 @@ type Limit struct {
 	// the shared server cannot be asked: 1 divided by the number of gateways keeps
 	// their sum within the rate.
 	AwayShare float64 `yaml:"away_share" default:"0.5" min:"0.001" max:"1"`
+	// Concurrency bounds how many calls the upstream is asked at once.
+	Concurrency Concurrency `yaml:"concurrency"`
+	// Concurrent bounds how many calls of one caller are under way at once, on this gateway.
+	Concurrent []Concurrent `yaml:"concurrent"`
+	// Breaker lets no calls through while most of them fail.
+	Breaker *Breaker `yaml:"breaker"`
+	// Retry makes calls again that could not be delivered.
+	Retry Retry `yaml:"retry"`
+}
+
+// Concurrency bounds how many calls the upstream is asked at once, and which of
+// them go first (priority of operations).
+type Concurrency struct {
+	// Most is the most; 0 is without bound.
+	Most int `yaml:"most" default:"0" min:"0" max:"1000000" example:"500"`
+	// Adaptive has the bound follow latency, between Least and Most: calls that take
+	// longer than is usual for their operation lower it.
+	Adaptive *bool `yaml:"adaptive" default:"true"`
+	// Least is what it never falls below.
+	Least int `yaml:"least" default:"10" min:"1" max:"1000000"`
+	// Queue is how many calls may wait for a place; 0 refuses them at once.
+	Queue int `yaml:"queue" default:"100" min:"0" max:"1000000"`
+	// Wait is for how long.
+	Wait time.Duration `yaml:"wait" default:"200ms" min:"0s" max:"1m"`
+}
+
+// Concurrent bounds how many calls of one caller are under way at once.
+type Concurrent struct {
+	// By says who is one caller.
+	By string `yaml:"by" default:"identity" enum:"address,prefix,identity,key,plan,claim,operation,api"`
+	// Most is the most calls at once.
+	Most int `yaml:"most" required:"true" min:"1" max:"1000000" example:"20"`
+	// Claim whose value makes one caller, for by: claim; dots descend.
+	Claim string `yaml:"claim" example:"org_id"`
+}
+
+// Breaker lets no calls through to an upstream of which most fail: it could not
+// be reached, did not answer in time, or answered 502, 503 or 504.
+type Breaker struct {
+	// Failures is the share of the calls that opens it.
+	Failures float64 `yaml:"failures" default:"0.5" min:"0.01" max:"1"`
+	// Calls is of at least how many.
+	Calls int `yaml:"calls" default:"20" min:"1" max:"1000000"`
+	// Window is within what time.
+	Window time.Duration `yaml:"window" default:"10s" min:"100ms" max:"1h"`
+	// Open is for how long no calls are let through; doubled, to a minute, where it
+	// opens again at once.
+	Open time.Duration `yaml:"open" default:"5s" min:"10ms" max:"1h"`
+	// Probes are the calls let through then, all of which must succeed.
+	Probes int `yaml:"probes" default:"3" min:"1" max:"10000"`
+}
+
+// Retry makes calls again that could not be delivered: of idempotent methods
+// (RFC 9110 section 9.2.2), without a body, of which no answer has begun.
+type Retry struct {
+	// Attempts beside the first; 0 is none.
+	Attempts int `yaml:"attempts" default:"0" min:"0" max:"5"`
+	// Budget is the share of all calls that may be retries.
+	Budget float64 `yaml:"budget" default:"0.1" min:"0" max:"1"`
 }
 
 // CallerPlan says which plan a caller has.

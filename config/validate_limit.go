@@ -9,6 +9,16 @@ func (v *validator) limit(a *API, path string) {
 	l := &a.Guards.Limit
 	v.rates(l.Rates, path+".rates")
 	v.claimName(path+".plan.claim", l.Plan.Claim)
+	for i, c := range l.Concurrent {
+		at := fmt.Sprintf("%s.concurrent[%d]", path, i)
+		if (c.By == "claim") != (c.Claim != "") {
+			v.add(at+".claim", "belongs to by: claim, and by: claim needs it", "name the claim whose value makes one caller, or remove it")
+		}
+		v.claimName(at+".claim", c.Claim)
+	}
+	if c := l.Concurrency; c.Most > 0 && c.Least > c.Most {
+		v.add(path+".concurrency.least", "is more than most", "write at most concurrency.most")
+	}
 	if l.Shared != nil && *l.Shared && v.c.State.Redis == "" {
 		v.add(path+".shared", "there is no server that gateways share", "set state.redis, or remove it")
 	}

@@ -153,6 +153,9 @@ func init() {
 		Code{"decision.unavailable", 503, "Service unavailable", "No policy may decide, or the decision point answers as many as it may at once."},
 
 		Code{"limit.rate", 429, "Too many requests", "A rate limit was reached."},
+		Code{"limit.concurrent", 429, "Too many requests", "The caller has as many calls under way as it may."},
+		Code{"limit.overloaded", 503, "Service unavailable", "The upstream is asked for as much as it can do; calls of less priority are refused first."},
+		Code{"limit.breaker", 503, "Service unavailable", "Most calls of the upstream fail, so none are made for a while."},
 		Code{"limit.quota", 429, "Too many requests", "A quota of the calendar is used up."},
 
 		Code{"waf.attack", 403, "Forbidden", "The request matches attack signatures (OWASP Core Rule Set)."},

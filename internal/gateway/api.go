@@ -49,6 +49,7 @@ type api struct {
 	upstreams        atomic.Pointer[Upstreams] // for questions of the gateway's own
 	now              func() time.Time
 	policy           *authz.Guard
+	limits           *limit.Guard
 	closers          []func() error
 	warm             func()
 	checks           []namedCheck
@@ -176,7 +177,7 @@ func (a *api) steps(ctx context.Context, cfg *config.Config, deps Deps) ([]guard
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
 	}
-	a.rules, a.policy = rules, may
+	a.rules, a.policy, a.limits = rules, may, limits
 	a.doorstep = guard.NewChain(a.spec, []guard.Step{limits.AddressStep()}, a.settings, deps.Log)
 	a.preflight = guard.NewChain(a.spec, []guard.Step{limits.AddressStep(), rules.PathStep(), attacks.Step()}, a.settings, deps.Log)
 	identity := []guard.Step{who.Step()}
@@ -193,7 +194,7 @@ func (a *api) steps(ctx context.Context, cfg *config.Config, deps Deps) ([]guard
 		rules.BodyStep(),
 		attacks.Step(),
 		files.Step(),
-	}, may.Steps(), who.AnswerSteps(), rules.AnswerHeadSteps(), []guard.Step{
+	}, may.Steps(), limits.UpstreamSteps(), who.AnswerSteps(), rules.AnswerHeadSteps(), []guard.Step{
 		rules.AnswerBodyStep(),
 	}), nil
 }

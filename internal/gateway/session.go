@@ -448,7 +448,17 @@ var errBrokeOff = errors.New("the upstream's answer broke off")
 
 // callUpstream runs the upstream.
 func (s *session) callUpstream(a *answer) error {
-	return callOnce(s.up(s.api.cfg.Name), a, s.r)
+	s.api.limits.Called()
+	for attempt := 1; ; attempt++ {
+		err := callOnce(s.up(s.api.cfg.Name), a, s.r)
+		var ue *UpstreamError
+		// Only what was not delivered, or broke off before an answer began.
+		again := errors.As(err, &ue) && ue.Code == "gateway.upstream_unreachable" && !a.head && !s.answered &&
+			s.r.ContentLength == 0 && s.x.Request.Upgrade == "" && s.r.Context().Err() == nil
+		if !again || !s.api.limits.Retry(&s.x, attempt) {
+			return err
+		}
+	}
 }
 
 // failed answers an upstream call that went wrong, or cuts the answer short.

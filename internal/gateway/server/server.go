@@ -232,6 +232,7 @@ func (s *Server) gauges() {
 			return float64(t.Address + t.All + t.Displaced + t.Flood)
 		})
 	s.metrics.Collector(upstreams{s.plane})
+	s.metrics.Collector(upstreamLimits{s.buckets})
 }
 
 // compile makes a generation of a config.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/crenel-project/crenel/internal/exchange"
+	"github.com/crenel-project/crenel/internal/guard/limit/overload"
 )
 
 // notes are what the guard remembers of one exchange until it has ended.
@@ -16,6 +17,15 @@ type notes struct {
 	charged bool  // and it was charged for them
 	local   bool  // in this process's memory
 	refused bool  // by its address, before anything was charged
+
+	// What it holds until it has ended.
+	callers   []heldCaller
+	breaker   *overload.Breaker
+	ticket    overload.Ticket
+	limiter   *overload.Limiter
+	operation int
+	entered   time.Time     // when it got its place at the upstream
+	took      time.Duration // until its answer began; 0 before
 }
 
 var notesPool = sync.Pool{New: func() any { return new(notes) }}
@@ -32,7 +42,7 @@ func (g *Guard) notes(x *exchange.Exchange) *notes {
 		return nil
 	}
 	n := notesPool.Get().(*notes)
-	*n = notes{g: g, local: g.shared == nil || !g.store.health.may(g.now())}
+	*n = notes{callers: n.callers[:0], g: g, local: g.shared == nil || !g.store.health.may(g.now())}
 	x.Ends = append(x.Ends, n)
 	return n
 }
@@ -50,6 +60,7 @@ func ours(code string) bool {
 // End settles what a call costs.
 func (n *notes) End(x *exchange.Exchange, d *exchange.Decision, c *exchange.Completion) {
 	g, p := n.g, n.plan
+	n.settleUpstream(d, c)
 	switch {
 	case n.refused:
 	case !n.ruled:
@@ -68,7 +79,7 @@ func (n *notes) End(x *exchange.Exchange, d *exchange.Decision, c *exchange.Comp
 			return min((c.BytesOut-1)/r.bytes, 2*r.most())
 		})
 	}
-	*n = notes{}
+	*n = notes{callers: n.callers[:0]}
 	notesPool.Put(n)
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/crenel-project/crenel/config"
 	"github.com/crenel-project/crenel/internal/exchange"
 	"github.com/crenel-project/crenel/internal/guard"
+	"github.com/crenel-project/crenel/internal/guard/limit/overload"
 	"github.com/crenel-project/crenel/internal/spec"
 	"github.com/crenel-project/crenel/internal/state"
 )
@@ -51,6 +52,9 @@ type Guard struct {
 	settler    *settler // of what is charged after a call; nil where nothing is shared
 	ending     bool     // exchanges are charged for when they have ended
 	keyRates   bool
+	gate       *gate
+	priorities []overload.Priority // by Operation.Index
+	concurrent []*concurrent
 }
 
 // ownRates is a plan and the rates of one credential beside it. A credential's
@@ -99,6 +103,7 @@ func New(o Options) (*Guard, error) {
 	if err := g.compile(&o); err != nil {
 		return nil, err
 	}
+	g.compileUpstream(&o)
 	if g.shared != nil {
 		g.settler = newSettler(g)
 		g.ending = true

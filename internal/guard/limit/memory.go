@@ -26,6 +26,7 @@ type Memory struct {
 
 	mu     sync.Mutex
 	nextID uint64
+	gates  map[string]*gate // by API
 	// Tables live as long as a generation uses them.
 	tables map[tableName]weak.Pointer[table]
 }
