@@ -131,7 +131,10 @@ func (b *builder) parameters(op *Operation, tmpl *template, decls []paramDecl, a
 		if d.in == "body" || d.in == "formData" {
 			continue
 		}
-		op.AuthorizationHeader = op.AuthorizationHeader || d.in == "header" && strings.EqualFold(d.name, "authorization")
+		if d.in == "header" && strings.EqualFold(d.name, "authorization") {
+			op.AuthorizationHeader = true
+			op.AuthorizationText = strings.TrimSpace(strings.Join([]string{op.AuthorizationText, d.at.str("description"), d.at.str("example"), d.at.get("schema").str("example"), d.at.str("default"), d.at.get("schema").str("default")}, " "))
+		}
 		p := b.parameter(d)
 		switch {
 		case p == nil:

@@ -75,6 +75,8 @@ type Operation struct {
 	// OpenAPI 3 has it ignored, so it is none of Parameters there; still it says
 	// that credentials are expected.
 	AuthorizationHeader bool
+	// AuthorizationText is what that parameter's description and examples say.
+	AuthorizationText string
 	// Unroutable says why no request can reach the operation, "" when one can:
 	// another has the same method and the same path, or only a query tells them apart.
 	Unroutable string

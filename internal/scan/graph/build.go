@@ -14,7 +14,9 @@ type builder struct {
 	cache  leafCache
 	nouns  map[string]bool // that some path has
 	groups map[groupKey]*group
-	busy   map[string]bool // paths that are read or deleted, or have objects below them
+	// bySuffix finds "ticket_category" by "category", where only one ends so.
+	bySuffix map[string]*Resource
+	busy     map[string]bool // paths that are read or deleted, or have objects below them
 }
 
 // Build works out the graph of an API.
@@ -56,8 +58,9 @@ func (b *builder) operations() {
 	steps := make([][]step, len(g.API.Operations))
 	for i, o := range g.API.Operations {
 		steps[i] = splitPath(o.Path)
+		serviceNames(steps[i])
 		for j := range steps[i] {
-			if n := steps[i][j].noun; n != "" {
+			if n := steps[i][j].noun; n != "" && !steps[i][j].loose {
 				b.nouns[n] = true
 			}
 		}
@@ -87,6 +90,24 @@ func (b *builder) operations() {
 		if g.byRoute[key] == nil {
 			g.byRoute[key] = op
 		}
+	}
+}
+
+// serviceNames takes for areas what stands before "api": "/identity/api/v2/user".
+func serviceNames(steps []step) {
+	for i := len(steps) - 1; i > 0; i-- {
+		if t := strings.ToLower(steps[i].text); t != "api" && t != "rest" {
+			continue
+		}
+		for j := range steps[:i] {
+			if steps[j].isVar() {
+				return
+			}
+		}
+		for j := range steps[:i] {
+			steps[j].noun, steps[j].verb, steps[j].area = "", "", true
+		}
+		return
 	}
 }
 
@@ -253,7 +274,12 @@ func (b *builder) carriers() {
 }
 
 // prefixOf reads from an operation's words how its Authorization header starts.
-func (b *builder) prefixOf(op *Op) string { return prefixSaid(op.Description) }
+func (b *builder) prefixOf(op *Op) string {
+	if p := prefixSaid(op.AuthorizationText + " "); p != "" {
+		return p
+	}
+	return prefixSaid(op.Description)
+}
 
 // prefixSaid finds the word before a credential in a text.
 func prefixSaid(text string) string {

@@ -40,16 +40,32 @@ type label struct {
 	Carrier string `yaml:"carrier"`
 }
 
-// TestLabels holds the graph to what people say of APIs of different styles.
-func TestLabels(t *testing.T) {
+func labelled(t *testing.T) []string {
+	t.Helper()
 	files, err := filepath.Glob("testdata/apis/*.want.yaml")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no labels: %v", err)
 	}
-	for _, file := range files {
-		name := strings.TrimSuffix(filepath.Base(file), ".want.yaml")
+	for i, f := range files {
+		files[i] = strings.TrimSuffix(filepath.Base(f), ".want.yaml")
+	}
+	return files
+}
+
+func load(t *testing.T, file string) *graph.Graph {
+	t.Helper()
+	api, err := spec.Load(context.Background(), file, spec.LoadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return graph.Build(api)
+}
+
+// TestLabels holds the graph to what people say of APIs of different styles.
+func TestLabels(t *testing.T) {
+	for _, name := range labelled(t) {
 		t.Run(name, func(t *testing.T) {
-			data, err := os.ReadFile(file)
+			data, err := os.ReadFile("testdata/apis/" + name + ".want.yaml")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -57,11 +73,7 @@ func TestLabels(t *testing.T) {
 			if err := yaml.UnmarshalWithOptions(data, &want, yaml.DisallowUnknownField()); err != nil {
 				t.Fatal(err)
 			}
-			api, err := spec.Load(context.Background(), "testdata/apis/"+name+".yaml", spec.LoadOptions{})
-			if err != nil {
-				t.Fatal(err)
-			}
-			g := graph.Build(api)
+			g := load(t, "testdata/apis/"+name+".yaml")
 			want.check(t, g)
 			if t.Failed() && os.Getenv("CRENEL_SHOW_PLAN") != "" {
 				var b bytes.Buffer

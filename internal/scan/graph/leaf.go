@@ -135,6 +135,9 @@ func (w *leafWalk) visit(st *leafStep) {
 			return
 		}
 	}
+	if scalar != nil && len(branches) > 0 && st.pointer != "" { // an id, or the object in its place
+		w.leaf(st, scalar.Type(), scalar.Format())
+	}
 	if len(props) > 0 || len(branches) > 0 {
 		return
 	}
@@ -385,6 +388,6 @@ func typeName(s *schema.Schema) string {
 var (
 	formSuffixes = set(`dto dtos response responses resp res request req model models input output out in schema entity view public private base full short simple detail details detailed
 		summary create created creation update updated patch put post get list lists result results item body payload form data info record object obj resource serializer vo bo po read write params
-		envelope wrapper collection page paginated type def definition json 1 2 3 v 0 minimal extended`)
+		envelope wrapper collection page paginated def definition json 1 2 3 v 0 minimal extended`)
 	formPrefixes = set(`create update new patch put post get list add edit base public private full simple api i dto paginated page minimal partial nullable basic models model schema detailed multiple single`)
 )

@@ -81,6 +81,7 @@ var (
 	dateTails   = set(`at on date time timestamp datetime until since from to`)
 	nameWords   = set(`name title firstname lastname fullname givenname familyname surname displayname label nom nombre nome vorname nachname apellido brand model`)
 	textWords   = set(`description text content body message comment note notes bio about summary caption remark remarks review feedback details detail reason subject abstract memo story answer question instructions beschreibung descripcion mensaje texto nachricht statement excerpt headline tagline post snippet slogan blurb biography`)
+	pageSizes   = set(`size count num limit top rows first last n max length take results page_size pagesize per_page perpage`)
 	searchWords = set(`q query search keyword keywords term searchterm search_term searchtext search_text s text_search querystring pattern`)
 )
 
@@ -114,7 +115,7 @@ func meaningOf(name, format, typ string) (Meaning, bool) {
 	if dateTails[last] && len(w) > 1 && last != "from" && last != "to" && last != "on" || dateFormats[strings.ToLower(format)] {
 		return MeansDate, true
 	}
-	if !notIt[last] {
+	if len(w) == 1 || !notIt[last] {
 		if m := byRules(w); m != MeansUndefined {
 			return refine(m, w), true
 		}

@@ -16,6 +16,7 @@ type step struct {
 	many  bool     // the noun was written as a plural
 	verb  Kind     // what a literal says is done: "" nothing
 	said  string   // the word that says so
+	loose bool     // the noun stands beside a verb: "apply_coupon"; it may be part of what is done
 	which bool     // a literal that picks among what stands before it: all, recent, me
 	self  bool     // … and picks the caller's own
 	area  bool     // api, v1, rest: says nothing of what the path is about
@@ -117,7 +118,8 @@ func literal(text string) step {
 		return s
 	}
 	if len(w) > 1 {
-		if k, ok := verbKinds[w[0]]; ok && (plainVerbs[w[0]] || k == Action) && !nounFirst[w[0]] {
+		plural := spec.Singular(w[len(w)-1]) != w[len(w)-1] // "login-attempts", "import-jobs": things
+		if k, ok := verbKinds[w[0]]; ok && (plainVerbs[w[0]] || k == Action && !plural) && !nounFirst[w[0]] {
 			s.verb, s.said = k, w[0]
 			w = trimSmall(w[1:])
 		} else if k, ok := verbKinds[w[len(w)-1]]; ok && (plainVerbs[w[len(w)-1]]) {
@@ -137,6 +139,7 @@ func literal(text string) step {
 		last := w[len(w)-1]
 		s.many = spec.Singular(last) != last
 		s.noun = spec.ResourceName(strings.Join(w, "_"))
+		s.loose = s.verb == Action
 	}
 	if s.verb == Read && s.many && len(s.words) > 1 { // getUsers
 		s.verb = List
@@ -191,6 +194,11 @@ func readRoute(steps []step, known map[string]bool) *route {
 	r := &route{steps: steps, last: -1}
 	noun, many := "", false
 	for i := range steps {
+		if s := &steps[i]; s.loose && !known[s.noun] {
+			s.noun = "" // "check-otp" is done to something else
+		}
+	}
+	for i := range steps {
 		s := &steps[i]
 		r.areas = append(r.areas, s.words...)
 		if !s.isVar() {
@@ -226,6 +234,9 @@ func readRoute(steps []step, known map[string]bool) *route {
 func varNoun(name, before string, many, shared bool, known map[string]bool) string {
 	own, isID := idNoun(name, true)
 	bare := strings.Join(spec.Words(name), "_")
+	if m, _ := meaningOf(name, "", "string"); (m == MeansToken || m == MeansOTP) && !many {
+		return "" // "/reset/{token}": a proof, no object
+	}
 	switch {
 	case !isID && formVars[bare]:
 		return ""

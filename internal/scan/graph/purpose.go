@@ -234,6 +234,8 @@ func (b *builder) accountPurposes(t *traits) {
 	}
 	if person && op.Kind == Create && !op.OnObject {
 		e.add(0.3, "creates a %s", op.About.Name)
+	} else if op.About != nil && op.Kind == Create && !op.OnObject && !op.Secured && firmTenants[op.About.Name] && len(passwords) > 0 {
+		e.add(0.3, "creates a %s with its first account", op.About.Name)
 	}
 	if t.takes(MeansEmail) && t.takes(MeansUsername, MeansName, MeansPhone) {
 		e.add(0.1, "takes more of a person than a login needs")
@@ -431,6 +433,8 @@ func (b *builder) secondFactor(t *traits) {
 	var e evidence
 	if t.takes(MeansOTP) {
 		e.add(0.4, "takes a one-time code")
+	} else if hasCode(op) && t.saysAny("2 fa", "mfa", "otp", "totp", "two factor", "second factor") != "" {
+		e.add(0.3, "takes a code")
 	}
 	if w := t.saysAny("2 fa", "mfa", "otp", "totp", "two factor", "twofactor", "second factor", "2 factor", "authenticator", "tfa", "check otp", "verify otp", "one time", "multi factor", "webauthn"); w != "" {
 		e.add(0.4, "is called %q", w)

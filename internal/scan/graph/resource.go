@@ -73,7 +73,7 @@ func (b *builder) aliases() {
 			continue
 		}
 		t := b.g.byName[op.leaves.rootType]
-		if t == nil || t == r || vagueTypes[t.Name] || !b.addressed(t) && !t.types[t.Name] {
+		if t == nil || t == r || vagueTypes[t.Name] {
 			continue
 		}
 		r.Ops = slices.DeleteFunc(r.Ops, func(o *Op) bool { return o == op })

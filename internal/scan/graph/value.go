@@ -24,6 +24,7 @@ func (b *builder) inputs(op *Op) {
 		}
 		b.parameter(op, p, object)
 	}
+	defer b.codes(op)
 	op.media = pickMedia(bodyContent(op))
 	if op.media == nil {
 		return
@@ -38,6 +39,29 @@ func (b *builder) inputs(op *Op) {
 	}
 	for i := range b.cache.of(op.media.Schema).list {
 		b.bodyLeaf(op, &b.cache.of(op.media.Schema).list[i])
+	}
+}
+
+// codes gives what is merely called a code the meaning that its operation gives it.
+func (b *builder) codes(op *Op) {
+	for _, in := range op.Inputs {
+		if in.Meaning != MeansUndefined || in.Type == "boolean" || in.Type == "object" {
+			continue
+		}
+		switch w := spec.Words(in.Name); strings.Join(w, "_") {
+		case "code", "pin", "passcode", "number", "answer":
+		default:
+			continue
+		}
+		said := func(words ...string) bool {
+			return slices.ContainsFunc(words, func(w string) bool { return op.said[w] })
+		}
+		switch {
+		case said("otp", "mfa", "totp", "fa", "tfa", "twofactor", "verify", "verification", "reset", "forgot", "recover", "confirm", "activate", "factor", "challenge"):
+			in.Meaning = MeansOTP
+		case in.Name != "number" && said("coupon", "coupons", "voucher", "vouchers", "promo", "redeem", "discount", "gift", "giftcard", "promotion"):
+			in.Meaning = MeansCoupon
+		}
 	}
 }
 
@@ -68,6 +92,8 @@ func (b *builder) parameter(op *Op, p *spec.Parameter, object *Resource) {
 	switch {
 	case object != nil:
 		in.Meaning, in.Object, in.holder = MeansID, &spec.ObjectRef{Resource: object.Name, Param: p.Name}, object
+	case p.In == "query" && pageSizes[joined]:
+		in.Meaning = MeansPageSize
 	case p.In == "query" && searchWords[joined]:
 		in.Meaning = MeansFilter
 	case p.In == "query" && (joined == "order" || joined == "dir" || joined == "asc" || joined == "desc"):
@@ -244,7 +270,23 @@ func (b *builder) near(op *Op, noun string) *Resource {
 	if op.About != nil && (op.About.Name == noun || op.About.Name == op.under+"_"+noun) {
 		return op.About
 	}
-	return b.g.byName[noun]
+	if r := b.g.byName[noun]; r != nil {
+		return r
+	}
+	if b.bySuffix == nil {
+		b.bySuffix = map[string]*Resource{}
+		for name, r := range b.g.byName {
+			for i := range len(name) {
+				if name[i] == '_' {
+					if _, twice := b.bySuffix[name[i+1:]]; twice {
+						r = nil // two end so: neither is meant for sure
+					}
+					b.bySuffix[name[i+1:]] = r
+				}
+			}
+		}
+	}
+	return b.bySuffix[noun]
 }
 
 // holderOf is the resource of the object that a leaf is a member of.

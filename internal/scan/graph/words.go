@@ -42,10 +42,8 @@ var (
 	idPrefixes = set(`new old parent target source from to src dst dest destination related linked origin original previous next current root main primary default selected given external internal`)
 
 	// nounFirst are verbs that as the first of several words are mostly part of a noun: "order-items", "test-results".
-	nounFirst = set(`order post test check run report comment review request vote transfer payment process job batch share view copy set list follow like archive backup sync invite search
-		import export upload download charge session reset lock open close move track apply call access query schedule print sign subscribe publish contact rate pin use click send start stop
-		message filter filtered dispatch deliver delivery pay refund checkout login logout signup signin register auth authenticate verify confirm activate two otp password forgot redeem
-		claim cancel complete submit accept reject approve decline assign debug health ping status`)
+	nounFirst = set(`order post test run comment review request vote payment process job batch share view copy set list follow like archive backup sync invite
+		charge session lock open close move track call access query schedule print sign subscribe rate pin use click start stop message delivery health ping status stream`)
 	// plainVerbs say what is done to the noun beside them, wherever they stand.
 	plainVerbs = set(`get read fetch show retrieve load create add new insert make save update edit modify change replace rename set delete remove destroy erase del list browse find view upsert put patch drop`)
 )
