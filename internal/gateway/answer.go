@@ -133,6 +133,7 @@ func (a *answer) rule(status int) exchange.Verdict {
 	if status == http.StatusSwitchingProtocols && x.Request.Upgrade == "" {
 		return exchange.Refuse("gateway.upstream_unreachable", "", "the upstream switched protocols without being asked to")
 	}
+	s.keepFromOthers(h)
 	v := s.api.chain.Run(s.r.Context(), x, exchange.ResponseHead)
 	if v.Action == exchange.Allow {
 		v = a.choose(h)

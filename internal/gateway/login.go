@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/crenel-project/crenel/config"
 	"github.com/crenel-project/crenel/internal/exchange"
@@ -91,27 +90,7 @@ func (s *session) answerCookies(h http.Header) {
 		return
 	}
 	h["Set-Cookie"] = append(slices.Clone(h["Set-Cookie"]), s.x.AnswerCookies...)
-	h.Set("Cache-Control", privately(h.Get("Cache-Control")))
-}
-
-// privately is a Cache-Control that keeps shared caches from an answer.
-func privately(control string) string {
-	switch {
-	case control == "":
-		return "private"
-	case hasDirective(control, "private"), hasDirective(control, "no-store"):
-		return control
-	}
-	return control + ", private"
-}
-
-func hasDirective(control, name string) bool {
-	for d := range strings.SplitSeq(control, ",") {
-		if d, _, _ = strings.Cut(strings.TrimSpace(d), "="); strings.EqualFold(d, name) {
-			return true
-		}
-	}
-	return false
+	private(h)
 }
 
 // obtainToken has the access token for the upstream at hand, before it is called.

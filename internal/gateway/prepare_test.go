@@ -13,6 +13,16 @@ import (
 	"pgregory.net/rapid"
 )
 
+// policyFile writes a policy's rules into a file.
+func policyFile(t *testing.T, rules string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "p.rego")
+	if err := os.WriteFile(path, []byte("package crenel.authz\n"+rules+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 // What a policy demands of the query stands alone under its name, and under every
 // name that some server takes for it.
 func TestWithQuery(t *testing.T) {
@@ -63,10 +73,7 @@ plan(i) := {} if i.params.query.n != 1`,
 			if name == "one by one" {
 				policy = strings.Replace(policy, "default headers := {}\n", "", 1)
 			}
-			path := filepath.Join(t.TempDir(), "p.rego")
-			if err := os.WriteFile(path, []byte("package crenel.authz\n"+policy+"\n"), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			path := policyFile(t, policy)
 			g := newTestGateway(t, "  guards: {waf: {mode: \"off\"}, limit: {rates: [{rate: 100000/s}]}, authz: {policies: [\""+path+"\"]}}\n", "")
 			for query, want := range map[string][]string{"?n=1": {"pro"}, "?n=2": nil} {
 				var seen http.Header
