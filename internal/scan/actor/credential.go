@@ -32,7 +32,7 @@ func secretsIn(ex *target.Exchange, known map[string]string) []secret {
 		seen[v] = true
 	}
 	add := func(s secret) {
-		if s.value == "" || len(s.value) > 16<<10 || seen[s.value] || strings.ContainsAny(s.value, "\r\n\x00") {
+		if s.value == "" || len(s.value) > 16<<10 || seen[s.value] || headerText(s.value) != s.value || headerText(s.prefix) != s.prefix {
 			return
 		}
 		seen[s.value] = true
@@ -242,7 +242,7 @@ func carriersFor(s secret, declared []carrier, tokenType string) (single, togeth
 			put(&single, d)
 		}
 	}
-	if tokenType != "" && !strings.ContainsAny(tokenType, " \t") && len(tokenType) < 16 {
+	if validName(tokenType) != "" && len(tokenType) < 16 {
 		auth(strings.ToUpper(tokenType[:1]) + tokenType[1:] + " ")
 	}
 	if strings.HasPrefix(s.from, "header ") && !strings.EqualFold(s.name, "Authorization") {
@@ -263,7 +263,7 @@ func carriersFor(s secret, declared []carrier, tokenType string) (single, togeth
 		}
 	}
 	// The name of the field may be that of its place.
-	if s.name != "" && !strings.HasPrefix(s.from, "header ") {
+	if validName(s.name) != "" && !strings.HasPrefix(s.from, "header ") {
 		put(&together, carrier{in: "cookie", name: s.name})
 		put(&together, carrier{in: "query", name: s.name})
 		if n := headerName(s.name); n != "" {
@@ -297,7 +297,7 @@ func headerName(name string) string {
 		}
 		w[i] = strings.ToUpper(w[i][:1]) + w[i][1:]
 	}
-	return strings.Join(w, "-")
+	return validName(strings.Join(w, "-"))
 }
 
 // looksPair: the base64 form of "name:password" or of "token:".

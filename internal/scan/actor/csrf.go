@@ -32,7 +32,7 @@ func csrfIn(ex *target.Exchange) (token, header, field string) {
 		}
 		if isCSRFName(s.name) || s.name == "token" && slices.ContainsFunc(s.above, isCSRFName) || s.name == "token" && isCSRFName(ex.Request.Path) {
 			if strings.Contains(strings.ToLower(s.name), "header") {
-				named = s.v.Text // {"headerName": "X-CSRF-TOKEN", "token": "…"}
+				named = validName(s.v.Text) // {"headerName": "X-CSRF-TOKEN", "token": "…"}
 				continue
 			}
 			if len(s.v.Text) >= 6 && token == "" {
@@ -40,7 +40,7 @@ func csrfIn(ex *target.Exchange) (token, header, field string) {
 			}
 		}
 		if strings.EqualFold(s.name, "headerName") {
-			named = s.v.Text
+			named = validName(s.v.Text)
 		}
 	}
 	if token != "" {
@@ -56,6 +56,16 @@ func csrfIn(ex *target.Exchange) (token, header, field string) {
 		}
 	}
 	return "", "", ""
+}
+
+var reHeaderName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}$")
+
+// validName is a name as an answer gives it, "" when no header can be called so.
+func validName(s string) string {
+	if reHeaderName.MatchString(s) {
+		return s
+	}
+	return ""
 }
 
 // preflight looks for a CSRF token where APIs give one: at operations that say

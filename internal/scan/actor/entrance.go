@@ -45,7 +45,7 @@ func (j *jar) take(ex *target.Exchange) {
 	}
 	j.cookies = slices.DeleteFunc(j.cookies, func(o *http.Cookie) bool { return slices.Contains(gone, o.Name) })
 	if token, header, field := csrfIn(ex); token != "" {
-		j.csrf, j.header, j.field = token, header, field
+		j.csrf, j.header, j.field = headerText(token), headerText(header), field
 	}
 }
 
@@ -294,9 +294,25 @@ func (p *People) find(ctx context.Context, as string, ex *target.Exchange, j *ja
 	}
 	s, ok := p.session(w, ex, j, facts)
 	if !ok {
-		s = best.s
+		return w, best.s, bestV, nil
 	}
+	s.takeOver(best.s)
 	return w, s, bestV, nil
+}
+
+// takeOver takes the values that o's parts have come to have while it was tried.
+func (s *Session) takeOver(o *Session) {
+	s.rotates = o.rotating()
+	if !s.rotates {
+		return
+	}
+	for _, part := range o.Snapshot() {
+		for i := range s.Parts {
+			if s.Parts[i].In == part.In && s.Parts[i].Name == part.Name {
+				s.Parts[i].Value = part.Value
+			}
+		}
+	}
 }
 
 // together presents a secret in many places at once, and when that is of use

@@ -109,6 +109,7 @@ func (p *People) whoAmI(ctx context.Context, a *Actor) {
 		if err != nil {
 			return
 		}
+		p.keepUp(a.Session, ex, "")
 		if !worked(ex) {
 			continue
 		}

@@ -109,6 +109,8 @@ func (f *form) wants(in *graph.Input) bool {
 		switch fact {
 		case factRole, factID, factOTP, factCSRF, factCaptcha, factInvite:
 			return false
+		case factTenant:
+			return !byID(in)
 		case "":
 			switch in.Meaning {
 			case graph.MeansText, graph.MeansUndefined, graph.MeansName:
@@ -122,9 +124,15 @@ func (f *form) wants(in *graph.Input) bool {
 	case factEmail, factUsername, factPassword, factConfirm, factTerms, factGrant:
 		return true
 	case factTenant:
-		return in.Object == nil && in.Type != "integer"
+		return !byID(in)
 	}
 	return false
+}
+
+// byID: the input names something by its identifier, not by what people call it.
+func byID(in *graph.Input) bool {
+	w := words(in.Name)
+	return in.Type == "integer" || in.Format == "uuid" || len(w) > 0 && (w[len(w)-1] == "id" || w[len(w)-1] == "uuid")
 }
 
 // required: the description says of at least one input of the body that it is required.
@@ -151,6 +159,10 @@ func (f *form) value(in *graph.Input, facts map[string]string, rng *rand.Rand) a
 	case factID:
 		if facts[factID] == "" {
 			facts[factID] = freshID(in, rng)
+		}
+	case factTenant:
+		if byID(in) {
+			return sample(in, rng) // a name is none; see tenantInput for one that is known
 		}
 	case factCaptcha, factInvite, factOTP, factCSRF, "":
 		if v, ok := facts[in.Name]; ok && fact == "" {

@@ -159,7 +159,11 @@ func (p *People) plainCall(op *graph.Op) (*target.Request, error) {
 func (p *People) ask(ctx context.Context, as string, w *witness, s *Session) (*target.Exchange, error) {
 	r := w.r.Clone()
 	s.Apply(r)
-	return p.c.Do(ctx, as, r)
+	ex, err := p.c.Do(ctx, as, r)
+	if err == nil {
+		p.keepUp(s, ex, "")
+	}
+	return ex, err
 }
 
 // judge says how surely w tells the one who got ex from nobody. facts are the

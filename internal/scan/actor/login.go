@@ -12,8 +12,8 @@ import (
 )
 
 // maxWrong bounds how often one account's login may fail while the way in is
-// looked for: APIs that lock accounts begin at three or five.
-const maxWrong = 4
+// looked for: APIs that lock accounts begin at three failures in a row, most at five.
+const maxWrong = 3
 
 // candidates lists the operations that may be for a purpose, the likeliest first.
 func (p *People) candidates(purpose graph.Purpose, least float64) []*graph.Op {

@@ -34,7 +34,6 @@ type Actor struct {
 	by      *entrance // how it logs in again
 	witness *witness
 	turn    sync.Mutex // taken for a request where each answer brings a new credential
-	rotates bool       // guarded by People.mu
 	renew   sync.Mutex
 	who     *persona
 	asked   time.Time // when it was last looked whether the session lives; guarded by People.mu
@@ -49,7 +48,8 @@ type Session struct {
 	Expires time.Time // zero: unknown
 	Refresh string    // refresh token, "" none
 
-	mu sync.RWMutex
+	mu      sync.RWMutex
+	rotates bool // answers bring the credential of the next request
 }
 
 // Snapshot is what the session's parts are now.
@@ -66,7 +66,7 @@ func (s *Session) Snapshot() []Part {
 func (s *Session) become(o *Session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.Parts, s.Opened, s.Expires, s.Refresh = o.Parts, o.Opened, o.Expires, o.Refresh
+	s.Parts, s.Opened, s.Expires, s.Refresh, s.rotates = o.Parts, o.Opened, o.Expires, o.Refresh, o.rotates
 }
 
 // Part is one credential in one place of a request.

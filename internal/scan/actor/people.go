@@ -20,11 +20,12 @@ type People struct {
 	c   *target.Client
 	cfg Config
 
-	mu     sync.Mutex // guards what follows, and Actor.rotates
-	actors map[string]*Actor
-	order  []string
-	fresh  int
-	report *Report
+	mu       sync.Mutex // guards what follows, and Actor.asked
+	actors   map[string]*Actor
+	order    []string
+	fresh    int
+	report   *Report
+	prepared bool
 
 	making sync.Mutex // one account is made at a time: what one teaches helps the next
 
@@ -136,6 +137,7 @@ func (p *People) Prepare(ctx context.Context) (*Report, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.finish()
+	p.prepared = true
 	return p.report, nil
 }
 
@@ -404,6 +406,12 @@ func (p *People) Renew(ctx context.Context, a *Actor) error {
 	return nil
 }
 
+func (s *Session) rotating() bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.rotates
+}
+
 func (s *Session) opened() time.Time {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -482,10 +490,7 @@ func (p *People) due(a *Actor) bool {
 }
 
 func (p *People) send(ctx context.Context, a *Actor, r *target.Request) (*target.Exchange, error) {
-	p.mu.Lock()
-	one := a.rotates
-	p.mu.Unlock()
-	if one {
+	if a.Session.rotating() {
 		// Each answer brings the credential of the next request.
 		a.turn.Lock()
 		defer a.turn.Unlock()
@@ -539,18 +544,32 @@ func (p *People) follow(ex *target.Exchange) {
 	if a == nil || a.Session == nil {
 		return
 	}
+	from := ""
+	if a.by != nil {
+		from, _ = strings.CutPrefix(a.by.way.secret.from, "header ")
+	}
+	p.keepUp(a.Session, ex, from)
+}
+
+// keepUp takes over the credentials with which ex replaces those that it was
+// sent with. from is the header that brought the first one, where that is not
+// the one that it goes in.
+func (p *People) keepUp(s *Session, ex *target.Exchange, from string) {
+	if s == nil || ex.Err != nil || len(ex.Header) == 0 {
+		return
+	}
 	set, _ := cookiesOf(ex)
-	s := a.Session
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	now := slices.Clone(s.Parts)
-	changed, rotated := false, false
+	changed := false
 	replace := func(i int, v string) {
 		if now[i].Value == v || v == "" || !carries(ex.Request, s.Parts[i]) {
 			return
 		}
 		old := now[i].Value
 		now[i].Value, changed = v, true
-		rotated = rotated || !now[i].CSRF
+		s.rotates = s.rotates || !now[i].CSRF
 		for k := range now { // double submit: the same value stands elsewhere, too
 			if now[k].CSRF && now[k].Value == old {
 				now[k].Value = v
@@ -570,10 +589,8 @@ func (p *People) follow(ex *target.Exchange) {
 			continue
 		}
 		name := part.Name
-		if i == 0 && a.by != nil {
-			if from, ok := strings.CutPrefix(a.by.way.secret.from, "header "); ok {
-				name = from
-			}
+		if i == 0 && from != "" && !strings.HasPrefix(from, "body ") && !strings.HasPrefix(from, "pair ") {
+			name = from
 		}
 		v := ex.Header.Get(name)
 		if part.Prefix != "" {
@@ -587,12 +604,6 @@ func (p *People) follow(ex *target.Exchange) {
 	}
 	if changed {
 		s.Parts = now
-	}
-	s.mu.Unlock()
-	if rotated {
-		p.mu.Lock()
-		a.rotates = true
-		p.mu.Unlock()
 	}
 }
 

@@ -99,7 +99,7 @@ func (p *People) registerBy(ctx context.Context, f *form, name string, who *pers
 		who.password()
 	}
 	maps.Copy(f.extra, extra)
-	tenantInput(f, who, name)
+	p.tenantInput(ctx, f, who, name)
 	guide := &adviser{f: f, who: who}
 	var by *Session
 	if p.theReg() != nil {
@@ -265,16 +265,59 @@ func (p *People) waitingFor(_ context.Context, err error, ex *target.Exchange) e
 	return fmt.Errorf("%w: it was accepted (%d), but then %w", ErrCannotRegister, ex.Status, err)
 }
 
-// tenantInput fills in whose house an account belongs to, where that is an identifier.
-func tenantInput(f *form, who *persona, name string) {
+// tenantInput fills in whose house an account belongs to, where that is an
+// identifier: the user's own for its peers, else one of those that anybody can list.
+func (p *People) tenantInput(ctx context.Context, f *form, who *persona, name string) {
 	for _, in := range f.op.Inputs {
-		if factOf(in) != factTenant && in.Meaning != graph.MeansTenant {
+		if factOf(in) != factTenant && in.Meaning != graph.MeansTenant || !byID(in) {
 			continue
 		}
-		if t := who.facts["user.tenant"]; t != "" && name != Foreign && (in.Meaning == graph.MeansTenant || in.Object != nil) {
+		if t := who.facts["user.tenant"]; t != "" && name != Foreign {
 			f.over[in.Where()] = typed(in, t)
+			continue
+		}
+		ids := p.listed(ctx, in)
+		if name == Foreign && len(ids) > 1 {
+			if u := p.Get(User); u != nil {
+				ids = slices.DeleteFunc(ids, func(id string) bool { return id == u.Facts[factTenant] })
+			}
+			ids = ids[len(ids)-1:]
+		}
+		if len(ids) > 0 {
+			f.over[in.Where()] = typed(in, ids[0])
 		}
 	}
+}
+
+// listed asks, as nobody, the operations that list what an input names.
+func (p *People) listed(ctx context.Context, in *graph.Input) []string {
+	for _, e := range in.Producers {
+		op := e.From.Op
+		if op.Method != "GET" || strings.Contains(op.Path, "{") {
+			continue
+		}
+		r, err := p.plainCall(op)
+		if err != nil {
+			continue
+		}
+		ex, err := p.c.Do(ctx, Nobody, r)
+		if err != nil {
+			return nil
+		}
+		if !worked(ex) {
+			continue
+		}
+		var out []string
+		for _, s := range scalars(tree(ex)) {
+			if s.name == e.From.Name && s.v.Text != "" && !slices.Contains(out, s.v.Text) {
+				out = append(out, s.v.Text)
+			}
+		}
+		if len(out) > 0 {
+			return out
+		}
+	}
+	return nil
 }
 
 func (p *People) roleOf(name string) string {
@@ -295,9 +338,16 @@ func firstComplaint(ex *target.Exchange) string {
 	if len(list) == 0 {
 		return "the answer does not say why"
 	}
-	text := list[0].text
-	if list[0].field != "" && !strings.Contains(lower(text), lower(list[0].field)) {
-		text = list[0].field + ": " + text
+	first := list[0]
+	for _, c := range list {
+		if strings.Contains(c.text, " ") { // a sentence says more than a code
+			first = c
+			break
+		}
+	}
+	text := first.text
+	if first.field != "" && !strings.Contains(lower(text), lower(first.field)) {
+		text = first.field + ": " + text
 	}
 	return strconv.Quote(clip(text, 200))
 }

@@ -130,7 +130,8 @@ func matching(s *schema.Schema, pattern string, rng *rand.Rand) (string, bool) {
 	}
 	for range 40 {
 		var b strings.Builder
-		write(&b, re, rng, 0)
+		steps := 10_000 // repeats within repeats grow without end
+		write(&b, re, rng, &steps)
 		t := b.String()
 		v := value.Value{Kind: value.String, Text: t}
 		if s.Valid(&v, nil) {
@@ -141,8 +142,8 @@ func matching(s *schema.Schema, pattern string, rng *rand.Rand) (string, bool) {
 }
 
 // write puts a text that re may match into b.
-func write(b *strings.Builder, re *syntax.Regexp, rng *rand.Rand, depth int) {
-	if depth > 50 || b.Len() > 4096 {
+func write(b *strings.Builder, re *syntax.Regexp, rng *rand.Rand, steps *int) {
+	if *steps--; *steps < 0 || b.Len() > 4096 {
 		return
 	}
 	switch re.Op {
@@ -158,13 +159,13 @@ func write(b *strings.Builder, re *syntax.Regexp, rng *rand.Rand, depth int) {
 		b.WriteByte("abcdefghjkmnpqrstuvwxyz"[rng.IntN(23)])
 	case syntax.OpCapture, syntax.OpConcat:
 		for _, sub := range re.Sub {
-			write(b, sub, rng, depth+1)
+			write(b, sub, rng, steps)
 		}
 	case syntax.OpAlternate:
-		write(b, re.Sub[rng.IntN(len(re.Sub))], rng, depth+1)
+		write(b, re.Sub[rng.IntN(len(re.Sub))], rng, steps)
 	case syntax.OpQuest:
 		if rng.IntN(2) == 0 {
-			write(b, re.Sub[0], rng, depth+1)
+			write(b, re.Sub[0], rng, steps)
 		}
 	case syntax.OpStar, syntax.OpPlus, syntax.OpRepeat:
 		low, high := re.Min, re.Max
@@ -178,7 +179,7 @@ func write(b *strings.Builder, re *syntax.Regexp, rng *rand.Rand, depth int) {
 			high = low + 12
 		}
 		for range low + rng.IntN(high-low+1) {
-			write(b, re.Sub[0], rng, depth+1)
+			write(b, re.Sub[0], rng, steps)
 		}
 	}
 }

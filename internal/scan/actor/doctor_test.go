@@ -1,0 +1,142 @@
+package actor
+
+import (
+	"bytes"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/crenel-project/crenel/internal/scan/target"
+)
+
+func TestDoctor(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		target func(t *testing.T) (string, shapeOf, Config)
+		usable bool
+		want   []string // in what is printed
+		never  []string
+	}{
+		{"all is well", func(t *testing.T) (string, shapeOf, Config) {
+			h := newHouse(t)
+			styles[0].serve(h)
+			return serve(t, h), styles[0].shape, Config{}
+		}, true, []string{
+			"ok       target: connection", "ok       base path", "POST /register makes accounts", "POST /login logs in",
+			"logged in by header Authorization: Bearer …; GET /me answers it otherwise than nobody", "it ends 2096-", "both sessions are good at once",
+		}, []string{"FAILED", "warning"}},
+		{"each login ends the one before", func(t *testing.T) (string, shapeOf, Config) {
+			h := newHouse(t)
+			plainRegister(h, 201)
+			plainLogin(h, func(w http.ResponseWriter, a *tenant) {
+				h.mu.Lock()
+				for k, o := range h.sessions {
+					if o == a {
+						delete(h.sessions, k)
+					}
+				}
+				h.mu.Unlock()
+				say(w, 200, obj{"token": h.open(a, "")})
+			})
+			h.me(h.header("Authorization", "Bearer "))
+			return serve(t, h), styles[0].shape, Config{}
+		}, true, []string{"each login ends the one before it"}, []string{"FAILED"}},
+		{"refresh works", func(t *testing.T) (string, shapeOf, Config) {
+			h := newHouse(t)
+			plainRegister(h, 201)
+			give := func(w http.ResponseWriter, a *tenant) {
+				say(w, 200, obj{"access_token": h.jwt(a), "refresh_token": h.open(a, "rt")})
+			}
+			plainLogin(h, give)
+			h.on("POST /token/refresh", func(w http.ResponseWriter, r *http.Request) {
+				if a := h.who(str(body(r), "refresh_token")); a != nil {
+					give(w, a)
+					return
+				}
+				say(w, 401, obj{"error": "no"})
+			})
+			h.me(h.header("Authorization", "Bearer "))
+			s := styles[0].shape
+			s.extra = "  /token/refresh:\n    post:\n      operationId: refreshToken\n      security: []\n      requestBody: {required: true, content: {application/json: {schema: {type: object, required: [refresh_token], properties: {refresh_token: {type: string}}}}}}\n      responses: {'200': {description: ok}}\n"
+			return serve(t, h), s, Config{}
+		}, true, []string{"POST /token/refresh gives a new credential"}, []string{"FAILED", "warning"}},
+		{"nothing listens", func(t *testing.T) (string, shapeOf, Config) {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			addr := l.Addr().String()
+			_ = l.Close()
+			return "http://" + addr, styles[0].shape, Config{}
+		}, false, []string{"FAILED   target: connection", "Nothing listens there", "skipped"}, []string{"base path"}},
+		{"no such name", func(*testing.T) (string, shapeOf, Config) {
+			return "http://crenel-no-such-host.invalid", styles[0].shape, Config{}
+		}, false, []string{"cannot be resolved", "spelling of the host"}, nil},
+		{"unknown authority", func(t *testing.T) (string, shapeOf, Config) {
+			s := httptest.NewTLSServer(http.NotFoundHandler())
+			t.Cleanup(s.Close)
+			return s.URL, styles[0].shape, Config{}
+		}, false, []string{"FAILED   target: TLS", "ca_file"}, nil},
+		{"TLS is spoken, and http was written", func(t *testing.T) (string, shapeOf, Config) {
+			s := httptest.NewTLSServer(http.NotFoundHandler())
+			t.Cleanup(s.Close)
+			return strings.Replace(s.URL, "https:", "http:", 1), styles[0].shape, Config{}
+		}, false, []string{"rite https:// in place of http://"}, nil},
+		{"plain, and https was written", func(t *testing.T) (string, shapeOf, Config) {
+			return strings.Replace(serve(t, newHouse(t)), "http:", "https:", 1), styles[0].shape, Config{}
+		}, false, []string{"write http:// in place of https://"}, nil},
+		{"wrong API", func(t *testing.T) (string, shapeOf, Config) {
+			return serve(t, newHouse(t)), styles[0].shape, Config{}
+		}, false, []string{"FAILED   base path", "none of"}, nil},
+		{"wrong token is given", func(t *testing.T) (string, shapeOf, Config) {
+			h := newHouse(t)
+			h.me(h.header("Authorization", "Bearer "))
+			return serve(t, h), shapeOf{noRegister: true, noLogin: true}, Config{NoRegister: true, Accounts: map[string]Account{User: {Bearer: Text("expired-token-7")}}}
+		}, true, []string{"warning  account user", "open nothing", "still valid"}, []string{"expired-token-7"}},
+		{"nobody can be had", func(t *testing.T) (string, shapeOf, Config) {
+			h := newHouse(t)
+			h.me(h.header("Authorization", "Bearer "))
+			return serve(t, h), shapeOf{noRegister: true, noLogin: true}, Config{}
+		}, true, []string{"FAILED   account user", "no operation that looks like a registration", "accounts.user and accounts.peer"}, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			address, shape, cfg := c.target(t)
+			cfg.Run = "doc"
+			cl, err := target.New(target.Options{Target: address})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = cl.Close() })
+			d := New(graphOf(t, shape.yaml()), cl, cfg).Doctor(t.Context())
+			var out bytes.Buffer
+			if err := d.Print(&out); err != nil {
+				t.Fatal(err)
+			}
+			if d.Usable() != c.usable {
+				t.Errorf("usable: %v", d.Usable())
+			}
+			for _, w := range c.want {
+				if !strings.Contains(out.String(), w) {
+					t.Errorf("lacks %q", w)
+				}
+			}
+			for _, w := range c.never {
+				if strings.Contains(out.String(), w) {
+					t.Errorf("holds %q", w)
+				}
+			}
+			if t.Failed() {
+				t.Log("\n" + out.String())
+			}
+		})
+	}
+}
+
+func serve(t *testing.T, h http.Handler) string {
+	t.Helper()
+	s := httptest.NewServer(h)
+	t.Cleanup(s.Close)
+	return s.URL
+}
