@@ -154,7 +154,7 @@ func TestConfiguredWays(t *testing.T) {
 	lines := "#!/bin/sh\necho \"Authorization: Bearer $TOKEN\"\n"
 	js := "#!/bin/sh\necho \"{\\\"headers\\\": {\\\"X-Key\\\": \\\"$TOKEN\\\"}, \\\"expires_in\\\": 60}\"\n"
 	for name, text := range map[string]string{"lines.sh": lines, "json.sh": js, "bad.sh": "#!/bin/sh\necho oops >&2\nexit 3\n", "slow.sh": "#!/bin/sh\nsleep 20\n", "mute.sh": "#!/bin/sh\n"} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o700); err != nil { //nolint:gosec // a script must be executable
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -57,7 +58,7 @@ func (p *People) gather(ctx context.Context) error {
 		if i >= maxWitnesses && refusing > 0 || i >= 2*maxWitnesses || refusing >= 6 {
 			break
 		}
-		if o.r.Method != "GET" && refusing > 0 {
+		if o.r.Method != http.MethodGet && refusing > 0 {
 			continue // there is no need for calls that might do something
 		}
 		ex, err := p.c.Do(ctx, Nobody, o.r)
@@ -88,11 +89,11 @@ func witnessWorth(op *graph.Op) (int, bool) {
 	if op.Has(graph.Hazard) || op.Has(graph.Logout) || op.Has(graph.Login) || op.Has(graph.Register) || op.Has(graph.PasswordReset) || op.Has(graph.PasswordForgot) {
 		return 0, false
 	}
-	worth := 0
+	var worth int
 	switch {
-	case op.Method == "GET" && op.Kind != graph.Delete && op.Kind != graph.Create:
+	case op.Method == http.MethodGet && op.Kind != graph.Delete && op.Kind != graph.Create:
 		worth = 10
-	case (op.Method == "PUT" || op.Method == "PATCH" || op.Method == "POST") && op.Secured && bodyNeeded(op) &&
+	case (op.Method == http.MethodPut || op.Method == http.MethodPatch || op.Method == http.MethodPost) && op.Secured && bodyNeeded(op) &&
 		!op.Has(graph.Payment) && !op.Has(graph.Transfer) && !op.Has(graph.Upload) && !op.Has(graph.Debug):
 		// Sent with an empty object, which it refuses, but only to somebody.
 		worth = 0
@@ -144,11 +145,11 @@ func (p *People) plainCall(op *graph.Op) (*target.Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	if op.Method != "GET" && r.Body == nil {
+	if op.Method != http.MethodGet && r.Body == nil {
 		r.Header = append(r.Header, target.Field{Name: "Content-Type", Value: "application/json"})
 		r.Body = []byte("{}")
 	}
-	if op.Method == "GET" {
+	if op.Method == http.MethodGet {
 		r.Body = nil
 		r.Header = nil
 	}

@@ -3,6 +3,7 @@ package actor
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -89,11 +90,13 @@ func (p *People) baseOps() []*target.Request {
 			out = append(out, &target.Request{Method: op.Method, Path: op.Path})
 		}
 	}
-	take(func(op *graph.Op) bool { return op.Method == "GET" })
+	take(func(op *graph.Op) bool { return op.Method == http.MethodGet })
 	// A login without a body is refused, where it is.
-	take(func(op *graph.Op) bool { return op.Method == "POST" && (op.Has(graph.Login) || op.Has(graph.Register)) })
+	take(func(op *graph.Op) bool {
+		return op.Method == http.MethodPost && (op.Has(graph.Login) || op.Has(graph.Register))
+	})
 	for _, r := range out {
-		if r.Method == "POST" {
+		if r.Method == http.MethodPost {
 			r.Body = []byte("{}")
 			r.Header = []target.Field{{Name: "Content-Type", Value: "application/json"}}
 		}

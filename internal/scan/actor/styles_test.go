@@ -25,7 +25,6 @@ type style struct {
 	how   string // how the session is presented
 	// noRenew: what the registration gave is all there is
 	noRenew bool
-	notes   string // that must be among the notes
 }
 
 // plainRegister makes accounts by e-mail and password.

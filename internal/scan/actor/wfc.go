@@ -203,7 +203,7 @@ func (f *wfcFile) place(accounts map[string]Account) []string {
 		rest = append(rest, u)
 	}
 	for _, u := range rest {
-		name := ""
+		var name string
 		free := func(n string) bool { _, taken := accounts[n]; return !taken }
 		switch {
 		case anyWord(words(u.Name), privileged...) && free(Admin):

@@ -34,7 +34,7 @@ type Client struct {
 
 	secrets *Redactor
 
-	ctx    context.Context // ends at Close
+	ctx    context.Context //nolint:containedctx // the Client's own life: it ends at Close
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 	began  time.Time

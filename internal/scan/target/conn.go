@@ -147,7 +147,7 @@ func newDialer(o *Options) (*dialer, error) {
 	}
 	u, err := url.Parse(o.Proxy)
 	if err != nil || u.Host == "" {
-		return nil, fmt.Errorf("the proxy's address must look like http://host:port or socks5://host:port")
+		return nil, errors.New("the proxy's address must look like http://host:port or socks5://host:port")
 	}
 	switch u.Scheme {
 	case "http":

@@ -185,7 +185,7 @@ func (h *health) open(o *Outage, first bool) {
 	if first && o.Refused {
 		h.outages = append(h.outages, o)
 	}
-	real := !first || o.Refused
+	outage := !first || o.Refused
 	o.Back = time.Now()
 	h.streak = h.streak[:0]
 	close(h.away)
@@ -193,7 +193,7 @@ func (h *health) open(o *Outage, first bool) {
 	hooks := h.back
 	told := copyOutage(o)
 	h.mu.Unlock()
-	if !real {
+	if !outage {
 		return
 	}
 	for _, f := range hooks {

@@ -65,7 +65,7 @@ func parseOrigin(text string) (*origin, string, error) {
 	if err != nil {
 		return nil, "", fmt.Errorf("reading the address %q: %w", text, err)
 	}
-	port := ""
+	var port string
 	switch u.Scheme {
 	case "http":
 		port = "80"
@@ -120,7 +120,7 @@ func (o *Options) defaults() {
 
 func (o *Options) tls() (*tls.Config, error) {
 	c := &tls.Config{
-		MinVersion: tls.VersionTLS10, //nolint:gosec // what is tested is the target, old or not
+		MinVersion: tls.VersionTLS10, // what is tested is the target, old or not
 		//nolint:gosec // the user asked for it
 		InsecureSkipVerify: o.Insecure,
 		ServerName:         o.ServerName,

@@ -47,8 +47,9 @@ func (a *RawAnswer) Responses(methods ...string) []*http.Response {
 			return out
 		}
 		b, err := io.ReadAll(res.Body)
+		_ = res.Body.Close()
 		res.Body = io.NopCloser(bytes.NewReader(b))
-		out = append(out, res)
+		out = append(out, res) //nolint:bodyclose // its body is in memory
 		if err != nil {
 			return out
 		}

@@ -136,7 +136,7 @@ func (c *Client) answer(cn *conn, r *Request, ex *Exchange) (reusable bool) {
 	var res *http.Response
 	for {
 		var err error
-		res, err = http.ReadResponse(cn.br, &http.Request{Method: r.Method})
+		res, err = http.ReadResponse(cn.br, &http.Request{Method: r.Method}) //nolint:bodyclose // the connection is closed or used again by its own rules
 		if err != nil {
 			ex.Err = fmt.Errorf("reading the answer: %w", err)
 			return false
