@@ -51,6 +51,11 @@ func (w *World) honest(in *graph.Input, o *Object) bool {
 	return in.Op.Kind != graph.Delete
 }
 
+// alters reports whether an operation changes what an object holds, or ends it.
+func alters(op *graph.Op) bool {
+	return op.Kind == graph.Update || op.Kind == graph.Delete || op.Kind == graph.Action && (op.Method == http.MethodPut || op.Method == http.MethodPatch)
+}
+
 // subjectOf reports whether an input names what its operation acts on, rather
 // than what it lies under or refers to.
 func subjectOf(in *graph.Input) bool {
@@ -100,11 +105,16 @@ func (w *World) assign(op *graph.Op, as *actor.Actor, p plan) map[string]choice 
 	failed := w.failed[callKey{op, nameOf(as)}]
 	for {
 		c := combo{at: slices.Clone(at)}
-		picked := make(map[string]choice, len(at))
+		var picked map[string]choice
+		if len(failed) > 0 {
+			picked = make(map[string]choice, len(at))
+		}
 		for i := range at {
 			x := &lists[i][at[i]]
 			c.score += x.score
-			picked[inputs[i].Where()] = *x
+			if picked != nil {
+				picked[inputs[i].Where()] = *x
+			}
 			for j := range i {
 				c.score += together(x, &lists[j][at[j]])
 			}
@@ -326,6 +336,8 @@ func owns(a *actor.Actor, o *Object) bool { return o.Owner != nil && o.Owner.Nam
 func (w *World) worth(o *Object, as *actor.Actor, in *graph.Input) float64 {
 	changes := in.Op != nil && in.Op.Method != http.MethodGet && in.Op.About == o.Resource
 	switch {
+	case owns(as, o) && o.Made && o.spare == (changes && subjectOf(in) && alters(in.Op)):
+		return 5.6
 	case owns(as, o) && o.Made:
 		return 5
 	case owns(as, o):

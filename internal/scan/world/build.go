@@ -297,6 +297,11 @@ func (b *builder) reachAs(ctx context.Context, op *graph.Op, round int) (bool, e
 		case stale, everybody && reached && round > 1:
 			continue
 		}
+		if alters(op) {
+			if err := b.spare(ctx, op, a); err != nil {
+				return progress, err
+			}
+		}
 		c, reason, err := w.reach(ctx, op, a)
 		if err != nil {
 			return progress, err
@@ -312,6 +317,33 @@ func (b *builder) reachAs(ctx context.Context, op *graph.Op, round int) (bool, e
 		w.mu.Unlock()
 	}
 	return progress, nil
+}
+
+// spare makes an object that an operation may change or delete, where there is
+// none: what others are to be read by keeps its canaries.
+func (b *builder) spare(ctx context.Context, op *graph.Op, a *actor.Actor) error {
+	w := b.w
+	w.mu.Lock()
+	have := op.About == nil || op.About.IsPerson || len(op.PathParams) == 0 || len(w.creators(op.About)) == 0 || slices.ContainsFunc(w.objects, func(o *Object) bool {
+		return o.Resource == op.About && o.spare && !o.Deleted && owns(a, o)
+	})
+	// Who could not make the first will not make another.
+	first := have || !slices.ContainsFunc(w.objects, func(o *Object) bool { return o.Resource == op.About && o.Made && owns(a, o) })
+	w.mu.Unlock()
+	if have || first && op.Kind != graph.Delete {
+		return nil
+	}
+	o, err := w.Make(ctx, op.About, a)
+	if err != nil {
+		if ctx.Err() != nil || isFatal(err) {
+			return err
+		}
+		return nil
+	}
+	w.mu.Lock()
+	o.spare = true
+	w.mu.Unlock()
+	return nil
 }
 
 // outlook is what a call would be made of now: another try is worth a request
@@ -441,20 +473,9 @@ func (b *builder) remove(ctx context.Context) error {
 			if done {
 				continue
 			}
-			o, err := w.Make(ctx, op.About, a)
-			if err != nil {
-				if ctx.Err() != nil || isFatal(err) {
-					return err
-				}
-				w.mu.Lock()
-				if !slices.ContainsFunc(w.objects, func(o *Object) bool { return o.Resource == op.About && o.Made && !o.Deleted && owns(a, o) }) {
-					t.reasons[nameOf(a)] = fmt.Sprintf("there is no %s that the run made and may delete (%v)", op.About.Name, err)
-					w.mu.Unlock()
-					continue
-				}
-				w.mu.Unlock()
+			if err := b.spare(ctx, op, a); err != nil {
+				return err
 			}
-			_ = o // compose takes the newest
 			c, reason, err := w.reach(ctx, op, a)
 			if err != nil {
 				return err

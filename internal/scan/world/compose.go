@@ -482,7 +482,7 @@ func (m *maker) object(s *schema.Schema, pointer string, mt *spec.MediaType, mus
 // counts, conditions, names by pattern.
 func (m *maker) mended(s *schema.Schema, n *node, pointer string) *node {
 	v, err := value.JSON(n.write(nil), value.Limits{})
-	if err != nil || m.gentle || s.Valid(v, &schema.Options{Direction: schema.Request}) || pointer == "" && m.depth == 1 && m.hasFiles() {
+	if err != nil || m.gentle || m.taught.beyond() || s.Valid(v, &schema.Options{Direction: schema.Request}) || pointer == "" && m.depth == 1 && m.hasFiles() {
 		return n
 	}
 	for range 3 {

@@ -71,7 +71,7 @@ func (w *World) explain(op *graph.Op, t *tally) string {
 		return t.left
 	}
 	if t.requests == 0 {
-		for _, name := range sortedKeys(t.reasons) {
+		for _, name := range w.ranked(t.reasons) {
 			if r := t.reasons[name]; r != "" {
 				return "not sent: " + r + w.missing(op)
 			}
@@ -82,7 +82,7 @@ func (w *World) explain(op *graph.Op, t *tally) string {
 		return "not sent" + w.missing(op)
 	}
 	var denied, parts []string
-	for _, name := range sortedKeys(t.by) {
+	for _, name := range w.ranked(t.by) {
 		if slices.Contains(t.by[name], http.StatusForbidden) || slices.Contains(t.by[name], http.StatusUnauthorized) {
 			denied = append(denied, cmpOr(name, "nobody"))
 		}
@@ -117,6 +117,25 @@ func (w *World) explain(op *graph.Op, t *tally) string {
 	return out
 }
 
+// ranked are the names of actors, the owner of things first.
+func (w *World) ranked(by any) []string {
+	var out []string
+	switch m := by.(type) {
+	case map[string]string:
+		out = sortedKeys(m)
+	case map[string][]int:
+		out = sortedKeys(m)
+	}
+	rank := func(name string) int {
+		if i := slices.Index([]string{actor.User, actor.Peer, actor.Foreign, actor.Admin}, name); i >= 0 {
+			return i
+		}
+		return 9
+	}
+	slices.SortStableFunc(out, func(a, b string) int { return rank(a) - rank(b) })
+	return out
+}
+
 // missing names the objects that an operation wants and the run has none of.
 func (w *World) missing(op *graph.Op) string {
 	var names []string
@@ -135,7 +154,13 @@ func (w *World) missing(op *graph.Op) string {
 	if len(names) == 0 {
 		return ""
 	}
-	return ": it needs a " + strings.Join(names, " and a ") + ", and none could be made or found"
+	for i, n := range names {
+		names[i] = "a " + n
+		if strings.ContainsRune("aeiou", rune(n[0])) {
+			names[i] = "an " + n
+		}
+	}
+	return ": it needs " + strings.Join(names, " and ") + ", and none could be made or found"
 }
 
 // skip says why an operation is left alone, "" when it is not.

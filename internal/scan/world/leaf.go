@@ -219,6 +219,9 @@ func (m *maker) personal(s *spot) string {
 		}
 		return ""
 	}
+	if s.meaning() == graph.MeansToken && m.op.Has(graph.Refresh) && m.as != nil && m.as.Session != nil {
+		return quoted(m.as.Session.Refresh)
+	}
 	auth := m.op.Has(graph.Login) || m.op.Has(graph.PasswordChange) || m.op.Has(graph.PasswordForgot)
 	switch {
 	case register:
@@ -243,7 +246,7 @@ func (m *maker) personal(s *spot) string {
 var codes = []string{
 	"country", "currency", "language", "lang", "locale", "timezone", "tz", "zone", "color", "colour", "type", "kind", "category", "gender", "sex", "status", "state", "code", "zip", "postcode", "postal", "iban", "bic", "swift", "card", "cvv", "cvc",
 	"number", "phone", "mobile", "tel", "fax", "sort", "order", "unit", "units", "method", "mode", "plan", "role", "level", "priority", "format", "version", "mime", "lat", "lng", "lon", "latitude", "longitude", "isbn", "ean", "sku", "vin", "ssn", "pin", "otp",
-	"token", "password", "secret", "key", "hash", "signature", "date", "time", "day", "month", "year", "from", "to", "start", "end", "id", "ids", "uuid", "ip", "host", "hostname", "domain", "port", "mac", "size", "coupon", "voucher", "promo", "event", "events", "topic",
+	"token", "password", "key", "hash", "signature", "date", "time", "day", "month", "year", "from", "to", "start", "end", "id", "ids", "uuid", "ip", "host", "hostname", "domain", "port", "mac", "size", "coupon", "voucher", "promo", "event", "events", "topic",
 	"grant", "scope", "captcha", "expiry", "expires", "expiration", "algorithm", "encoding", "charset", "permission", "permissions", "template", "pattern", "filename", "file", "path", "action", "operation", "cron", "schedule", "duration", "interval", "model", "engine", "provider", "region", "severity", "visibility",
 }
 
@@ -262,10 +265,10 @@ func (s *spot) freeText() bool {
 	default:
 		return false
 	}
-	if s.in != nil && (s.in.Object != nil || s.in.Class == spec.ClassSecret || s.in.Class == spec.ClassFinancial || s.in.Class == spec.ClassIdentifier) {
+	words := wordsOf(s.name)
+	if s.in != nil && (s.in.Object != nil || s.in.Class == spec.ClassSecret && !slices.Equal(words, []string{"secret"}) || s.in.Class == spec.ClassFinancial || s.in.Class == spec.ClassIdentifier) {
 		return false
 	}
-	words := wordsOf(s.name)
 	return len(words) > 0 && !has(words, codes...)
 }
 

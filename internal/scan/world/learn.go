@@ -36,6 +36,8 @@ type source struct {
 	key   string
 	token string
 	after bool
+	// input is the input of that call which named the object, where its maker does.
+	input string
 }
 
 // profile is what a singular answer held.
@@ -146,6 +148,8 @@ func (w *World) learn(c *Call, x *target.Exchange) {
 	switch {
 	case c.Op.Kind == graph.Delete:
 		w.deleted(c)
+	case alters(c.Op):
+		c.overwrite()
 	case body != nil && c.Op.About != nil && made == nil:
 		w.found(c, body)
 	}
@@ -269,11 +273,37 @@ func (w *World) created(c *Call, x *target.Exchange, body *value.Value) *Object 
 			o.IDs["id"], o.sources["id"] = id, source{header: "Location", pattern: pattern}
 		}
 	}
+	if len(o.IDs) == 0 {
+		w.namedBy(o, c)
+	}
 	if o.ID = o.IDs[o.idField()]; o.ID == "" {
 		return nil
 	}
 	o.Parents = w.parents(c, o)
 	return w.add(o)
+}
+
+// namedBy finds the identifier of an object in what its maker sent: the path of
+// an operation on one takes what the body of the Create calls the same.
+func (w *World) namedBy(o *Object, c *Call) {
+	for _, op := range o.Resource.Ops {
+		if n := len(op.PathParams); n == 0 || op.Kind != graph.Read && op.Kind != graph.Update && op.Kind != graph.Delete {
+			continue
+		}
+		want := squeezed(op.PathParams[len(op.PathParams)-1].Name)
+		for _, where := range sortedKeys(c.Values) {
+			name := where[strings.LastIndexAny(where, "./")+1:]
+			if s := squeezed(name); !strings.HasPrefix(where, "body.") || s != want && squeezed(o.Resource.Name)+s != want {
+				continue
+			}
+			v, err := value.JSON([]byte(c.Values[where]), value.Limits{})
+			if err != nil || v.Kind != value.String && v.Kind != value.Number || v.Text == "" {
+				continue
+			}
+			o.IDs[name], o.Fields[name], o.sources[name] = v.Text, c.Values[where], source{input: where}
+			return
+		}
+	}
 }
 
 // lastSegment is the last part of an address, and the pattern that finds it.
@@ -628,6 +658,22 @@ func (w *World) ownerOf(o *Object) (own *actor.Actor, tenant string) {
 		}
 	}
 	return own, tenant
+}
+
+// overwrite takes the canaries from an object that a call has put others over.
+func (c *Call) overwrite() {
+	o := c.subject()
+	if o == nil {
+		return
+	}
+	for pointer := range o.Canaries {
+		name := squeezed(pointer[strings.LastIndexByte(pointer, '/')+1:])
+		for where := range c.Values {
+			if strings.HasPrefix(where, "body.") && squeezed(where[strings.LastIndexAny(where, "./")+1:]) == name {
+				delete(o.Canaries, pointer)
+			}
+		}
+	}
 }
 
 // deleted marks what a Delete took away.

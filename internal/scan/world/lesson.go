@@ -55,3 +55,13 @@ func (l *lessons) added() []string {
 	}
 	return out
 }
+
+// beyond reports whether a message asked for something that the description may not allow.
+func (l *lessons) beyond() bool {
+	for _, t := range l.by {
+		if t.text != "" || t.fresh != "" || t.need || t.ban {
+			return true
+		}
+	}
+	return false
+}

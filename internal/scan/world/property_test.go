@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -156,8 +157,8 @@ func TestRequestsAreAllowed(t *testing.T) {
 
 // stubbed: the complaint is about an identifier that the test made up.
 func stubbed(err error) bool {
-	f, ok := err.(*call.Fault)
-	return ok && f.Where == "path"
+	var f *call.Fault
+	return errors.As(err, &f) && f.Where == "path"
 }
 
 // Canaries are unique, over calls, fields and runs.

@@ -24,8 +24,8 @@ func (w *World) reach(ctx context.Context, op *graph.Op, as *actor.Actor) (*Call
 	waited := false
 	var reason string
 	told := []string{}
-	bodies, denied, absent := 0, 0, 0
-	for range w.o.Tries {
+	bodies, denied, absent, repeated := 0, 0, 0, 0
+	for range w.tries(op) {
 		w.mu.Lock()
 		if w.spent >= w.o.MaxRequests && w.building {
 			w.mu.Unlock()
@@ -71,7 +71,9 @@ func (w *World) reach(ctx context.Context, op *graph.Op, as *actor.Actor) (*Call
 		subject := c.subject()
 		said := what(x, complaints)
 		if !slices.Contains(told, said) {
-			told = append(told, said)
+			told, repeated = append(told, said), 0
+		} else {
+			repeated++
 		}
 		reason = strings.Join(told, "; then ")
 		again := false
@@ -129,11 +131,19 @@ func (w *World) reach(ctx context.Context, op *graph.Op, as *actor.Actor) (*Call
 			again = again || blamed(complaints) && w.hasOther(op, as, key)
 		}
 		w.mu.Unlock()
-		if !again {
-			break
+		if !again || repeated >= 3 {
+			break // what is said again and again is not understood
 		}
 	}
 	return nil, reason, nil
+}
+
+// tries bounds the attempts at an operation: those that could look like guessing get few.
+func (w *World) tries(op *graph.Op) int {
+	if guessable(op) && !op.Has(graph.Register) {
+		return min(2, w.o.Tries)
+	}
+	return w.o.Tries
 }
 
 // guessable reports whether an operation's limit is there against guessing:
@@ -340,6 +350,16 @@ func what(x *target.Exchange, complaints []Complaint) string {
 		parts = append(parts, cut(text, 160))
 		if len(parts) == 3 {
 			break
+		}
+	}
+	if len(parts) == 0 {
+		if v := decode(x); v != nil {
+			for _, name := range []string{"detail", "message", "error_description", "msg", "error", "reason", "title"} {
+				if text := v.Get(name).Str(); text != "" {
+					parts = append(parts, cut(text, 160))
+					break
+				}
+			}
 		}
 	}
 	if len(parts) == 0 {

@@ -107,6 +107,12 @@ func (b *recipeWriter) object(o *Object, prefix string, depth int) (*Recipe, err
 		if !ok {
 			continue
 		}
+		if from.input != "" { // what the call itself says
+			if m := wholePlaceholder.FindStringSubmatch(bind[from.input]); m != nil {
+				r.IDs[field] = m[1]
+			}
+			continue
+		}
 		v := prefix + "." + identifier(field)
 		s := scenario.Save{As: v, At: from.at, Header: from.header, Pattern: from.pattern}
 		if from.list != nil {
@@ -209,5 +215,8 @@ func canaryText(fresh, name string) string {
 	}
 	return named(strings.Trim(fresh, `"`), name)
 }
+
+// wholePlaceholder is a value that is nothing but one placeholder.
+var wholePlaceholder = regexp.MustCompile(`^"?\$\{([^}|]+)\}"?$`)
 
 var freshPart = regexp.MustCompile(`\$\{(canary|number|uuid)(\|[a-z]+)*\}`)

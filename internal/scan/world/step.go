@@ -96,20 +96,27 @@ func stepBody(s *scenario.Send, r *target.Request, swaps []swap) error {
 		return nil
 	}
 	text := string(r.Body)
+	media, _, _ := strings.Cut(s.Type, ";")
+	if strings.HasPrefix(media, "multipart/") { // parts that are JSON
+		for _, b := range swaps {
+			if !strings.HasPrefix(b.text, `"`) {
+				text = strings.ReplaceAll(text, `"`+b.mark+`"`, b.text)
+			}
+		}
+	}
 	if !utf8.Valid(r.Body) || strings.ContainsRune(text, 0) {
-		if strings.Contains(text, "${") && swapAll(text, swaps, false) != text {
+		if strings.Contains(string(r.Body), "${") && swapAll(text, swaps, false) != string(r.Body) {
 			return errors.New("the body holds bytes that would be taken for a placeholder")
 		}
 		filled := swapAll(text, swaps, false)
-		s.Base64, s.Fill = base64.StdEncoding.EncodeToString([]byte(filled)), filled != text
+		s.Base64, s.Fill = base64.StdEncoding.EncodeToString([]byte(filled)), filled != string(r.Body)
 		return nil
 	}
-	media, _, _ := strings.Cut(s.Type, ";")
 	if isJSON(media) {
 		s.Body = swapAll(strings.ReplaceAll(text, "${", `\u0024{`), swaps, true)
 		return nil
 	}
-	if strings.Contains(text, "${") {
+	if strings.Contains(string(r.Body), "${") {
 		s.Base64 = base64.StdEncoding.EncodeToString(r.Body)
 		for _, b := range swaps {
 			if strings.Contains(text, b.mark) {

@@ -428,6 +428,83 @@ paths:
       responses: {"204": {description: ok}}
 `
 
+// casual is what a tutorial makes: things are called by a name that their maker
+// gives, a refusal is a 200, a number may be a text.
+func casual(m *memo) http.Handler {
+	mux := http.NewServeMux()
+	no := func(w http.ResponseWriter, why string) {
+		answer(w, 200, map[string]string{"status": "fail", "message": why})
+	}
+	mux.HandleFunc("POST /books/v1", func(w http.ResponseWriter, r *http.Request) {
+		b := body(r)
+		title, _ := b["book_title"].(string)
+		secret, _ := b["secret"].(string)
+		if title == "" || secret == "" {
+			no(w, "book_title and secret are required")
+			return
+		}
+		if _, ok := b["price"].(string); !ok {
+			no(w, "price must be a string")
+			return
+		}
+		if m.find("book", title, "", "") != nil {
+			no(w, "Book Already exists!")
+			return
+		}
+		m.add("book", title, caller(r), "", map[string]any{"book_title": title, "secret": secret, "owner": caller(r)})
+		answer(w, 200, map[string]string{"status": "success", "message": "Book has been added."})
+	})
+	mux.HandleFunc("GET /books/v1", func(w http.ResponseWriter, r *http.Request) {
+		var list []map[string]any
+		for _, b := range m.list("book", "", "") {
+			list = append(list, map[string]any{"book_title": b["book_title"], "user": b["owner"]})
+		}
+		answer(w, 200, map[string]any{"Books": list})
+	})
+	mux.HandleFunc("GET /books/v1/{title}", func(w http.ResponseWriter, r *http.Request) {
+		if o := m.find("book", r.PathValue("title"), caller(r), ""); o != nil {
+			answer(w, 200, o.fields)
+			return
+		}
+		answer(w, 404, map[string]string{"status": "fail", "message": "Book not found!"})
+	})
+	mux.HandleFunc("PUT /books/v1/{title}/secret", func(w http.ResponseWriter, r *http.Request) {
+		o := m.find("book", r.PathValue("title"), caller(r), "")
+		s, _ := body(r)["secret"].(string)
+		if o == nil || s == "" {
+			no(w, "secret is required")
+			return
+		}
+		o.fields["secret"] = s
+		w.WriteHeader(204)
+	})
+	return guarded(mux)
+}
+
+const casualSpec = `
+openapi: 3.0.1
+info: {title: Books, version: "1"}
+components:
+  securitySchemes: {b: {type: http, scheme: bearer}}
+security: [{b: []}]
+paths:
+  /books/v1:
+    get:
+      responses: {"200": {description: ok, content: {application/json: {schema: {type: object, properties: {Books: {type: array, items: {type: object, properties: {book_title: {type: string}, user: {type: string}}}}}}}}}}
+    post:
+      requestBody: {content: {application/json: {schema: {type: object, properties: {book_title: {type: string, example: book99}, secret: {type: string, example: pass1secret}, price: {type: number}}}}}}
+      responses: {"200": {description: ok, content: {application/json: {schema: {type: object, properties: {status: {type: string}, message: {type: string}}}}}}}
+  /books/v1/{book_title}:
+    get:
+      parameters: [{in: path, name: book_title, required: true, schema: {type: string, example: bookTitle77}}]
+      responses: {"200": {description: ok, content: {application/json: {schema: {type: object, properties: {book_title: {type: string}, secret: {type: string}, owner: {type: string}}}}}}}
+  /books/v1/{book_title}/secret:
+    put:
+      parameters: [{in: path, name: book_title, required: true, schema: {type: string, example: bookTitle77}}]
+      requestBody: {content: {application/json: {schema: {type: object, properties: {secret: {type: string, example: new}}}}}}
+      responses: {"204": {description: ok}}
+`
+
 var styles = []struct {
 	name   string
 	spec   string
@@ -438,6 +515,7 @@ var styles = []struct {
 	{"strict, nested, wrapped, integers", strictSpec, strict, []string{"workspace", "board", "card"}, 90},
 	{"Location alone, UUIDs", locatedSpec, located, []string{"note"}, 20},
 	{"forms, slugs, nothing said of answers, found in lists", silentSpec, silent, []string{"book"}, 25},
+	{"named by the maker, refusals that are 200", casualSpec, casual, []string{"book"}, 25},
 	{"XML, files, text", bagSpec, bag, []string{"album", "photo"}, 30},
 }
 

@@ -252,6 +252,11 @@ func (w *World) Objects(r *graph.Resource, owner *actor.Actor) []*Object {
 	}
 	slices.SortStableFunc(out, func(a, b *Object) int {
 		switch {
+		case a.Made == b.Made && a.spare != b.spare:
+			if b.spare {
+				return -1
+			}
+			return 1
 		case a.Made == b.Made:
 			return 0
 		case a.Made:
