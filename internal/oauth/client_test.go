@@ -577,3 +577,14 @@ func TestSlowServer(t *testing.T) {
 		t.Errorf("%v after %s", err, time.Since(began))
 	}
 }
+
+// A client that is closed begins nothing: neither a fetch that Close would not
+// wait for, nor an endless wait.
+func TestClosedClient(t *testing.T) {
+	s := oauthtest.New(t)
+	o := client(t, s, nil)
+	o.Close()
+	if _, err := o.Metadata(t.Context()); err == nil || oauth.Refused(err) || !strings.Contains(err.Error(), "closed") {
+		t.Errorf("metadata of a closed client: %v", err)
+	}
+}

@@ -55,11 +55,14 @@ type provider struct {
 	tried   time.Time
 	failure error
 	flight  chan struct{}
+	closed  bool
 
 	ctx  context.Context //nolint:containedctx // the life of fetches, which close ends
 	stop context.CancelFunc
 	wg   sync.WaitGroup
 }
+
+var errClosed = errors.New("the client is closed")
 
 func newProvider(issuer string, client *http.Client, wait time.Duration, now func() time.Time) *provider {
 	p := &provider{issuer: issuer, client: client, wait: wait, now: now}
@@ -68,6 +71,9 @@ func newProvider(issuer string, client *http.Client, wait time.Duration, now fun
 }
 
 func (p *provider) close() {
+	p.mu.Lock()
+	p.closed = true // from here on nothing is begun that Wait would miss
+	p.mu.Unlock()
 	p.stop()
 	p.wg.Wait()
 }
@@ -82,7 +88,7 @@ func (p *provider) metadata(ctx context.Context) (*Metadata, error) {
 		return p.last, nil
 	}
 	flight := p.flight
-	if flight == nil {
+	if flight == nil && !p.closed {
 		if since := now.Sub(p.tried); p.tried.IsZero() || since < 0 || since >= metadataRetry {
 			p.tried = now
 			flight = make(chan struct{})
@@ -97,6 +103,9 @@ func (p *provider) metadata(ctx context.Context) (*Metadata, error) {
 		return last, nil
 	}
 	if flight == nil {
+		if failure == nil {
+			failure = &Error{Op: "discovery", err: errClosed}
+		}
 		return nil, failure
 	}
 	select {

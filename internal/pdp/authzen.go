@@ -3,6 +3,7 @@ package pdp
 import (
 	"context"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -249,7 +250,7 @@ func short(v *value.Value) string {
 	return out
 }
 
-func clip(s string) string { return s[:min(len(s), 256)] }
+func clip(s string) string { return strings.ToValidUTF8(s[:min(len(s), 256)], "") }
 
 // inputOf is a tuple as policies see calls: docs/decision-point.md has the table.
 func (q *question) inputOf(t tuple) ast.Value {

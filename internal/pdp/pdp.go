@@ -220,8 +220,8 @@ func (q *question) route() {
 
 // identify finds out who asks, and whether they may ask this API's policies.
 func (q *question) identify() *failure {
-	text, ok := strings.CutPrefix(q.r.Header.Get("Authorization"), "Bearer ")
-	if !ok || len(q.r.Header["Authorization"]) != 1 || len(text) > 1024 {
+	scheme, text, _ := strings.Cut(q.r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") || len(q.r.Header["Authorization"]) != 1 || len(text) > 1024 {
 		return fail("decision.credentials", "send a key: Authorization: Bearer …")
 	}
 	key, _, err := q.h.keys.Verify(text, q.begin)
@@ -339,7 +339,7 @@ func (q *question) finish(ctx context.Context, a *answer, f *failure) {
 // recordedPath keeps a path that nobody bounded from filling the record.
 func recordedPath(path string) string {
 	const most = 512
-	return path[:min(len(path), most)]
+	return strings.ToValidUTF8(path[:min(len(path), most)], "")
 }
 
 // problem is a failure as the API that was asked writes it.

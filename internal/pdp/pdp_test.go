@@ -237,6 +237,15 @@ func TestWhoMayAsk(t *testing.T) {
 	if s.h.ServeHTTP(w, r); w.Code != 401 || w.Header().Get("WWW-Authenticate") == "" {
 		t.Errorf("two keys: %d, %v", w.Code, w.Header())
 	}
+	// The scheme in any case (RFC 9110 section 11.1); another scheme is none.
+	for scheme, want := range map[string]int{"bearer": 200, "BEARER": 200, "Basic": 401, "Bearerx": 401, "": 401} {
+		r := httptest.NewRequest("POST", "/access/v1/evaluation", strings.NewReader(one))
+		r.Header.Set("Authorization", scheme+" "+s.keys["todo"])
+		w := httptest.NewRecorder()
+		if s.h.ServeHTTP(w, r); w.Code != want {
+			t.Errorf("scheme %q: %d, want %d", scheme, w.Code, want)
+		}
+	}
 }
 
 // What clients of OPA's Data API lean on.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/crenel-project/crenel/config"
 	"github.com/crenel-project/crenel/internal/guard/authn"
+	"github.com/crenel-project/crenel/internal/oauth"
 )
 
 // Management talks to a transmitter's own endpoints (SSF 1.0 section 7): its
@@ -61,10 +62,8 @@ func (m *Management) endpoint(name, at string) (string, error) {
 		return "", fmt.Errorf("the transmitter has no %s_endpoint: it does not offer this", name)
 	}
 	// The transmitter's token must not leave in the clear.
-	issuer, err := url.Parse(m.cfg.Issuer)
-	u, err2 := url.Parse(at)
-	if err != nil || err2 != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != issuer.Scheme {
-		return "", fmt.Errorf("the transmitter's %s_endpoint %q is not https", name, shorten(at, 200))
+	if u, err := url.Parse(at); err != nil || !oauth.Trustworthy(u) {
+		return "", fmt.Errorf("the transmitter's %s_endpoint %q is neither https nor on this machine", name, shorten(at, 200))
 	}
 	return at, nil
 }

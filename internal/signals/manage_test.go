@@ -15,6 +15,7 @@ import (
 func TestManagement(t *testing.T) {
 	var said []string
 	streams := `[{"stream_id":"s1","iss":"x"}]`
+	remove := "" // there is none
 	var srv *httptest.Server
 	srv = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/.well-known/ssf-configuration/tenant" {
@@ -24,6 +25,7 @@ func TestManagement(t *testing.T) {
 			u := srv.URL
 			_ = json.NewEncoder(w).Encode(map[string]string{
 				"issuer": u + "/tenant", "configuration_endpoint": u + "/stream", "verification_endpoint": u + "/verify", "add_subject_endpoint": u + "/add",
+				"remove_subject_endpoint": remove,
 			})
 			return
 		}
@@ -66,6 +68,15 @@ func TestManagement(t *testing.T) {
 	}
 	if err := m.Subject(ctx, id, map[string]string{"format": "email", "email": "a@x.test"}, true); err == nil || !strings.Contains(err.Error(), "remove_subject_endpoint") {
 		t.Errorf("an endpoint that is not there: %v", err)
+	}
+	remove = "http://idp.example/remove"
+	elsewhere, err := signals.Manage(ctx, c, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer elsewhere.Close()
+	if err := elsewhere.Subject(ctx, id, map[string]string{"format": "email", "email": "a@x.test"}, true); err == nil || !strings.Contains(err.Error(), "neither https nor on this machine") {
+		t.Errorf("the token would go to another machine in the clear: %v", err)
 	}
 	if raw, err := m.Create(ctx, "https://gw.test/signals"); err != nil || !strings.Contains(string(raw), "s2") || strings.Contains(string(raw), "push-token") {
 		t.Error(string(raw), err)

@@ -8,34 +8,16 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 	"time"
 
 	"github.com/crenel-project/crenel/internal/value"
+
+	"github.com/crenel-project/crenel/internal/oauth"
 )
 
 const maxRedirects = 3
-
-// trustworthy reports whether keys may be had from the URL: by https, or by
-// http from this machine itself.
-func trustworthy(u *url.URL) bool {
-	if u.User != nil || u.Host == "" {
-		return false
-	}
-	switch u.Scheme {
-	case "https":
-		return true
-	case "http":
-		if u.Hostname() == "localhost" {
-			return true
-		}
-		ip, err := netip.ParseAddr(u.Hostname())
-		return err == nil && ip.IsLoopback()
-	}
-	return false
-}
 
 // newClient returns a client that follows few redirects and none to a URL that
 // is not trustworthy. given may be nil.
@@ -52,7 +34,7 @@ func newClient(given *http.Client) *http.Client {
 		if len(via) > maxRedirects {
 			return errors.New("too many redirects")
 		}
-		if !trustworthy(req.URL) {
+		if !oauth.Trustworthy(req.URL) {
 			return errors.New("redirected to a URL that is neither https nor on this machine")
 		}
 		return nil
@@ -75,7 +57,7 @@ func newTransport() *http.Transport {
 // get fetches a document of limited size.
 func get(ctx context.Context, client *http.Client, from string) ([]byte, error) {
 	u, err := url.Parse(from)
-	if err != nil || !trustworthy(u) {
+	if err != nil || !oauth.Trustworthy(u) {
 		return nil, errors.New("the URL must be https, or http on this machine")
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
@@ -148,7 +130,7 @@ func discover(ctx context.Context, client *http.Client, n sourceName) (jwks, spe
 	}
 	jwks = doc.Get("jwks_uri").Str()
 	u, err := url.Parse(jwks)
-	if err != nil || !trustworthy(u) {
+	if err != nil || !oauth.Trustworthy(u) {
 		return "", "", errors.New("jwks_uri must be https, or http on this machine")
 	}
 	return jwks, spelled, nil

@@ -14,6 +14,7 @@ import (
 	"github.com/crenel-project/crenel/config"
 	"github.com/crenel-project/crenel/internal/guard/authn/introspection"
 	"github.com/crenel-project/crenel/internal/guard/authn/jose"
+	"github.com/crenel-project/crenel/internal/oauth"
 	"github.com/crenel-project/crenel/internal/value"
 )
 
@@ -43,7 +44,7 @@ func (g *Guard) newIntrospected(c *config.Introspection, o *Options) (*introspec
 		if u == "" || u == c.Issuer && c.URL != "" && !c.Signed {
 			continue
 		}
-		if parsed, err := url.Parse(u); err != nil || !trustworthy(parsed) {
+		if parsed, err := url.Parse(u); err != nil || !oauth.Trustworthy(parsed) {
 			return nil, fmt.Errorf("%q must be an https URL, or http on this machine", u)
 		}
 	}
@@ -117,7 +118,7 @@ func endpointOf(ctx context.Context, client *http.Client, n sourceName, withCert
 		at = alias
 	}
 	u, err := url.Parse(at)
-	if at == "" || err != nil || !trustworthy(u) {
+	if at == "" || err != nil || !oauth.Trustworthy(u) {
 		return "", errors.New("the document names no introspection_endpoint at an https URL: set url")
 	}
 	return at, nil

@@ -13,6 +13,7 @@ import (
 
 	"github.com/crenel-project/crenel/config"
 	"github.com/crenel-project/crenel/internal/guard/authn/jose"
+	"github.com/crenel-project/crenel/internal/oauth"
 	"github.com/crenel-project/crenel/internal/value"
 )
 
@@ -108,7 +109,7 @@ func remoteName(c *config.JWTMethod) (sourceName, error) {
 		what, from = "discovery", c.Discovery
 	}
 	var errs []error
-	if u, err := url.Parse(from); err != nil || !trustworthy(u) {
+	if u, err := url.Parse(from); err != nil || !oauth.Trustworthy(u) {
 		errs = append(errs, fmt.Errorf("%s %q must be an https URL, or http on this machine", what, from))
 	}
 	if n.refresh == 0 {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/crenel-project/crenel/config"
+	"github.com/crenel-project/crenel/internal/oauth"
 	"github.com/crenel-project/crenel/internal/spec"
 )
 
@@ -93,7 +94,7 @@ func (m *method) issuer() string {
 	case m.asks != nil:
 		iss = m.asks.issuer
 	}
-	if u, err := url.Parse(iss); err != nil || !trustworthy(u) {
+	if u, err := url.Parse(iss); err != nil || !oauth.Trustworthy(u) {
 		return ""
 	}
 	return iss

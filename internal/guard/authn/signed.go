@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/crenel-project/crenel/internal/value"
+
+	"github.com/crenel-project/crenel/internal/oauth"
 )
 
 // SignedOptions say which JWTs a Signed takes.
@@ -51,7 +53,7 @@ func NewSigned(store *KeyStore, o SignedOptions) (*Signed, error) {
 		from = o.JWKS
 	}
 	switch u, err := url.Parse(from); {
-	case err != nil || !trustworthy(u):
+	case err != nil || !oauth.Trustworthy(u):
 		return nil, fmt.Errorf("%q must be an https URL, or http on this machine", from)
 	case o.Issuer == "" || len(o.Audience) == 0 || len(o.Types) == 0:
 		return nil, errors.New("issuer, audience and types are needed")
@@ -116,7 +118,7 @@ func (s *Signed) Close() { s.store.release(s.name) }
 // section 7.2).
 func SignalsMetadata(issuer string) (string, error) {
 	u, err := url.Parse(issuer)
-	if err != nil || !trustworthy(u) {
+	if err != nil || !oauth.Trustworthy(u) {
 		return "", errors.New("the issuer must be an https URL, or http on this machine")
 	}
 	u.Path, u.RawPath = "/.well-known/ssf-configuration"+strings.TrimSuffix(u.EscapedPath(), "/"), ""
