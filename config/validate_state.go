@@ -87,7 +87,7 @@ func (v *validator) stateNodes(path string, addresses []string, port string) boo
 		return false
 	}
 	var schemes []string
-	clear := false
+	inClear := false
 	for i, text := range addresses {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		u, err := url.Parse(text)
@@ -104,12 +104,12 @@ func (v *validator) stateNodes(path string, addresses []string, port string) boo
 		if !slices.Contains(schemes, u.Scheme) {
 			schemes = append(schemes, u.Scheme)
 		}
-		clear = clear || u.Scheme == "redis" && !isLoopback(u.Hostname())
+		inClear = inClear || u.Scheme == "redis" && !isLoopback(u.Hostname())
 	}
 	switch {
 	case len(schemes) > 1:
 		v.add(path, "some have TLS and some have not", "write redis:// or rediss:// for all")
-	case clear:
+	case inClear:
 		v.warn(path, "the servers are spoken to in the clear", inTheClear)
 	}
 	return slices.Contains(schemes, "rediss")

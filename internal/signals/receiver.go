@@ -87,7 +87,7 @@ type transmitter struct {
 	events   map[string]string
 	keep     time.Duration
 
-	verifier *authn.Signed
+	verifier *authn.Verifier
 	store    state.Store
 	client   *http.Client
 	log      *slog.Logger
@@ -121,8 +121,9 @@ func New(o Options) (*Receiver, error) {
 	var errs []error
 	for i := range o.Config.Transmitters {
 		c := &o.Config.Transmitters[i]
-		v, err := authn.NewSigned(o.Keys, authn.SignedOptions{
+		v, err := authn.NewVerifier(authn.VerifierOptions{
 			Issuer: c.Issuer, JWKS: c.JWKS, Signals: true, Audience: c.Audience, Types: []string{"secevent+jwt"}, Algorithms: c.Algorithms,
+			Timeless: true, Keys: o.Keys, Now: o.Now,
 		})
 		if err != nil {
 			errs = append(errs, fmt.Errorf("signals: %s: %w", c.Name, err))
@@ -274,11 +275,11 @@ func (t *transmitter) receive(ctx context.Context, text string, rec *Record) *re
 		return &refusal{errInvalidRequest, "the token is larger than 16 KiB"}
 	}
 	now := t.now()
-	claims, err := t.verifier.Verify(ctx, text, now)
+	claims, err := t.verifier.Verify(ctx, text)
 	if err != nil {
 		return refusalOf(err)
 	}
-	s, err := readSet(claims, now)
+	s, err := readSet(claims.Tree(), now)
 	if err != nil {
 		return &refusal{errInvalidRequest, err.Error()}
 	}
@@ -323,7 +324,7 @@ func (t *transmitter) mark(ctx context.Context, key string) (before bool, err er
 
 // refusalOf says by RFC 8935 why a token does not verify.
 func refusalOf(err error) *refusal {
-	var r *authn.Refusal
+	var r *authn.TokenError
 	if !errors.As(err, &r) {
 		return &refusal{errInvalidRequest, "the token cannot be read"}
 	}

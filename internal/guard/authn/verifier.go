@@ -4,47 +4,77 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/crenel-project/crenel/config"
 	"github.com/crenel-project/crenel/internal/exchange"
+	"github.com/crenel-project/crenel/internal/oauth"
 	"github.com/crenel-project/crenel/internal/value"
 )
 
 // Verifier verifies JWTs of one issuer that are not sent as credentials: ID
-// tokens, logout tokens, the access token of a login. It is safe for concurrent use.
+// tokens, logout tokens, the access token of a login, security events. It is safe
+// for concurrent use.
 type Verifier struct {
-	method *jwtMethod
-	issuer string
-	types  []string
-	store  *KeyStore
-	held   *sourceName
-	now    func() time.Time
+	method   *jwtMethod
+	issuer   string
+	types    []string
+	timeless bool
+	store    *KeyStore
+	held     *sourceName
+	now      func() time.Time
 }
 
 // VerifierOptions say what a token must be.
 type VerifierOptions struct {
-	Issuer     string   // whose keys, by discovery, and exactly iss
+	Issuer     string   // exactly iss; whose keys, by discovery
+	JWKS       string   // URL of the keys, in the place of discovery
+	Signals    bool     // discovery by a transmitter's SSF metadata instead of OpenID's
 	CA         string   // PEM file of the authorities that its server is verified by; default the system's
 	Audience   []string // one of which must be in aud
 	Types      []string // allowed typ, lower case without "application/"; "" is none
 	Algorithms []string // default RS256, PS256, ES256, EdDSA
 	Skew       time.Duration
+	Timeless   bool // the times are the caller's to check: security events do not expire
 	Keys       *KeyStore
 	Now        func() time.Time
 }
 
 // NewVerifier makes a verifier, whose keys are fetched until it is closed.
 func NewVerifier(o VerifierOptions) (*Verifier, error) {
-	if len(o.Audience) == 0 || len(o.Types) == 0 {
-		return nil, errors.New("a verifier needs an audience and types")
+	if o.Issuer == "" || len(o.Audience) == 0 || len(o.Types) == 0 {
+		return nil, errors.New("a verifier needs an issuer, an audience and types")
 	}
-	m, name, err := newJWT(&config.JWTMethod{Issuer: o.Issuer, IssuerKeys: config.IssuerKeys{CA: o.CA}, Audience: o.Audience, Algorithms: o.Algorithms}, o.Skew, o.Keys)
+	c := config.JWTMethod{Issuer: o.Issuer, JWKS: o.JWKS, IssuerKeys: config.IssuerKeys{CA: o.CA}, Audience: o.Audience, Algorithms: o.Algorithms}
+	if o.Signals && o.JWKS == "" {
+		var err error
+		if c.Discovery, err = SignalsMetadata(o.Issuer); err != nil {
+			return nil, err
+		}
+	}
+	m, name, err := newJWT(&c, o.Skew, o.Keys)
 	if err != nil {
 		return nil, err
 	}
-	return &Verifier{method: m, issuer: o.Issuer, types: o.Types, store: o.Keys, held: name, now: o.Now}, nil
+	// Tokens are held to the issuer as it is configured. Where a transmitter's metadata
+	// spell it otherwise, with a slash, its tokens still need not.
+	m.discovered = m.discovered && !o.Signals
+	return &Verifier{method: m, issuer: o.Issuer, types: o.Types, timeless: o.Timeless, store: o.Keys, held: name, now: o.Now}, nil
+}
+
+// SignalsMetadata is where a transmitter publishes its metadata: the well-known
+// part stands between its host and its path (OpenID Shared Signals Framework 1.0,
+// section 7.2).
+func SignalsMetadata(issuer string) (string, error) {
+	u, err := url.Parse(issuer)
+	if err != nil || !oauth.Trustworthy(u) {
+		return "", errors.New("the issuer must be an https URL, or http on this machine")
+	}
+	u.Path, u.RawPath = "/.well-known/ssf-configuration"+strings.TrimSuffix(u.EscapedPath(), "/"), ""
+	return u.String(), nil
 }
 
 // Close stops fetching keys that nobody else needs.
@@ -75,7 +105,8 @@ func (e *TokenError) Error() string { return e.Reason }
 func (f *failure) err() error { return &TokenError{Code: f.code, Reason: f.reason, Unable: f.unable} }
 
 // Verify checks form, type, algorithm, signature, issuer, audience and times. A
-// token must expire. The error is a *TokenError.
+// token must expire, unless its times are the caller's to check. The error is a
+// *TokenError.
 func (v *Verifier) Verify(ctx context.Context, text string) (*Claims, error) {
 	t, f := parseToken(text)
 	if f != nil {
@@ -97,6 +128,9 @@ func (v *Verifier) Verify(ctx context.Context, text string) (*Claims, error) {
 	}
 	if f := audience(t.claims, m.audience); f != nil {
 		return nil, f.err()
+	}
+	if v.timeless {
+		return &Claims{tree: t.claims, alg: t.alg}, nil
 	}
 	if _, _, f := window(t.claims, now, m.skew, true); f != nil {
 		return nil, f.err()
@@ -131,6 +165,9 @@ func ParseClaims(src []byte) (*Claims, error) {
 	}
 	return &Claims{tree: v}, nil
 }
+
+// Tree is all of them, to be read only.
+func (c *Claims) Tree() *value.Value { return c.tree }
 
 // Algorithm is what the token was signed with, "" when it was none.
 func (c *Claims) Algorithm() string { return c.alg }
