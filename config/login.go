@@ -36,8 +36,8 @@ type Login struct {
 	// Origin is where browsers reach the gateway. The redirect URI to register at the
 	// issuer is ORIGIN PATH/callback.
 	Origin string `yaml:"origin" required:"true" kind:"origin" example:"https://app.example.com"`
-	// Path under which login, callback, logout, userinfo, backchannel-logout and
-	// frontchannel-logout are served. It belongs to the gateway, not to the API.
+	// Path under which login, callback, logout, logged-out, userinfo, backchannel-logout
+	// and frontchannel-logout are served. It belongs to the gateway, not to the API.
 	Path string `yaml:"path" default:"/auth" kind:"path"`
 	// Scopes asked for; offline_access has most issuers give a refresh token.
 	Scopes []string `yaml:"scopes" default:"openid,profile" example:"[openid, profile, offline_access]"`
@@ -72,7 +72,8 @@ type Login struct {
 	Redirect *bool `yaml:"redirect" default:"true"`
 	// AfterLogin is where a login ends that began nowhere else.
 	AfterLogin string `yaml:"after_login" default:"/" kind:"path"`
-	// AfterLogout is where a logout ends; register ORIGIN PATH at the issuer.
+	// AfterLogout is where a logout ends; register ORIGIN PATH at the issuer. An API
+	// without a page of its own for that names the login's: PATH/logged-out.
 	AfterLogout string `yaml:"after_logout" default:"/" kind:"path"`
 	// BackChannel takes logout tokens of the issuer at PATH/backchannel-logout.
 	BackChannel *bool `yaml:"back_channel_logout" default:"true"`

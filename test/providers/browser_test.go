@@ -46,7 +46,18 @@ type shown struct {
 	body   string
 }
 
+var leadsOn = regexp.MustCompile(`<meta http-equiv="refresh" content="0;url=([^"]*)"`)
+
 func (p *person) send(r *http.Request) *shown {
+	p.t.Helper()
+	page := p.sent(r)
+	if on := leadsOn.FindStringSubmatch(page.body); on != nil {
+		return p.open(html.UnescapeString(on[1]))
+	}
+	return page
+}
+
+func (p *person) sent(r *http.Request) *shown {
 	p.t.Helper()
 	res, err := p.client.Do(r)
 	if err != nil {

@@ -184,6 +184,13 @@ func (s *stand) seen() http.Header {
 	return s.last
 }
 
+// forget what the upstream saw.
+func (s *stand) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.last = nil
+}
+
 func (s *stand) said() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -55,7 +55,7 @@ func (l *Login) serveCallback(w http.ResponseWriter, r *http.Request) {
 	l.note(r, exchange.Verdict{Detail: map[string]any{"event": "login", "subject": s.identity.Subject, "session": s.identity.Credential}})
 	if l.cfg.Session.SameSite == "strict" {
 		// A redirect of a request that another site began would not carry the cookie.
-		l.sendOn(w, l.origin+f.Return)
+		l.sendOn(w, "Logged in", l.origin+f.Return)
 		return
 	}
 	redirect(w, l.origin+f.Return)

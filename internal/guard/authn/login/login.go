@@ -209,6 +209,7 @@ func (l *Login) Endpoints() []Endpoint {
 		{l.path + "/login", []string{"GET", "HEAD"}, 0, l.serveLogin},
 		{l.path + "/callback", []string{"GET"}, 0, l.serveCallback},
 		{l.path + "/logout", []string{"GET", "POST"}, 4 << 10, l.serveLogout},
+		{l.path + "/logged-out", []string{"GET", "HEAD"}, 0, l.serveLoggedOut},
 		{l.path + "/userinfo", []string{"GET", "HEAD"}, 0, l.serveUserinfo},
 	}
 	if b := l.cfg.BackChannel; b == nil || *b {

@@ -22,14 +22,18 @@ func (l *Login) serveLogout(w http.ResponseWriter, r *http.Request) {
 	}
 	after := l.returnTo(r.URL.Query().Get("return_to"), l.afterBy)
 	if f.session == nil {
-		addCookies(w, l.jar.clear(r.Header))
+		// Another site's form comes without the cookies (SameSite): that nothing was
+		// sent does not say that there is nothing, and removing it would be a logout.
+		if f.present {
+			addCookies(w, l.jar.clear(r.Header))
+		}
 		l.leave(w, r, l.origin+after)
 		return
 	}
 	if !l.meant(r, f.session) {
 		if r.Method == http.MethodGet {
 			l.page(w, http.StatusOK, "Log out?", "You are about to be logged out.", form{
-				Action: l.path + "/logout?" + url.Values{"return_to": {after}}.Encode(), Token: l.ring.csrfToken(f.session.ID), Button: "Log out",
+				Action: l.path + "/logout?" + url.Values{"return_to": {after}}.Encode(), Token: l.ring.csrfToken(f.session.ID), Button: "Log out", Back: l.origin + l.afterIn,
 			})
 			return
 		}
@@ -50,6 +54,12 @@ func (l *Login) serveLogout(w http.ResponseWriter, r *http.Request) {
 	l.forget(f.session)
 	l.note(r, exchange.Verdict{Detail: map[string]any{"event": "logout", "subject": f.session.identity.Subject, "session": f.session.identity.Credential}})
 	l.leave(w, r, l.endSession(r.Context(), f.session, after))
+}
+
+// serveLoggedOut is a page for after_logout, where the API has none that anybody
+// may see.
+func (l *Login) serveLoggedOut(w http.ResponseWriter, _ *http.Request) {
+	l.page(w, http.StatusOK, "Logged out", "You are logged out.", form{Link: l.loginURL(url.Values{}), Button: "Log in again"})
 }
 
 // meant reports whether the user asked for a logout: by a page of ours, or by
@@ -114,6 +124,10 @@ func (l *Login) leave(w http.ResponseWriter, r *http.Request, to string) {
 		h.Set("Content-Type", "application/json")
 		h.Set("Cache-Control", "no-store")
 		_ = json.NewEncoder(w).Encode(map[string]string{"location": to}) // who is gone needs none
+		return
+	}
+	if r.Method == http.MethodPost {
+		l.sendOn(w, "Logged out", to)
 		return
 	}
 	redirect(w, to)
@@ -236,6 +250,7 @@ func (l *Login) serveFrontChannel(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusBadRequest)
 		return
 	}
+	f := l.find(r.Context(), r.Header)
 	_, known, err := l.known.get(l.ring.name("sid " + sid))
 	if err == nil && known {
 		err = l.endNamed(r.Context(), "", sid, "front-channel logout")
@@ -246,7 +261,10 @@ func (l *Login) serveFrontChannel(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	l.note(r, exchange.Verdict{Detail: map[string]any{"event": "frontchannel_logout", "known": known}})
-	addCookies(w, l.jar.clear(r.Header))
+	// Anybody can have a browser open this address: only what was ended is removed.
+	if f.session != nil && f.session.claims.Text("sid") == sid {
+		addCookies(w, l.jar.clear(r.Header))
+	}
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(http.StatusOK)
 }

@@ -174,6 +174,10 @@ func TestFrontChannelLogout(t *testing.T) {
 			t.Errorf("%s: %d", name, r.status)
 		}
 	}
+	// Whoever has a browser open the address logs nobody out by that.
+	if r := b.do("GET", at(s.op.Issuer, "sid-of-nobody"), ""); r.status != 200 || r.header.Get("Set-Cookie") != "" {
+		t.Errorf("another session, opened by a browser that has one: %d, cookies %q", r.status, r.header.Values("Set-Cookie"))
+	}
 	// A session that never was here takes no room in the shared state.
 	if r := frame.do("GET", at(s.op.Issuer, "sid-of-nobody"), ""); r.status != 200 {
 		t.Errorf("an unknown session: %d", r.status)
@@ -190,6 +194,32 @@ func TestFrontChannelLogout(t *testing.T) {
 	}
 	if r := b.call("/things"); r.status != 401 || r.code(t) != "authn.revoked" {
 		t.Errorf("after: %d %s", r.status, r.body)
+	}
+}
+
+// A form of another site comes without the session's cookies: it must not remove
+// them. The page that asks sends its origin, which the button needs.
+func TestLogoutForm(t *testing.T) {
+	s := newStand(t, setup{login: ", after_logout: /auth/logged-out"})
+	stranger := s.browser()
+	if r := stranger.do("POST", "/auth/logout", "", "Origin", "https://evil.example", "Sec-Fetch-Site", "cross-site", "Accept", "text/html", "Content-Type", "application/x-www-form-urlencoded"); len(r.header.Values("Set-Cookie")) != 0 {
+		t.Errorf("without cookies: %d, cookies %q", r.status, r.header.Values("Set-Cookie"))
+	}
+	b := s.browser()
+	b.logIn()
+	r := b.do("GET", "/auth/logout", "", "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Accept", "text/html")
+	if got := r.header.Get("Referrer-Policy"); got != "same-origin" || !strings.Contains(r.body, `href="`+s.origin+`/"`) {
+		t.Errorf("the page that asks: referrer policy %q, %s", got, r.body)
+	}
+	if r := b.do("POST", "/auth/logout", "csrf_token=x", "Origin", s.origin, "Accept", "text/html", "Content-Type", "application/x-www-form-urlencoded"); r.status != 403 || !strings.Contains(r.body, "Not logged out") || !strings.Contains(r.body, `href="/auth/logout"`) {
+		t.Errorf("another token: %d %s", r.status, r.body)
+	}
+	r = b.do("POST", "/auth/logout", "csrf_token="+b.cookies()[csrfCookie], "Origin", s.origin, "Accept", "text/html", "Content-Type", "application/x-www-form-urlencoded")
+	if want := url.QueryEscape(s.origin + "/auth/logged-out"); r.status != 200 || !strings.Contains(r.body, want) {
+		t.Errorf("logged out: %d %s", r.status, r.body)
+	}
+	if r := b.open("/auth/logged-out"); r.status != 200 || !strings.Contains(r.body, "You are logged out.") || !strings.Contains(r.body, "/auth/login") {
+		t.Errorf("the page for after it: %d %s", r.status, r.body)
 	}
 }
 
