@@ -110,6 +110,9 @@ func scanned(t *testing.T, o *Options) *Result {
 func matchHole(f *finding.Finding, holes []harbour.Hole) string {
 	for _, exact := range []bool{true, false} {
 		for _, h := range holes {
+			if f.Path == "" && h.CWE == f.CWE && h.OWASP == f.OWASP {
+				return h.ID // of the API as a whole
+			}
 			if samePath(h.Where.Path, f.Path) && (h.Where.Method == f.Method || f.Method == "") && (h.CWE == f.CWE || !exact && h.OWASP == f.OWASP) {
 				return h.ID
 			}

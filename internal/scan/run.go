@@ -57,6 +57,7 @@ type run struct {
 	world    *world.World
 	lab      *check.Lab
 	listener *listener.Listener
+	notebook check.Notebook
 
 	phase string
 	since time.Time
@@ -185,6 +186,7 @@ func (r *run) open() error {
 		return fmt.Errorf("target: %w", err)
 	}
 	r.client = c
+	c.OnExchange(r.notebook.Note)
 	r.report.Target = c.Origin() + c.Base()
 	if o.Listener.Off {
 		return nil
@@ -257,7 +259,7 @@ func (r *run) attack(ctx context.Context, mode check.Mode) error {
 	}
 	r.lab = &check.Lab{
 		Graph: r.graph, World: r.world, People: r.people, Client: r.client, Listener: r.listener, Mode: mode, RunID: r.report.Run, Seed: r.o.Seed,
-		Origin: r.client.Origin() + r.client.Base(), Log: r.log, Found: r.ev.Found, Leave: func(op *graph.Op) bool {
+		Origin: r.client.Origin() + r.client.Base(), Log: r.log, Found: r.ev.Found, Notebook: &r.notebook, Leave: func(op *graph.Op) bool {
 			return matches(r.o.Leave, op) || len(r.o.Paths) > 0 && !matches(r.o.Paths, op)
 		},
 		Stage: &scenario.Stage{Sender: r.client, People: r.people, Listener: heard, RunID: r.report.Run},

@@ -42,7 +42,6 @@ type People interface {
 	All() []*actor.Actor
 	Alive(ctx context.Context, a *actor.Actor) error
 	Renew(ctx context.Context, a *actor.Actor) error
-	Login(ctx context.Context, a *actor.Actor) (*actor.Session, error)
 	LoginWith(ctx context.Context, facts map[string]string) (*actor.Session, *target.Exchange, error)
 	Register(ctx context.Context, extra map[string]any) (*actor.Actor, *target.Exchange, error)
 	LoginEntry() *actor.Entry
@@ -59,6 +58,8 @@ type Lab struct {
 	Client *target.Client  // for what goes beyond one request
 	// Listener hears the target's own calls; nil: there is none.
 	Listener *listener.Listener
+	// Notebook is what answers held so far; nil: nothing.
+	Notebook *Notebook
 	// Leave, when set, says which operations are not attacked.
 	Leave  func(op *graph.Op) bool
 	Mode   Mode
@@ -79,6 +80,8 @@ type Lab struct {
 	slots    chan struct{}
 	once     sync.Once
 	privacy  map[*graph.Resource]*Privacy
+	crack    sync.Once
+	secret   string // that signs tokens, found by guessing
 }
 
 // Proof is what re-proves a finding: its scenario, reduced.

@@ -24,6 +24,7 @@ var (
 	reTime  = regexp.MustCompile(`\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?|(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*, \d+ \w+ \d{4} [\d:]+ \w+`)
 	reHex   = regexp.MustCompile(`(?i)\b[0-9a-f]{16,}\b`)
 	reToken = regexp.MustCompile(`[A-Za-z0-9_-]{24,}(?:\.[A-Za-z0-9_-]+)*`)
+	reTrace = regexp.MustCompile(`0x[0-9a-f]+|\b(?:goroutine|thread|pid|port)[ =:#-]*\d+`) // of stack traces
 	reEpoch = regexp.MustCompile(`\b1[5-9]\d{8}(?:\d{3}|\.\d+)?\b`)
 )
 
@@ -37,6 +38,7 @@ func Essence(x *target.Exchange, vary ...string) string {
 	}
 	text = reUUID.ReplaceAllString(text, "‹uuid›")
 	text = reTime.ReplaceAllString(text, "‹time›")
+	text = reTrace.ReplaceAllString(text, "‹trace›")
 	text = reHex.ReplaceAllString(text, "‹hex›")
 	text = reToken.ReplaceAllString(text, "‹token›")
 	return reEpoch.ReplaceAllString(text, "‹time›")

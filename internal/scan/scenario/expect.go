@@ -243,6 +243,16 @@ func (r *run) varying() []string {
 			out = append(out, s)
 		}
 	}
+	for name := range r.marks {
+		out = append(out, r.mark(name))
+	}
+	for _, a := range r.fresh {
+		for _, f := range a.Facts {
+			if len(f) >= 3 {
+				out = append(out, f)
+			}
+		}
+	}
 	slices.SortFunc(out, func(a, b string) int { return len(b) - len(a) })
 	return out
 }

@@ -55,3 +55,12 @@ var funcs = map[string]Func{
 		return json.Number(strconv.FormatInt(x+y, 10)), nil
 	},
 }
+
+// Call runs one of this package's functions.
+func Call(name string, args map[string]string) (any, error) {
+	f := funcs[name]
+	if f == nil {
+		return nil, fmt.Errorf("there is no function %q", name)
+	}
+	return f(args)
+}

@@ -44,7 +44,7 @@ type Step struct {
 	ID   string `yaml:"id"`
 	Part Part   `yaml:"part,omitempty"` // "" is Attack
 	Note string `yaml:"note,omitempty"` // for people: "carol reads alice's order"
-	As   string `yaml:"as,omitempty"`   // actor; "" nobody; "freshN" an account registered for this run
+	As   string `yaml:"as,omitempty"`   // actor; "" nobody; "freshN" an account registered for this run; "again-ACTOR" another session of that actor
 
 	// Send is the request, nil for a step that only computes or waits.
 	Send *Send `yaml:"send,omitempty"`

@@ -30,6 +30,8 @@ type People interface {
 	Get(name string) *actor.Actor
 	// Fresh registers another account of the user's role.
 	Fresh(ctx context.Context) (*actor.Actor, error)
+	// Login opens another session of an account.
+	Login(ctx context.Context, a *actor.Actor) (*actor.Session, error)
 }
 
 // Listener is called by targets that can be made to call out.
@@ -93,6 +95,7 @@ type run struct {
 	vars  map[string]any
 	fresh map[string]*actor.Actor
 	calls map[string]string // listener name → address
+	marks map[string]bool   // canaries in use
 	out   *Outcome
 }
 
@@ -104,7 +107,7 @@ var errSetup = errors.New("not to be had")
 // are made of it. An error is one of sending (a budget, a dead target, ctx); all
 // else is in the Outcome.
 func (s *Stage) Run(ctx context.Context, sc *Scenario, nonce string) (*Outcome, error) {
-	r := &run{stage: s, n: nonce, vars: map[string]any{}, fresh: map[string]*actor.Actor{}, calls: map[string]string{}, out: &Outcome{}}
+	r := &run{stage: s, n: nonce, vars: map[string]any{}, fresh: map[string]*actor.Actor{}, calls: map[string]string{}, marks: map[string]bool{}, out: &Outcome{}}
 	verdict := Proven
 	for i := range sc.Steps {
 		st := &sc.Steps[i]
@@ -206,10 +209,31 @@ func (r *run) actor(ctx context.Context, name string) (*actor.Actor, error) {
 		r.fresh[name] = a
 		return a, nil
 	}
+	if known, again := strings.CutPrefix(name, "again-"); again {
+		return r.again(ctx, name, known)
+	}
 	if a := r.stage.People.Get(name); a != nil {
 		return a, nil
 	}
 	return nil, fmt.Errorf("%w: there is no actor %q in this run", errSetup, name)
+}
+
+// again is an actor of the run in a session of its own, which a scenario may end.
+func (r *run) again(ctx context.Context, name, known string) (*actor.Actor, error) {
+	if a := r.fresh[name]; a != nil {
+		return a, nil
+	}
+	a := r.stage.People.Get(known)
+	if a == nil {
+		return nil, fmt.Errorf("%w: there is no actor %q in this run", errSetup, known)
+	}
+	s, err := r.stage.People.Login(ctx, a)
+	if err != nil {
+		return nil, fmt.Errorf("%w: another session of %s: %w", errSetup, known, err)
+	}
+	b := &actor.Actor{Name: name, Role: a.Role, Facts: a.Facts, Session: s, Made: a.Made}
+	r.fresh[name] = b
+	return b, nil
 }
 
 // get is what a placeholder's name stands for.
@@ -251,6 +275,7 @@ func (r *run) get(name string) (any, error) {
 
 // mark is a canary: letters and digits that occur nowhere else.
 func (r *run) mark(name string) string {
+	r.marks[name] = true
 	h := sha256.Sum256([]byte(r.n + "\x00" + name))
 	return "cr" + r.stage.RunID + strings.ToLower(hex.EncodeToString(h[:5]))
 }

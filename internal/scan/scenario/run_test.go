@@ -65,6 +65,10 @@ func (p people) Fresh(context.Context) (*actor.Actor, error) {
 	return nil, fmt.Errorf("this API registers nobody")
 }
 
+func (p people) Login(_ context.Context, a *actor.Actor) (*actor.Session, error) {
+	return a.Session, nil
+}
+
 func person(name string) *actor.Actor {
 	return &actor.Actor{Name: name, Facts: map[string]string{"email": name + "@example.org"},
 		Session: &actor.Session{Parts: []actor.Part{{In: "header", Name: "Authorization", Prefix: "Bearer ", Value: "secret-of-" + name}}}}
@@ -213,7 +217,7 @@ func TestExpectations(t *testing.T) {
 		{Expect{AtLeast: 2}, false},
 		{Expect{Status: "2xx", AtMost: one(0)}, false},
 	} {
-		r := &run{stage: &Stage{}, out: &Outcome{}, vars: map[string]any{}}
+		r := &run{stage: &Stage{}, out: &Outcome{}, vars: map[string]any{}, marks: map[string]bool{}}
 		why, err := r.expect(t.Context(), &c.e, &Result{Step: &Step{}, Exchanges: []*target.Exchange{x}})
 		if err != nil {
 			t.Fatal(err)

@@ -1,0 +1,99 @@
+package check
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/crenel-project/crenel/internal/scan/actor"
+	"github.com/crenel-project/crenel/internal/scan/graph"
+	"github.com/crenel-project/crenel/internal/scan/scenario"
+	"github.com/crenel-project/crenel/internal/scan/world"
+)
+
+var _ = register(&Check{
+	ID:    "auth-missing",
+	Title: "An operation answers without credentials",
+	OWASP: "API2:2023", CWE: "CWE-306", WSTG: "WSTG-ATHN-04",
+	CVSS:  "CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:H/VI:N/VA:N/SC:N/SI:N/SA:N",
+	About: "Calls every operation that the description secures without any credentials, for what a user has just made.",
+	Proof: "Nobody gets what the user gets: the user's own text, or the user's own answer word for word. Controls: the description asks for credentials, the user gets it twice the same, and an identifier of nothing gives something else.",
+	Fix:   "Authenticate before routing, for every path, and list the operations that are public; files and downloads are operations, too.",
+	Mode:  Safe,
+	Run:   authMissing,
+})
+
+func authMissing(ctx context.Context, p *Probe) error {
+	user := p.Actor(actor.User)
+	if user == nil {
+		return nil
+	}
+	return Each(ctx, p, p.Ops(), func(ctx context.Context, op *graph.Op) error {
+		if !op.Secured || op.Public || !op.SecurityDeclared || !p.reads(op) || op.Method == "POST" && op.Kind == graph.Action {
+			return nil
+		}
+		c, err := p.World.Call(ctx, op, user, nil)
+		if err != nil {
+			p.Note(op, Skipped)
+			return nil //nolint:nilerr // an operation that cannot be called does not end the run
+		}
+		own, err := p.send(ctx, c)
+		if err != nil {
+			return err
+		}
+		if own.Status/100 != 2 || !telling(own) {
+			p.Note(op, Skipped)
+			return nil
+		}
+		open, err := p.send(ctx, c.By(nil))
+		if err != nil {
+			return err
+		}
+		if !scenario.Alike(own, open) {
+			p.Note(op, Clean)
+			return nil
+		}
+		h, err := p.openHypothesis(op, c)
+		if err != nil {
+			p.Note(op, Inconclusive)
+			return nil //nolint:nilerr // a call that cannot be written as a step proves nothing
+		}
+		_, err = p.Prove(ctx, h)
+		return err
+	})
+}
+
+func (p *Probe) openHypothesis(op *graph.Op, c *world.Call) (Hypothesis, error) {
+	var steps []scenario.Step
+	add := func(call *world.Call, id string, part scenario.Part, note string, e ...scenario.Expect) error {
+		st, err := p.step(nil, call, id, part)
+		st.Note, st.Expect = note, e
+		steps = append(steps, st)
+		return err
+	}
+	if err := add(c, "own", scenario.Control, "the user gets an answer", scenario.Expect{Status: "2xx"}); err != nil {
+		return Hypothesis{}, err
+	}
+	if err := add(c, "again", scenario.Control, "twice the same", scenario.Expect{Status: "2xx", Like: "own"}); err != nil {
+		return Hypothesis{}, err
+	}
+	for where, o := range c.Uses {
+		for _, in := range op.Inputs {
+			if in.Where() != where || in.In != "path" {
+				continue
+			}
+			if err := add(c.With(where, jsonID(in, absent(o.ID))).By(nil), "absent", scenario.Control, "an identifier of nothing gives nothing", scenario.Expect{Unlike: "own"}); err != nil {
+				return Hypothesis{}, err
+			}
+		}
+		break
+	}
+	if err := add(c.By(nil), "attack", scenario.Attack, "nobody, without credentials, gets the same", scenario.Expect{Status: "2xx", Like: "own"}); err != nil {
+		return Hypothesis{}, err
+	}
+	return Hypothesis{
+		Op: op, Where: "credentials",
+		Title:       fmt.Sprintf("%s %s answers without credentials", op.Method, op.Path),
+		Description: "The description asks for credentials here, and the operation gives without any what it gives to a user.",
+		Scenario:    &scenario.Scenario{Name: fmt.Sprintf("%s %s as nobody", op.Method, op.Path), Steps: steps},
+	}, nil
+}

@@ -1,0 +1,67 @@
+package scenario
+
+import (
+	"strings"
+	"testing"
+)
+
+// The token of RFC 7515, appendix A.1, with its key.
+const (
+	rfcToken = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
+	rfcKey   = "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ+EstJQLr/T+1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow=="
+)
+
+func TestJWT(t *testing.T) {
+	do := func(name string, args map[string]string) string {
+		t.Helper()
+		args["token"] = rfcToken
+		v, err := funcs[name](args)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		return plain(v)
+	}
+	signed := do("jwt.hmac", map[string]string{"key64": rfcKey, "claims": `{"iss":"eve","exp":"@now+60"}`})
+	h, c, err := ParseJWT(signed)
+	if err != nil || h["alg"] != "HS256" || c["iss"] != "eve" || plain(c["exp"]) == "1300819380" {
+		t.Errorf("signed anew: %v %v %v", h, c, err)
+	}
+	none := do("jwt.none", map[string]string{"alg": "nOnE"})
+	if h, _, err := ParseJWT(none); err != nil || h["alg"] != "nOnE" || !strings.HasSuffix(none, ".") {
+		t.Errorf("none: %s", none)
+	}
+	if s := do("jwt.strip", map[string]string{}); !strings.HasPrefix(rfcToken, s) || !strings.HasSuffix(s, ".") {
+		t.Errorf("stripped: %s", s)
+	}
+	if s := do("jwt.corrupt", map[string]string{}); s == rfcToken || len(s) != len(rfcToken) || HMACVerifies(s, []byte("x")) {
+		t.Errorf("corrupted: %s", s)
+	}
+	tampered := do("jwt.claims", map[string]string{"claims": `{"iss":null,"sub":"1"}`})
+	if _, c, err := ParseJWT(tampered); err != nil || c["iss"] != nil || c["sub"] != "1" || !strings.HasSuffix(tampered, rfcToken[strings.LastIndexByte(rfcToken, '.'):]) {
+		t.Errorf("tampered: %s", tampered)
+	}
+	if v := do("jwt.get", map[string]string{"claim": "exp"}); v != "1300819380" {
+		t.Errorf("claim: %s", v)
+	}
+	weak, err := funcs["jwt.hmac"](map[string]string{"token": rfcToken, "key": "secret"})
+	if err != nil || !HMACVerifies(plain(weak), []byte("secret")) || HMACVerifies(plain(weak), []byte("other")) {
+		t.Errorf("a token signed with a weak secret: %v %v", weak, err)
+	}
+	for _, bad := range []string{"", "a.b", "a.b.c", "e30.W10.x"} {
+		if _, err := funcs["jwt.none"](map[string]string{"token": bad, "alg": "none"}); err == nil {
+			t.Errorf("%q was taken for a token", bad)
+		}
+	}
+}
+
+func FuzzParseJWT(f *testing.F) {
+	f.Add(rfcToken)
+	f.Add("e30.e30.")
+	f.Fuzz(func(t *testing.T, token string) {
+		h, c, err := ParseJWT(token)
+		if err == nil && (h == nil || c == nil) {
+			t.Fatal("neither a token nor an error")
+		}
+		HMACVerifies(token, []byte("k"))
+	})
+}
