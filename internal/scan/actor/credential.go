@@ -212,7 +212,7 @@ var authSchemes = []string{"Bearer ", "Token ", "JWT ", ""}
 
 // plainHeaders are where APIs take credentials that do not go by Authorization.
 var plainHeaders = []string{"X-Auth-Token", "X-Access-Token", "X-API-Key", "Token", "X-Token", "X-Session-Token", "X-Session-Id", "X-Api-Token", "X-User-Token", "Access-Token", "Api-Key", "Auth-Token",
-	"X-Authorization", "X-JWT", "X-JWT-Token", "X-Auth", "X-Session", "Session-Id", "Session", "Auth", "JWT", "Authentication", "X-Authentication"}
+	"X-Authorization", "Authorization-Token", "X-JWT", "X-JWT-Token", "X-Auth", "X-Session", "Session-Id", "Session", "Auth", "JWT", "Authentication", "X-Authentication"}
 
 var cookieNames = []string{"token", "access_token", "jwt", "session", "session_id", "sessionid", "sid", "auth_token", "auth", "connect.sid"}
 var queryNames = []string{"token", "access_token", "api_key", "apikey", "key", "auth_token", "session", "sid", "jwt", "auth"}
@@ -232,7 +232,15 @@ func carriersFor(s secret, declared []carrier, tokenType string) (single, togeth
 	auth := func(prefix string) { put(&single, carrier{in: "header", name: "Authorization", prefix: prefix}) }
 	if strings.HasPrefix(s.from, "pair") {
 		auth("Basic ")
-		return single, nil
+		for _, d := range declared {
+			if d.name != "Authorization" {
+				put(&single, carrier{in: d.in, name: d.name, declared: true})
+			}
+		}
+		for _, n := range plainHeaders {
+			put(&together, carrier{in: "header", name: n})
+		}
+		return single, together
 	}
 	if s.prefix != "" {
 		auth(s.prefix)

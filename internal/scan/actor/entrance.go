@@ -224,13 +224,17 @@ func (p *People) find(ctx context.Context, as string, ex *target.Exchange, j *ja
 		bundles = append(bundles, bundle{sec, together})
 	}
 	for _, pair := range pairs(facts) {
-		w := way{secret: pair, carrier: carrier{in: "header", name: "Authorization", prefix: "Basic "}}
-		o := option{w, &Session{Parts: []Part{w.carrier.part(pair.value)}, Opened: time.Now()}}
-		if slices.ContainsFunc(declared, func(c carrier) bool { return c.prefix == "Basic " }) {
-			first = append(first, o)
-		} else {
-			rest = append(rest, o)
+		single, together := carriersFor(pair, declared, "")
+		for _, c := range single {
+			w := way{secret: pair, carrier: c}
+			o := option{w, &Session{Parts: []Part{c.part(pair.value)}, Opened: time.Now()}}
+			if c.prefix == "Basic " && slices.ContainsFunc(declared, func(c carrier) bool { return c.prefix == "Basic " }) {
+				first = append(first, o)
+			} else {
+				rest = append(rest, o)
+			}
 		}
+		bundles = append(bundles, bundle{pair, together})
 	}
 	options := append(slices.Clone(first), cookie...)
 	if cookieDeclared || len(secrets) == 0 || secrets[0].rank > 4 {

@@ -94,13 +94,18 @@ func (a *adviser) one(c complaint, status int) (changed bool, stop obstacle) {
 	if reMatch.MatchString(text) && strings.Contains(text, "pass") && !strings.Contains(text, "pattern") && !strings.Contains(text, "regex") {
 		return a.confirm(c), obstacleNone
 	}
-	if reTaken.MatchString(text) && (about(factEmail, factUsername, factPhone, factID, factName, "user", "account", "mail") || status == http.StatusConflict) && fact != factTenant {
+	if reTaken.MatchString(text) && (in == nil || fact != "") && (about(factEmail, factUsername, factPhone, factID, factName, "user", "account", "mail") || status == http.StatusConflict) && fact != factTenant {
 		a.who.identity()
 		a.note("the account exists already: another name was taken")
 		return true, obstacleNone
 	}
 	if reTaken.MatchString(text) && fact == factTenant {
 		a.who.facts[factTenant] += " " + clip(a.who.facts[factUsername], 20)
+		return true, obstacleNone
+	}
+	if reTaken.MatchString(text) && in != nil && fact == "" && in.Type != "boolean" {
+		a.f.unique[in.Where()] = true
+		delete(a.who.facts, uniqueKey(in))
 		return true, obstacleNone
 	}
 	if changed := a.lengths(in, fact, text); changed {

@@ -28,7 +28,8 @@ type form struct {
 	drop    map[string]bool // by Input.Where: left out
 	take    map[string]bool // by Input.Where: goes along although optional
 	as      map[string]string
-	extra   map[string]any // by JSON pointer: what no input describes
+	unique  map[string]bool // by Input.Where: nobody else may have it
+	extra   map[string]any  // by JSON pointer: what no input describes
 	header  []target.Field
 }
 
@@ -36,7 +37,7 @@ type form struct {
 type fromFact string
 
 func newForm(op *graph.Op) *form {
-	f := &form{op: op, over: map[string]any{}, drop: map[string]bool{}, take: map[string]bool{}, as: map[string]string{}, extra: map[string]any{}}
+	f := &form{op: op, over: map[string]any{}, drop: map[string]bool{}, take: map[string]bool{}, as: map[string]string{}, unique: map[string]bool{}, extra: map[string]any{}}
 	if op.Body != nil && len(op.Body.Content) > 0 {
 		f.media = mediaOf(op)[0]
 	}
@@ -45,7 +46,7 @@ func newForm(op *graph.Op) *form {
 
 func (f *form) clone() *form {
 	c := *f
-	c.over, c.drop, c.take, c.as, c.extra = maps.Clone(f.over), maps.Clone(f.drop), maps.Clone(f.take), maps.Clone(f.as), maps.Clone(f.extra)
+	c.over, c.drop, c.take, c.as, c.extra, c.unique = maps.Clone(f.over), maps.Clone(f.drop), maps.Clone(f.take), maps.Clone(f.as), maps.Clone(f.extra), maps.Clone(f.unique)
 	c.header = slices.Clone(f.header)
 	return &c
 }
@@ -146,6 +147,37 @@ func (f *form) value(in *graph.Input, facts map[string]string, rng *rand.Rand) a
 	if v, ok := f.over[in.Where()]; ok {
 		return v
 	}
+	if f.unique[in.Where()] {
+		key := uniqueKey(in)
+		if facts[key] == "" {
+			facts[key] = vary(plainText(f.plain(in, facts, rng)), rng)
+		}
+		return typed(in, facts[key])
+	}
+	return f.plain(in, facts, rng)
+}
+
+// uniqueKey is under which name a value that only one account may have is kept.
+func uniqueKey(in *graph.Input) string { return "only " + in.Where() }
+
+// vary draws another value that looks like v: other digits, or more letters.
+func vary(v string, rng *rand.Rand) string {
+	b := []byte(v)
+	digits := 0
+	for i, c := range b {
+		if c >= '0' && c <= '9' {
+			b[i] = byte('1' + rng.IntN(9))
+			digits++
+		}
+	}
+	if digits < 4 {
+		return string(b) + strconv.Itoa(1000+rng.IntN(9000))
+	}
+	return string(b)
+}
+
+// plain is what an input is given where nobody has said anything else.
+func (f *form) plain(in *graph.Input, facts map[string]string, rng *rand.Rand) any {
 	fact := f.fact(in)
 	switch fact {
 	case factTerms:
@@ -171,8 +203,18 @@ func (f *form) value(in *graph.Input, facts map[string]string, rng *rand.Rand) a
 		return sample(in, rng)
 	}
 	t, ok := facts[fact]
-	if !ok {
-		return sample(in, rng)
+	if !ok || t == "" {
+		// Who has only one of the two goes by that.
+		switch fact {
+		case factUsername:
+			t = facts[factEmail]
+		case factEmail:
+			t = facts[factUsername]
+		}
+		if t == "" {
+			return sample(in, rng)
+		}
+		return typed(in, t)
 	}
 	v := typed(in, t)
 	if in.Schema == nil {

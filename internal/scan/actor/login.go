@@ -29,9 +29,18 @@ func (p *People) candidates(purpose graph.Purpose, least float64) []*graph.Op {
 		}
 	}
 	slices.SortStableFunc(out, func(a, b *graph.Op) int {
-		return cmp.Compare(b.Purposes[purpose].Score, a.Purposes[purpose].Score)
+		return cmp.Compare(plainScore(b, purpose), plainScore(a, purpose))
 	})
 	return out
+}
+
+// plainScore is how surely an operation is for a purpose, those for administrators behind the others.
+func plainScore(op *graph.Op, purpose graph.Purpose) float64 {
+	score := op.Purposes[purpose].Score
+	if op.Has(graph.Admin) || anyWord(words(op.Path), privileged...) {
+		score -= 0.3
+	}
+	return score
 }
 
 // attempt is one answer to a login, and what there was of cookies then.
@@ -55,7 +64,11 @@ func (p *People) enter(ctx context.Context, a *Actor) (*Session, *target.Exchang
 		p.hide(s)
 		return s, ex, nil
 	}
-	s, ex, err := p.through(ctx, by, a.Name, maps.Clone(a.Facts), a.who)
+	facts := maps.Clone(a.Facts)
+	if a.who != nil && a.who.facts[factTenant] != "" {
+		facts[factTenant] = a.who.facts[factTenant] // its name, where the account knows its identifier
+	}
+	s, ex, err := p.through(ctx, by, a.Name, facts, a.who)
 	if err != nil {
 		return nil, ex, err
 	}

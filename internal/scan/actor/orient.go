@@ -17,6 +17,7 @@ type baseProbe struct {
 	base  string
 	tried int
 	there int // operations that are there: answered otherwise than what surely is not
+	shut  int // of which nothing can be said: all that is below asks for a login
 }
 
 // orient finds out below which base path the API is: the one that was given, or
@@ -52,6 +53,9 @@ func (p *People) orient(ctx context.Context) error {
 		if i == 0 || pr.there > best.there {
 			best = pr
 		}
+		if i == 0 && pr.there == 0 && pr.shut == pr.tried {
+			return nil // nothing below it can be told from what is not there: it is taken as given
+		}
 		if pr.there == pr.tried {
 			break
 		}
@@ -78,9 +82,9 @@ func pathText(b string) string {
 // baseOps are operations that can be asked for without knowing anything.
 func (p *People) baseOps() []*target.Request {
 	var out []*target.Request
-	take := func(pick func(op *graph.Op) bool) {
+	take := func(most int, pick func(op *graph.Op) bool) {
 		for _, op := range p.g.Ops {
-			if len(out) >= 5 {
+			if len(out) >= most {
 				return
 			}
 			if strings.Contains(op.Path, "{") || op.Path == "/" || op.Has(graph.Hazard) || op.Has(graph.Logout) || op.Has(graph.Debug) || !pick(op) ||
@@ -90,11 +94,13 @@ func (p *People) baseOps() []*target.Request {
 			out = append(out, &target.Request{Method: op.Method, Path: op.Path})
 		}
 	}
-	take(func(op *graph.Op) bool { return op.Method == http.MethodGet })
+	get := func(op *graph.Op) bool { return op.Method == http.MethodGet }
+	take(3, get)
 	// A login without a body is refused, where it is.
-	take(func(op *graph.Op) bool {
+	take(5, func(op *graph.Op) bool {
 		return op.Method == http.MethodPost && (op.Has(graph.Login) || op.Has(graph.Register))
 	})
+	take(6, get)
 	for _, r := range out {
 		if r.Method == http.MethodPost {
 			r.Body = []byte("{}")
@@ -129,6 +135,8 @@ func (p *People) probeBase(ctx context.Context, base string, probes []*target.Re
 		pr.tried++
 		if ex.Err == nil && ex.Status != 404 && kindOfAnswer(ex) != absent[r.Method] {
 			pr.there++
+		} else if denied(ex) {
+			pr.shut++
 		}
 	}
 	return pr, nil

@@ -40,11 +40,25 @@ func (p *People) registrars() []*graph.Op {
 		if slices.Contains(out, op) || op.Method != http.MethodPost && op.Method != http.MethodPut || op.About == nil || !op.About.IsPerson || op.Kind != graph.Create {
 			continue
 		}
-		if slices.ContainsFunc(op.Inputs, func(in *graph.Input) bool { return factOf(in) == factPassword }) {
+		if takesPassword(op) {
+			out = append(out, op)
+		}
+	}
+	if len(out) > 0 {
+		return out
+	}
+	// Whatever takes a password from nobody and is nothing else that does.
+	for _, op := range p.g.Ops {
+		other := op.Has(graph.Login) || op.Has(graph.PasswordReset) || op.Has(graph.PasswordForgot) || op.Has(graph.PasswordChange) || op.Has(graph.Refresh) || op.Has(graph.SecondFactor) || op.Has(graph.Hazard)
+		if op.Method == http.MethodPost && !op.Secured && !other && takesPassword(op) {
 			out = append(out, op)
 		}
 	}
 	return out
+}
+
+func takesPassword(op *graph.Op) bool {
+	return slices.ContainsFunc(op.Inputs, func(in *graph.Input) bool { return factOf(in) == factPassword })
 }
 
 // register makes an account and logs it in. Where it is not known yet how, it finds out.
@@ -192,6 +206,12 @@ func (p *People) registered(ctx context.Context, f *form, guide *adviser, name s
 	j := &jar{}
 	j.take(ex)
 	a := &Actor{Name: name, Role: p.roleOf(User), Made: true, Facts: maps.Clone(who.facts), who: who}
+	for _, fact := range []string{factUsername, factEmail, factPhone} {
+		if !f.sends(fact) { // the account has none, or one that the API chose
+			delete(a.Facts, fact)
+			delete(who.facts, fact)
+		}
+	}
 	learnFacts(a, ex)
 	maps.Copy(who.facts, onlyNew(a.Facts, who.facts))
 	var open opening
