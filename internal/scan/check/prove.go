@@ -164,7 +164,7 @@ func (p *Probe) finding(h Hypothesis, print string, sc *scenario.Scenario, o *sc
 	}
 	f.Reproduce = sc.Curl(p.Origin, "", f.Title, func(name string) []actor.Part {
 		if r := p.who(name, o); r != nil && r.Session != nil {
-			return r.Session.Parts
+			return r.Session.Snapshot()
 		}
 		return nil
 	})

@@ -64,7 +64,7 @@ func addSecrets(known map[string]string, a *actor.Actor) {
 		}
 	}
 	if a.Session != nil {
-		for _, p := range a.Session.Parts {
+		for _, p := range a.Session.Snapshot() {
 			note(p.Value, "credential")
 		}
 		note(a.Session.Refresh, "refresh token")

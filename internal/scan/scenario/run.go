@@ -282,7 +282,7 @@ func (r *run) mark(name string) string {
 
 func fact(a *actor.Actor, name string) (any, error) {
 	if name == "token" && a.Session != nil {
-		for _, p := range a.Session.Parts {
+		for _, p := range a.Session.Snapshot() {
 			if !p.CSRF {
 				return p.Value, nil
 			}
@@ -413,7 +413,7 @@ func applySession(q *target.Request, session *actor.Session, s *Send, text func(
 	}
 	copied := actor.Session{}
 	swapped := s.Credential == ""
-	for _, p := range session.Parts {
+	for _, p := range session.Snapshot() {
 		if slices.Contains(s.Without, p.Name) {
 			continue
 		}

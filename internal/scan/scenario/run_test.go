@@ -282,7 +282,7 @@ func TestCurlScript(t *testing.T) {
 	}
 	s := shop(t, false)
 	all := people{"user": person("user"), "peer": person("peer")}
-	script := sc.Curl(s.URL, "", sc.Name, func(name string) []actor.Part { return all[name].Session.Parts })
+	script := sc.Curl(s.URL, "", sc.Name, func(name string) []actor.Part { return all[name].Session.Snapshot() })
 	if strings.Contains(script, "secret-of-") {
 		t.Fatalf("a credential is in the script:\n%s", script)
 	}
