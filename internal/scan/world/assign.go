@@ -247,7 +247,7 @@ func (w *World) choices(in *graph.Input, as *actor.Actor) []choice {
 	r := w.resourceOf(in)
 	remove := in.Op != nil && in.Op.Kind == graph.Delete && r != nil && in.Op.About == r
 	for n, o := range w.objects {
-		if r == nil || o.Resource != r || o.Deleted || remove && !(o.Made && owns(as, o)) || !w.honest(in, o) {
+		if r == nil || o.Resource != r || o.Deleted || o.stray || remove && !(o.Made && owns(as, o)) || !w.honest(in, o) {
 			continue
 		}
 		add(choice{text: w.idFor(in, o), object: o, with: o.Parents, score: w.worth(o, as, in) + float64(n)/float64(len(w.objects)+1)/2})

@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
+	"strings"
 
+	"github.com/crenel-project/crenel/internal/scan/actor"
 	"github.com/crenel-project/crenel/internal/scan/graph"
+	"github.com/crenel-project/crenel/internal/scan/target"
 )
 
 // Leftover is something that the run made and could not delete.
@@ -22,6 +26,15 @@ type Leftover struct {
 func (w *World) Cleanup(ctx context.Context) []Leftover {
 	w.mu.Lock()
 	objects := slices.Clone(w.objects)
+	for _, o := range objects {
+		if o.stray {
+			for _, a := range w.people.All() {
+				if a.Name == nameOf(o.Owner) {
+					o.Owner = a // with a session
+				}
+			}
+		}
+	}
 	w.mu.Unlock()
 	var out []Leftover
 	for _, o := range slices.Backward(objects) {
@@ -33,6 +46,91 @@ func (w *World) Cleanup(ctx context.Context) []Leftover {
 		}
 	}
 	return out
+}
+
+// maxStrays bounds what is remembered of others' work.
+const maxStrays = 5000
+
+// Follow looks at an exchange of the run, whoever sent it: what a scenario
+// makes is the run's own, and is cleaned up with the rest. It can be a hook of
+// the client's.
+func (w *World) Follow(x *target.Exchange) {
+	if !success(x) || x.Request == nil || x.Request.Method == http.MethodGet || x.Request.Method == http.MethodHead || x.Request.Root || x.Request.Origin != "" || refusedSoftly(x) {
+		return
+	}
+	op, params := w.routed(x.Request)
+	if op == nil || op.About == nil || op.About.IsPerson || op.Kind != graph.Create && op.Kind != graph.Delete {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c := &Call{Op: op, As: &actor.Actor{Name: x.As}, Values: map[string]string{}, Uses: map[string]*Object{}}
+	if x.As == actor.Nobody {
+		c.As = nil
+	}
+	for i, p := range op.PathParams {
+		if i >= len(params) {
+			break
+		}
+		var r *graph.Resource
+		if i < len(op.Objects) {
+			r = op.Objects[i]
+		}
+		for _, o := range slices.Backward(w.objects) {
+			if r != nil && o.Resource == r && o.ID == params[i] && !o.Deleted {
+				c.Uses["path."+p.Name] = o
+				break
+			}
+		}
+	}
+	if op.Kind == graph.Delete {
+		if o := c.subject(); o != nil && o.stray && owns(c.As, o) {
+			o.Deleted = true
+		}
+		return
+	}
+	body := decode(x)
+	if sent := decodeBytes(x.Request.Body); sent != nil {
+		flat := map[string]string{}
+		nodeOf(sent).flatten("", flat)
+		for pointer, text := range flat {
+			c.Values["body."+pointer] = text
+		}
+	}
+	before := len(w.objects)
+	if before > maxStrays {
+		return
+	}
+	if o := w.created(c, x, body); o != nil && len(w.objects) > before {
+		o.stray, o.MadeBy = true, nil
+	}
+}
+
+// routed finds the operation of a request, and what stands for its path's variables.
+func (w *World) routed(r *target.Request) (*graph.Op, []string) {
+	path := r.Path
+	if strings.Contains(path, "..") || strings.Contains(path, "//") || strings.Contains(path, "\\") {
+		return nil, nil // an attack on the routing itself: what it reaches is not what it says
+	}
+	if w.o.BasePath != nil {
+		path = strings.TrimPrefix(path, *w.o.BasePath)
+	}
+	bases := []string{""}
+	for _, s := range w.g.API.Servers {
+		bases = append(bases, s.BasePath)
+	}
+	for _, base := range bases {
+		m := w.g.API.Route(r.Method, "", base+path)
+		if m.Operation == nil {
+			continue
+		}
+		for _, op := range w.g.Ops {
+			if op.Operation == m.Operation {
+				return op, m.Params
+			}
+		}
+	}
+	return nil, nil
 }
 
 // unmake deletes one object, as its owner: "" or why it could not.

@@ -46,7 +46,8 @@ type Complaint struct {
 const (
 	maxComplaints = 30
 	maxMessage    = 2000
-	maxFeedback   = 64 << 10
+	maxFeedback   = 16 << 10
+	maxSentences  = 60 // that are searched for a field
 )
 
 // Read finds the complaints in the body of an answer that refused a request, in
@@ -72,7 +73,8 @@ func readComplaints(body []byte) []Complaint {
 }
 
 type complaintReader struct {
-	out []Complaint
+	out  []Complaint
+	read int // sentences
 }
 
 // names of the members that hold a message, and of those that hold a place.

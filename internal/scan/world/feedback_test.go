@@ -141,3 +141,17 @@ func FuzzReadComplaints(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkReadComplaints(b *testing.B) {
+	b.Run("one", func(b *testing.B) {
+		for b.Loop() {
+			readComplaints([]byte(complaintCases[0].body))
+		}
+	})
+	b.Run("page of html", func(b *testing.B) {
+		page := []byte(strings.Repeat("<p>The value of field x must be something else, or missing, or invalid in the stack of frames</p>\n", 640))
+		for b.Loop() {
+			readComplaints(page)
+		}
+	})
+}

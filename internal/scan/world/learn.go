@@ -3,6 +3,7 @@ package world
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -329,17 +330,14 @@ func (w *World) add(o *Object) *Object {
 		if old.Resource != o.Resource || old.ID != o.ID || old.Deleted || !sameParents(old, o) {
 			continue
 		}
-		for k, v := range o.Fields {
-			old.Fields[k] = v
+		if old.stray {
+			w.objects = slices.DeleteFunc(w.objects, func(x *Object) bool { return x == old })
+			break
 		}
-		for k, v := range o.IDs {
-			if old.IDs[k] == "" {
-				old.IDs[k] = v
-			}
-		}
-		for k := range o.SeenBy {
-			old.SeenBy[k] = true
-		}
+		// Others may be reading these: they are replaced, not changed.
+		old.Fields = merged(old.Fields, o.Fields)
+		old.IDs = merged(o.IDs, old.IDs)
+		old.SeenBy = merged(old.SeenBy, o.SeenBy)
 		if old.Owner == nil {
 			old.Owner = o.Owner
 		}
@@ -353,6 +351,14 @@ func (w *World) add(o *Object) *Object {
 	}
 	w.objects = append(w.objects, o)
 	return o
+}
+
+// merged is a new map of two; what b says holds.
+func merged[V any](a, b map[string]V) map[string]V {
+	out := make(map[string]V, len(a)+len(b))
+	maps.Copy(out, a)
+	maps.Copy(out, b)
+	return out
 }
 
 // sameParents: what is numbered under each parent alone is the same only there.
@@ -666,14 +672,16 @@ func (c *Call) overwrite() {
 	if o == nil {
 		return
 	}
+	kept := maps.Clone(o.Canaries)
 	for pointer := range o.Canaries {
 		name := squeezed(pointer[strings.LastIndexByte(pointer, '/')+1:])
 		for where := range c.Values {
 			if strings.HasPrefix(where, "body.") && squeezed(where[strings.LastIndexAny(where, "./")+1:]) == name {
-				delete(o.Canaries, pointer)
+				delete(kept, pointer)
 			}
 		}
 	}
+	o.Canaries = kept
 }
 
 // deleted marks what a Delete took away.

@@ -347,6 +347,9 @@ func (r *complaintReader) sentence(text string) {
 	if text == "" || len(r.out) >= maxComplaints || !complains(text) && !reRequired.MatchString(text) && !reAbsent.MatchString(text) && !strings.Contains(text, "Key") {
 		return
 	}
+	if r.read++; r.read > maxSentences {
+		return
+	}
 	if parts := splitSentences(text); len(parts) > 1 {
 		for _, p := range parts {
 			r.sentence(p)

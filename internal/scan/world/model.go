@@ -34,6 +34,7 @@ type Object struct {
 	// SeenBy are the names of the actors whose List or Read showed it.
 	SeenBy map[string]bool
 
+	stray   bool              // made by a scenario: there to be cleaned up, and for nothing else
 	spare   bool              // made to be changed and deleted: others are looked at
 	sources map[string]source // where the answer of MadeBy holds each of IDs
 	tokens  map[string]string // what Canaries are made of, by the input that took it

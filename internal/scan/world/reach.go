@@ -3,6 +3,7 @@ package world
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -303,14 +304,15 @@ func (w *World) readersFor(c *Call) []*graph.Op {
 func (w *World) readBack(o *Object, reader *graph.Op, x *target.Exchange) bool {
 	body := decode(x)
 	shown := false
+	canaries := maps.Clone(o.Canaries)
 	if body != nil {
 		texts := map[string]string{}
 		allTexts(body, "", texts, 0)
 		for _, pointer := range sortedKeys(texts) {
 			for _, where := range sortedKeys(o.tokens) {
 				if token := o.tokens[where]; token != "" && strings.Contains(texts[pointer], token) {
-					if o.Canaries[pattern(pointer)] == "" {
-						o.Canaries[pattern(pointer)] = token
+					if canaries[pattern(pointer)] == "" {
+						canaries[pattern(pointer)] = token
 					}
 					shown = true
 				}
@@ -322,11 +324,12 @@ func (w *World) readBack(o *Object, reader *graph.Op, x *target.Exchange) bool {
 	} else if strings.Contains(string(x.Body), o.ID) {
 		shown = true
 	}
+	o.Canaries = canaries
 	if shown || reader.Kind == graph.Read {
 		if o.Reader == nil || len(o.Canaries) > 0 {
 			o.Reader = reader
 		}
-		o.SeenBy[nameOf(o.Owner)] = true
+		o.SeenBy = merged(o.SeenBy, map[string]bool{nameOf(o.Owner): true})
 		if len(o.Canaries) > 0 || len(o.tokens) == 0 {
 			w.readers[o.Resource] = reader
 		}

@@ -512,12 +512,13 @@ var styles = []struct {
 	server func(*memo) http.Handler
 	makes  []string // resources of which the user has objects with canaries
 	most   int      // requests
+	gone   []string // rows of which none is left in the end
 }{
-	{"strict, nested, wrapped, integers", strictSpec, strict, []string{"workspace", "board", "card"}, 90},
-	{"Location alone, UUIDs", locatedSpec, located, []string{"note"}, 20},
-	{"forms, slugs, nothing said of answers, found in lists", silentSpec, silent, []string{"book"}, 25},
-	{"named by the maker, refusals that are 200", casualSpec, casual, []string{"book"}, 25},
-	{"XML, files, text", bagSpec, bag, []string{"album", "photo"}, 30},
+	{"strict, nested, wrapped, integers", strictSpec, strict, []string{"workspace", "board", "card"}, 90, []string{"workspace", "board", "card"}},
+	{"Location alone, UUIDs", locatedSpec, located, []string{"note"}, 20, []string{"note"}},
+	{"forms, slugs, nothing said of answers, found in lists", silentSpec, silent, []string{"book"}, 25, nil},
+	{"named by the maker, refusals that are 200", casualSpec, casual, []string{"book"}, 25, nil},
+	{"XML, files, text", bagSpec, bag, []string{"album", "photo"}, 30, nil},
 }
 
 func pair() []*actor.Actor {
@@ -565,6 +566,11 @@ func TestStyles(t *testing.T) {
 					t.Errorf("left behind: %+v", l)
 				}
 			}
+			for _, name := range s.gone {
+				if n := len(m.rows[name]); n > 0 {
+					t.Errorf("%d %ss are still there", n, name)
+				}
+			}
 		})
 	}
 }
@@ -598,7 +604,7 @@ func owned(t *testing.T, w *World, r *graph.Resource, a *actor.Actor) {
 // recipes runs each recipe as a scenario of its own: what it makes is new.
 func recipes(t *testing.T, w *World, c *wire, g *graph.Graph, names []string) {
 	t.Helper()
-	st := &scenario.Stage{Sender: flock{c}, People: named2{w}, RunID: "r2"}
+	st := &scenario.Stage{Sender: flock{c, w}, People: named2{w}, RunID: "r2"}
 	for _, r := range g.Resources {
 		if !slices.Contains(names, r.Name) {
 			continue
@@ -670,7 +676,18 @@ func parentVariable(r *Recipe, resource string) string {
 	return ""
 }
 
-type flock struct{ *wire }
+type flock struct {
+	*wire
+	w *World
+}
+
+func (s flock) Do(ctx context.Context, as string, r *target.Request) (*target.Exchange, error) {
+	x, err := s.wire.Do(ctx, as, r)
+	if err == nil {
+		s.w.Follow(x)
+	}
+	return x, err
+}
 
 func (s flock) DoTogether(ctx context.Context, as string, rs []*target.Request) ([]*target.Exchange, error) {
 	var out []*target.Exchange

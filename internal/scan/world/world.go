@@ -203,7 +203,8 @@ func (w *World) putFresh(c *Call, where, fresh string) {
 	}
 }
 
-// Send sends a call with its actor's session, and learns from the answer.
+// Send sends a call with its actor's session. What it shows is not taken for
+// honest work: a call may well be an attack.
 func (w *World) Send(ctx context.Context, c *Call) (*target.Exchange, error) {
 	x, err := w.send(ctx, c)
 	if err != nil {
@@ -211,7 +212,22 @@ func (w *World) Send(ctx context.Context, c *Call) (*target.Exchange, error) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.learn(c, x)
+	w.count(c, x)
+	if !c.reached(x) {
+		return x, nil
+	}
+	c.Last = x
+	if body := decode(x); body != nil {
+		w.g.Observe(c.Op, body, x.Header)
+	}
+	if o := c.subject(); o != nil && owns(c.As, o) {
+		switch {
+		case c.Op.Kind == graph.Delete:
+			o.Deleted = true
+		case alters(c.Op):
+			c.overwrite()
+		}
+	}
 	return x, nil
 }
 
@@ -246,7 +262,7 @@ func (w *World) Objects(r *graph.Resource, owner *actor.Actor) []*Object {
 	defer w.mu.Unlock()
 	var out []*Object
 	for _, o := range slices.Backward(w.objects) {
-		if o.Resource == r && !o.Deleted && (owner == nil || o.Owner != nil && o.Owner.Name == owner.Name) {
+		if o.Resource == r && !o.Deleted && !o.stray && (owner == nil || o.Owner != nil && o.Owner.Name == owner.Name) {
 			out = append(out, o)
 		}
 	}
