@@ -3,8 +3,10 @@ package access
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/crenel-project/crenel/config"
+	"github.com/crenel-project/crenel/internal/exchange"
 	"github.com/crenel-project/crenel/internal/spec"
 )
 
@@ -103,4 +105,24 @@ func (t *Table) For(op *spec.Operation) *Demand {
 		return &t.known[op.Index]
 	}
 	return t.unknown
+}
+
+// Granted reports whether a credential has the scopes that an alternative names for
+// its scheme. What only the API can check is the API's to check.
+func Granted(use *spec.SchemeUse, id *exchange.Identity) bool { return Missing(use, id) == 0 }
+
+// Missing counts those scopes that it lacks. OpenAPI 3.1 lets schemes that have no
+// scopes name roles instead.
+func Missing(use *spec.SchemeUse, id *exchange.Identity) int {
+	if !id.Verified {
+		return 0
+	}
+	scoped := use.Scheme.Type == "oauth2" || use.Scheme.Type == "openIdConnect"
+	n := 0
+	for _, s := range use.Scopes {
+		if !slices.Contains(id.Scopes, s) && (scoped || !slices.Contains(id.Roles, s)) {
+			n++
+		}
+	}
+	return n
 }

@@ -120,8 +120,9 @@ func (m *method) token() bool { return m.kind == "jwt" || m.kind == "introspecti
 // plan is what the guard does for one operation.
 type plan struct {
 	public       bool
-	alternatives [][]string // scheme names; empty: any credential
-	methods      []*method  // those that the alternatives name
+	requirements []spec.Requirement // the alternatives
+	alternatives [][]string         // their scheme names; empty: any credential
+	methods      []*method          // those that the alternatives name
 	demands      []config.StepUp
 	challenges   []challenge
 	dpop         *challenge // for calls by the scheme DPoP, where the challenges do not speak of it
@@ -314,7 +315,7 @@ func (g *Guard) plan(o *Options, table *access.Table, methods []*method) {
 }
 
 func newPlan(d *access.Demand, methods []*method, realm, meta string) plan {
-	p := plan{public: d.Public, demands: d.StepUp}
+	p := plan{public: d.Public, demands: d.StepUp, requirements: d.Alternatives}
 	named := make(map[string]bool)
 	for _, r := range d.Alternatives {
 		alt := make([]string, len(r))

@@ -7,8 +7,10 @@ import (
 	"time"
 
 	"github.com/crenel-project/crenel/internal/exchange"
+	"github.com/crenel-project/crenel/internal/guard/access"
 	"github.com/crenel-project/crenel/internal/guard/authn/apikey"
 	"github.com/crenel-project/crenel/internal/guard/authn/clientcert"
+	"github.com/crenel-project/crenel/internal/spec"
 )
 
 // candidate is one credential of the request: who it proves, or why it does not.
@@ -20,6 +22,7 @@ type candidate struct {
 	failure  *failure
 	withDPoP bool   // it came by the scheme DPoP, with a proof in a field of its own
 	token    string // the access token, where the credential is one or has one
+	counts   bool   // it is one of those by which the call is let in
 }
 
 func (c *candidate) at() string {
@@ -84,7 +87,7 @@ func (g *Guard) rule(ctx context.Context, x *exchange.Exchange) exchange.Verdict
 		return p.deny(x, f, at)
 	}
 	if p.settle(x, found) {
-		if f := p.stepUp(x, now, g.skew); f != nil {
+		if f := p.stepUp(found, now, g.skew); f != nil {
 			return f.verdict("", p.challenge(f))
 		}
 		return allowed(x, found)
@@ -251,24 +254,15 @@ func (p *place) methodOf(number int) *method {
 }
 
 // settle looks for an alternative that the credentials meet, and takes the
-// identity from it.
+// identity from it. One whose scopes were granted too goes before one of which only
+// the schemes are met: who is let in for a scope is who it was granted to.
 func (p *plan) settle(x *exchange.Exchange, found []candidate) bool {
-	for _, alt := range p.alternatives {
-		first := -1
-		met := true
-		for _, scheme := range alt {
-			i := slices.IndexFunc(found, func(c candidate) bool { return c.failure == nil && slices.Contains(c.schemes, scheme) })
-			if i < 0 {
-				met = false
-				break
+	for _, granted := range []bool{true, false} {
+		for _, r := range p.requirements {
+			if first := meets(r, found, granted); first >= 0 {
+				p.identify(x, found, first)
+				return true
 			}
-			if first < 0 || !found[first].identity.Verified && found[i].identity.Verified {
-				first = i
-			}
-		}
-		if met && first >= 0 {
-			p.identify(x, found, first)
-			return true
 		}
 	}
 	if len(p.alternatives) > 0 {
@@ -283,8 +277,31 @@ func (p *plan) settle(x *exchange.Exchange, found []candidate) bool {
 	if first < 0 {
 		return false
 	}
+	found[first].counts = true
 	p.identify(x, found, first)
 	return true
+}
+
+// meets finds credentials for all schemes of an alternative, and marks them. It
+// returns whose identity goes first, -1 when there are not all.
+func meets(r spec.Requirement, found []candidate, granted bool) (first int) {
+	first = -1
+	for i := range found {
+		found[i].counts = false
+	}
+	for u := range r {
+		i := slices.IndexFunc(found, func(c candidate) bool {
+			return c.failure == nil && slices.Contains(c.schemes, r[u].Scheme.Name) && (!granted || access.Granted(&r[u], c.identity))
+		})
+		if i < 0 {
+			return -1
+		}
+		found[i].counts = true
+		if first < 0 || !found[first].identity.Verified && found[i].identity.Verified {
+			first = i
+		}
+	}
+	return first
 }
 
 // identify sets the identity, with the further credentials that hold beside it.

@@ -11,15 +11,26 @@ import (
 )
 
 // stepUp reports what a caller's sign-in lacks of what an operation demands, nil
-// when nothing. Of several credentials one must have all of it.
-func (p *plan) stepUp(x *exchange.Exchange, now time.Time, skew time.Duration) *failure {
+// when nothing. Of several credentials by which the call is let in one must have all
+// of it; another that is merely there may be somebody else's.
+func (p *plan) stepUp(found []candidate, now time.Time, skew time.Duration) *failure {
 	for i := range p.demands {
 		d := &p.demands[i]
-		lacks := lacking(d, &x.Identity, now, skew)
-		if lacks == "" || slices.ContainsFunc(x.Identity.Also, func(id exchange.Identity) bool { return lacking(d, &id, now, skew) == "" }) {
+		why, met := "", false
+		for j := range found {
+			if !found[j].counts {
+				continue
+			}
+			lacks := lacking(d, found[j].identity, now, skew)
+			met = met || lacks == ""
+			if why == "" {
+				why = lacks
+			}
+		}
+		if met {
 			continue
 		}
-		f := fail("authn.step_up", lacks)
+		f := fail("authn.step_up", why)
 		f.parameters = demandParameters(d)
 		return f
 	}

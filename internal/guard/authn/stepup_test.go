@@ -158,3 +158,54 @@ func TestResourceMetadata(t *testing.T) {
 		t.Error("metadata without being asked")
 	}
 }
+
+// Whoever sends a second credential, of his own, is let in as himself and not as the
+// first one's holder: neither for a scope that the first lacks nor for a sign-in that
+// the first one's holder did not make.
+func TestAnothersCredentialBesideIt(t *testing.T) {
+	path, keys := keyFile(t, nil, "mallory")
+	conf := jwtConfig(nil)
+	conf.Methods = append(conf.Methods, config.AuthnMethod{APIKey: &config.KeyMethod{File: path, Header: "X-API-Key"}})
+	api := petAPI()
+	oauth, key := api.SecuritySchemes["oauth"], api.SecuritySchemes["key"]
+	either := operation(api, "either")
+	k := rsaKey()
+	both := func(c object) http.Header {
+		h := bearer(k.token("RS256", k.header("RS256"), claims(noon, c)))
+		h["X-Api-Key"] = []string{keys["mallory"]}
+		return h
+	}
+	guard := func(o ...config.OperationOverride) *authn.Guard {
+		g, err := authn.New(authn.Options{API: api, Config: conf, Overrides: o, Now: func() time.Time { return noon }, Client: client(newIssuer(k))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(g.Close)
+		return g
+	}
+	either.Security = []spec.Requirement{{{Scheme: oauth, Scopes: []string{"orders:write"}}}, {{Scheme: key}}}
+	g := guard()
+	for scope, who := range map[string]string{"orders:read": "mallory", "orders:write": "alice"} {
+		x, v := call(t, g, either, both(object{"scope": scope}), "")
+		want(t, v, exchange.Allow, "")
+		if x.Identity.Subject != who {
+			t.Errorf("with the scope %s it is %s, want %s", scope, x.Identity.Subject, who)
+		}
+	}
+	// Without the key the scope is what is missing; to say so is the policy's.
+	x, v := call(t, g, either, bearer(k.token("RS256", k.header("RS256"), claims(noon, nil))), "")
+	want(t, v, exchange.Allow, "")
+	if x.Identity.Subject != "alice" {
+		t.Errorf("the token alone: %s", x.Identity.Subject)
+	}
+	// The key goes first, and the demanded sign-in was the token's.
+	either.Security = []spec.Requirement{{{Scheme: key}}, {{Scheme: oauth}}}
+	g = guard(config.OperationOverride{Operation: "either", StepUp: &config.StepUp{ACR: []string{"gold"}}}, config.OperationOverride{Operation: "both", StepUp: &config.StepUp{ACR: []string{"gold"}}})
+	_, v = call(t, g, either, both(object{"acr": "gold"}), "")
+	want(t, v, exchange.Deny, "authn.step_up")
+	// Where both are demanded together one of them is enough.
+	_, v = call(t, g, operation(api, "both"), both(object{"acr": "gold"}), "")
+	want(t, v, exchange.Allow, "")
+	_, v = call(t, g, operation(api, "both"), both(nil), "")
+	want(t, v, exchange.Deny, "authn.step_up")
+}

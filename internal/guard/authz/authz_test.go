@@ -157,6 +157,10 @@ func TestBuiltIn(t *testing.T) {
 			id.Scopes = []string{"a"}
 			id.Also = []exchange.Identity{{Verified: true, Method: "api_key", Schemes: []string{"key"}}}
 		})},
+		"the other alternative, by somebody else": {op: "listParcels", change: as(func(id *exchange.Identity) {
+			id.Scopes = nil
+			id.Also = []exchange.Identity{{Verified: true, Method: "api_key", Subject: "mallory", Schemes: []string{"key"}}}
+		}), code: "authz.scope", header: `Bearer realm="Parcels", error="insufficient_scope", scope="parcels:read"`},
 		"both, one missing": {op: "both", change: as(func(id *exchange.Identity) { id.Scopes = []string{"a"} }), code: "authz.denied"},
 		"scope of the other one": {op: "both", change: as(func(id *exchange.Identity) {
 			id.Scopes = nil

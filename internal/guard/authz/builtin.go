@@ -67,25 +67,20 @@ func alternatives(all []spec.Requirement, id *exchange.Identity, realm string) e
 }
 
 // lacking counts the scopes of an alternative that the caller was not granted,
-// and says whether its schemes are satisfied at all.
+// and says whether its schemes are satisfied at all: by the caller, whom roles and
+// policies are about, and not only by credentials that stand beside theirs. What
+// somebody else may do is not the caller's to do.
 func lacking(r spec.Requirement, id *exchange.Identity) (missing int, proven bool) {
-	for _, use := range r {
-		c := id.Find(use.Scheme.Name)
+	own := len(r) == 0
+	for i := range r {
+		c := id.Find(r[i].Scheme.Name)
 		if c == nil {
 			return 0, false
 		}
-		if !c.Verified {
-			continue
-		}
-		for _, s := range use.Scopes {
-			// OpenAPI 3.1 lets schemes that have no scopes name roles instead.
-			scoped := use.Scheme.Type == "oauth2" || use.Scheme.Type == "openIdConnect"
-			if !slices.Contains(c.Scopes, s) && (scoped || !slices.Contains(c.Roles, s)) {
-				missing++
-			}
-		}
+		own = own || c == id
+		missing += access.Missing(&r[i], c)
 	}
-	return missing, true
+	return missing, own
 }
 
 func scopes(r spec.Requirement) string {
