@@ -341,6 +341,8 @@ type OperationOverride struct {
 	Rates []Rate `yaml:"rates"`
 	// Cost is how many requests a call counts as, for all rates; 0 counts none.
 	Cost *int `yaml:"cost" min:"0" max:"1000000" unset:"1"`
+	// Login marks operations at which passwords or codes can be guessed.
+	Login *LoginOperation `yaml:"login"`
 	// Priority says which calls go first when the upstream has no room for all.
 	Priority string `yaml:"priority" enum:"low,normal,high" unset:"normal"`
 	// WritableBy maps a body field's JSON pointer to the roles that may write it.

@@ -38,6 +38,9 @@ func (d *decoder) deriveAPI(c *Config, a *API) {
 	for i := range a.Operations {
 		deriveBursts(a.Operations[i].Rates)
 	}
+	for i := range a.Guards.Limit.Flows {
+		deriveBursts(a.Guards.Limit.Flows[i].Rates)
+	}
 	own := len(a.Guards.Authn.Methods) == 0
 	for i := range a.Guards.Authn.Methods {
 		m := &a.Guards.Authn.Methods[i]
@@ -85,7 +88,7 @@ func derivePlace(header *string, cookie string, prefix **string) {
 
 func deriveBursts(rates []Rate) {
 	for i := range rates {
-		if n, _, err := rates[i].Parse(); err == nil && rates[i].Burst == 0 {
+		if n, _, err := rates[i].Parse(); err == nil && rates[i].Burst == 0 && rates[i].Window != "calendar" {
 			rates[i].Burst = n
 		}
 	}

@@ -23,6 +23,85 @@ type Limit struct {
 	Breaker *Breaker `yaml:"breaker"`
 	// Retry makes calls again that could not be delivered.
 	Retry Retry `yaml:"retry"`
+	// Login protects operations at which passwords or codes can be guessed.
+	Login LoginLimit `yaml:"login"`
+	// Flows are business flows that programs must not run through (OWASP API6:2023).
+	Flows []Flow `yaml:"flows"`
+	// Challenge is the work asked of callers whom nobody knows.
+	Challenge Challenge `yaml:"challenge"`
+	// PageSize is the most that a parameter such as limit or page_size may ask for
+	// where the document gives no maximum; 0 is without bound.
+	PageSize int `yaml:"page_size" default:"0" min:"0" max:"1000000000" example:"1000"`
+	// Batch is the most elements of the arrays at the top of a body where the document
+	// gives no maxItems; 0 is without bound but limits.items.
+	Batch int `yaml:"batch" default:"0" min:"0" max:"1000000000" example:"500"`
+}
+
+// LoginLimit protects operations at which passwords or codes can be guessed. Only
+// tries that the API answers with one of Failed count.
+type LoginLimit struct {
+	// Detect protects the operations that look like a login: a POST with an account
+	// and a password in its body. Others are marked by login of operations.
+	Detect *bool `yaml:"detect" default:"true"`
+	// Tries of one account from one address, or one device, before each further one waits.
+	Tries int `yaml:"tries" default:"5" min:"1" max:"60"`
+	// Delay is the first wait; each further one is twice as long.
+	Delay time.Duration `yaml:"delay" default:"1s" min:"1ms" max:"1h"`
+	// Longest wait.
+	Longest time.Duration `yaml:"longest" default:"15m" min:"1s" max:"168h"`
+	// Forget tries after so much quiet, or a success.
+	Forget time.Duration `yaml:"forget" default:"24h" min:"1m" max:"720h"`
+	// Accounts is how many different accounts may be tried without success from one
+	// address (credential stuffing).
+	Accounts string `yaml:"accounts" default:"20/h" kind:"rate"`
+	// Account is how many tries of one account, from all addresses and devices that are
+	// not known to be its owner's, pass without a challenge.
+	Account string `yaml:"account" default:"30/h" kind:"rate"`
+	// All is how many failed tries of all accounts from such addresses pass without one.
+	All string `yaml:"all" default:"600/h" kind:"rate"`
+	// Known is for how long an address or a device stays known after a success.
+	Known time.Duration `yaml:"known" default:"720h" min:"1h" max:"8760h"`
+	// Device begins the name of the cookie by which a device is known.
+	Device string `yaml:"device" default:"crenel-device" kind:"cookie"`
+	// Failed are the statuses of the API that say a try has failed.
+	Failed []int `yaml:"failed" example:"[401]" unset:"400, 401, 403, 404, 422"`
+}
+
+// LoginOperation marks an operation as one at which passwords or codes can be guessed.
+type LoginOperation struct {
+	// Account is where the account stands: a JSON pointer into the body ("/email") or
+	// a parameter ("path:id", "query:user", "header:x-user"). Or "identity", for codes of
+	// callers who are logged in.
+	Account string `yaml:"account" example:"/email" unset:"found by its name in the body"`
+	// Off leaves an operation alone that looks like a login.
+	Off bool `yaml:"off"`
+}
+
+// Flow is a business flow that programs must not run through, such as a purchase.
+type Flow struct {
+	// Name of the flow in messages and records.
+	Name string `yaml:"name" required:"true" example:"checkout"`
+	// Steps are its operations, in order: operationIds. The last is the one that matters.
+	Steps []string `yaml:"steps" required:"true" example:"[getBasket, placeOrder]"`
+	// HumanTime is the least time between two steps.
+	HumanTime time.Duration `yaml:"human_time" default:"0s" min:"0s" max:"1h" example:"2s"`
+	// Within what time after the last step the next may be made.
+	Within time.Duration `yaml:"within" default:"1h" min:"1m" max:"168h"`
+	// Rates of the last step, beside all others.
+	Rates []Rate `yaml:"rates"`
+	// Challenge asks for work at the last step: of nobody, of callers whom no
+	// credential identifies, or of all.
+	Challenge string `yaml:"challenge" default:"off" enum:"off,anonymous,always"`
+}
+
+// Challenge is work that a program must do and a person does not notice.
+type Challenge struct {
+	// Bits of work: each one more doubles it. 18 are about a quarter of a million hashes.
+	Bits int `yaml:"bits" default:"18" min:"1" max:"32"`
+	// Life is for how long a challenge may be answered.
+	Life time.Duration `yaml:"life" default:"2m" min:"5s" max:"1h"`
+	// Key of challenges and cookies, at least 32 bytes: the same for all gateways.
+	Key Secret `yaml:"key" example:"${CRENEL_LIMIT_KEY}" unset:"a random one at each start"`
 }
 
 // Concurrency bounds how many calls the upstream is asked at once, and which of

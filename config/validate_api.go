@@ -173,6 +173,7 @@ func (v *validator) operations(a *API, path string) {
 			v.add(at+".roles", "a public operation has callers without roles", "remove public or roles")
 		}
 		v.rates(o.Rates, at+".rates")
+		v.loginOperation(o.Login, at+".login")
 		v.guardNames(at+".modes", o.Modes)
 		v.writable(at+".writable_by", o.WritableBy)
 	}

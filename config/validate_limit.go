@@ -9,6 +9,7 @@ func (v *validator) limit(a *API, path string) {
 	l := &a.Guards.Limit
 	v.rates(l.Rates, path+".rates")
 	v.claimName(path+".plan.claim", l.Plan.Claim)
+	v.challenge(l, path)
 	for i, c := range l.Concurrent {
 		at := fmt.Sprintf("%s.concurrent[%d]", path, i)
 		if (c.By == "claim") != (c.Claim != "") {
@@ -21,6 +22,37 @@ func (v *validator) limit(a *API, path string) {
 	}
 	if l.Shared != nil && *l.Shared && v.c.State.Redis == "" {
 		v.add(path+".shared", "there is no server that gateways share", "set state.redis, or remove it")
+	}
+}
+
+func (v *validator) challenge(l *Limit, path string) {
+	if k := l.Challenge.Key; !k.IsZero() && len(k.Reveal()) < 32 {
+		v.add(path+".challenge.key", "the key is shorter than 32 bytes", "one that can be guessed lets everybody make cookies and answers")
+	}
+	for i := range l.Flows {
+		f, at := &l.Flows[i], fmt.Sprintf("%s.flows[%d]", path, i)
+		if len(f.Steps) > 60 {
+			v.add(at+".steps", "has more than 60 steps", "name those that matter")
+		}
+		if f.HumanTime > 0 && len(f.Steps) < 2 {
+			v.add(at+".human_time", "there are no two steps", "name the step before as well")
+		}
+		v.rates(f.Rates, at+".rates")
+	}
+	for i, status := range l.Login.Failed {
+		if status < 400 || status > 499 {
+			v.add(fmt.Sprintf("%s.login.failed[%d]", path, i), "is no answer to a failed try", "write statuses from 400 to 499")
+		}
+	}
+}
+
+func (v *validator) loginOperation(o *LoginOperation, path string) {
+	if o == nil || o.Account == "" || o.Account == "identity" || strings.HasPrefix(o.Account, "/") {
+		return
+	}
+	in, name, ok := strings.Cut(o.Account, ":")
+	if !ok || name == "" || in != "path" && in != "query" && in != "header" {
+		v.value(path+".account", o.Account, "is not a place", "write /pointer, path:name, query:name, header:name or identity")
 	}
 }
 

@@ -153,6 +153,13 @@ func init() {
 		Code{"decision.unavailable", 503, "Service unavailable", "No policy may decide, or the decision point answers as many as it may at once."},
 
 		Code{"limit.rate", 429, "Too many requests", "A rate limit was reached."},
+		Code{"limit.login", 429, "Too many requests", "Too many tries of this account from here, or of too many accounts, have failed; the next may be made after a while (CWE-307)."},
+		Code{"limit.challenge", 429, "Work required", "The call needs the answer to the challenge in Crenel-Challenge, in the field Crenel-Proof."},
+		Code{"limit.flow", 403, "Forbidden", "A step of a flow without the step before it (API6:2023)."},
+		Code{"limit.too_fast", 429, "Too many requests", "A step of a flow sooner after the one before than a person makes it (API6:2023)."},
+		Code{"limit.page_size", 422, "Unprocessable content", "A parameter asks for more than may be had at once, which the document does not bound (API4:2023)."},
+		Code{"limit.batch", 413, "Content too large", "An array of the body has more elements than may be sent at once, which the document does not bound (API4:2023)."},
+		Code{"limit.unavailable", 503, "Service unavailable", "Whether an answer to a challenge was used before cannot be known."},
 		Code{"limit.concurrent", 429, "Too many requests", "The caller has as many calls under way as it may."},
 		Code{"limit.overloaded", 503, "Service unavailable", "The upstream is asked for as much as it can do; calls of less priority are refused first."},
 		Code{"limit.breaker", 503, "Service unavailable", "Most calls of the upstream fail, so none are made for a while."},

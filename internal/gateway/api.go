@@ -127,6 +127,7 @@ func (a *api) steps(ctx context.Context, cfg *config.Config, deps Deps) ([]guard
 	g := &a.cfg.Guards
 	lo := limit.Options{API: a.spec, Name: a.cfg.Name, Config: g.Limit, Overrides: a.cfg.Operations, Store: deps.Buckets, Log: deps.Log, Now: deps.Now}
 	lo.Shared, _ = deps.State.(state.Buckets)
+	lo.Marks = deps.State
 	lo.KeyRates = slices.ContainsFunc(g.Authn.Methods, func(m config.AuthnMethod) bool { return m.APIKey != nil })
 	limits, err := limit.New(lo)
 	note(err)
@@ -192,6 +193,7 @@ func (a *api) steps(ctx context.Context, cfg *config.Config, deps Deps) ([]guard
 		rules.ParameterStep(),
 		who.BodyStep(),
 		rules.BodyStep(),
+	}, limits.BodySteps(), []guard.Step{
 		attacks.Step(),
 		files.Step(),
 	}, may.Steps(), limits.UpstreamSteps(), who.AnswerSteps(), rules.AnswerHeadSteps(), []guard.Step{

@@ -389,6 +389,7 @@ var table = []struct {
 		{what: "a guard panics", clock: panicking, status: 500, code: "gateway.internal"},
 		{what: "the handler that calls the upstream panics", upstream: func(http.ResponseWriter, *http.Request) error { panic("a mistake") }, status: 500, code: "gateway.internal", called: true},
 	}},
+	{"Rates, logins, flows and overload", limitRows},
 	{"Identity", []*row{
 		{what: "no credentials", request: func(*stand) *http.Request { return httptest.NewRequest(http.MethodGet, "/things", nil) }, status: 401, code: "authn.missing"},
 		{what: "the issuer cannot be reached", setting: "guards.authn.methods.jwt.jwks", guards: keys, client: fetching("", errors.New("connection refused")), request: elliptical, status: 503, code: "authn.unavailable"},

@@ -96,8 +96,11 @@ type row struct {
 
 	status int
 	code   string
-	called bool   // the upstream was, and its answer kept from the client
-	cut    bool   // the answer was on its way and was cut short
+	called bool // the upstream was, and its answer kept from the client
+	cut    bool // the answer was on its way and was cut short
+	// hold keeps connections to the real data plane open meanwhile.
+	hold   func(s *stand, listen string)
+	closed bool   // the connection is closed without an answer
 	start  string // the gateway refuses to start, with an error that holds this
 }
 
@@ -257,7 +260,17 @@ func (r *row) throughPlane(s *stand, cfg *config.Config, gw *gateway.Gateway, li
 	req := r.make(s)
 	req.URL.Scheme, req.URL.Host, req.RequestURI = "http", listen, ""
 	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	if r.hold != nil {
+		r.hold(s, listen)
+	}
 	resp, err := client.Do(req)
+	if r.closed {
+		if err == nil {
+			_ = resp.Body.Close()
+			t.Errorf("answered with %d, want a closed connection", resp.StatusCode)
+		}
+		return
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -389,6 +402,8 @@ func markdown() string {
 				fmt.Fprintf(&b, "| %s | %s | — | the gateway does not start; a running one keeps its config | not called |\n", what, setting)
 			case r.cut:
 				fmt.Fprintf(&b, "| %s | %s | %d | the connection is cut, so that half an answer is never taken for a whole one | called |\n", what, setting, r.status)
+			case r.closed:
+				fmt.Fprintf(&b, "| %s | %s | — | none | not called |\n", what, setting)
 			case r.real != nil:
 				fmt.Fprintf(&b, "| %s | %s | %d | `%s` | it has failed |\n", what, setting, r.status, r.code)
 			case r.called:

@@ -2,6 +2,7 @@ package limit
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,6 +18,8 @@ type notes struct {
 	charged bool  // and it was charged for them
 	local   bool  // in this process's memory
 	refused bool  // by its address, before anything was charged
+
+	try try // at logging in; without an account: none
 
 	// What it holds until it has ended.
 	callers   []heldCaller
@@ -61,6 +64,9 @@ func ours(code string) bool {
 func (n *notes) End(x *exchange.Exchange, d *exchange.Decision, c *exchange.Completion) {
 	g, p := n.g, n.plan
 	n.settleUpstream(d, c)
+	if n.try.account != "" {
+		g.logins.settle(x, &n.try, x.Response.Status)
+	}
 	switch {
 	case n.refused:
 	case !n.ruled:
@@ -71,6 +77,10 @@ func (n *notes) End(x *exchange.Exchange, d *exchange.Decision, c *exchange.Comp
 	case !n.charged:
 	case d != nil && ours(d.Code) || ours(c.Refused):
 		g.settle(x, p.all, n.local, func(*rate) int64 { return -p.cost })
+	case d != nil && strings.HasPrefix(d.Code, "limit."):
+		// What this guard itself has refused later is not counted against the caller,
+		// but for his address: asking is not free.
+		g.settle(x, p.late, n.local, func(*rate) int64 { return -p.cost })
 	case p.bytes && c.BytesOut > 0:
 		g.settle(x, p.all, n.local, func(r *rate) int64 {
 			if r.bytes == 0 {

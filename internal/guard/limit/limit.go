@@ -29,6 +29,8 @@ type Options struct {
 	Store     *Memory // shared by all APIs and generations
 	// Shared counts the calls of all gateways; nil: each counts its own.
 	Shared state.Buckets
+	// Marks remembers which answers to challenges were used; nil: those given to this guard.
+	Marks Marks
 	// KeyRates says that credentials may bring rates of their own.
 	KeyRates bool
 	Now      func() time.Time
@@ -55,6 +57,11 @@ type Guard struct {
 	gate       *gate
 	priorities []overload.Priority // by Operation.Index
 	concurrent []*concurrent
+	logins     *logins      // nil: no operation is one
+	flows      [][]flowStep // by Operation.Index; nil: there are none
+	sizes      *sizes       // nil: none
+	signer     *signer      // nil where nothing is signed
+	closers    []func() error
 }
 
 // ownRates is a plan and the rates of one credential beside it. A credential's
@@ -104,6 +111,9 @@ func New(o Options) (*Guard, error) {
 		return nil, err
 	}
 	g.compileUpstream(&o)
+	if err := g.compileBody(&o); err != nil {
+		return nil, err
+	}
 	if g.shared != nil {
 		g.settler = newSettler(g)
 		g.ending = true
@@ -115,6 +125,11 @@ func New(o Options) (*Guard, error) {
 func (g *Guard) Close() {
 	if g.settler != nil {
 		g.settler.close()
+	}
+	for _, c := range g.closers {
+		if err := c(); err != nil {
+			g.log.Warn("closing the marks of answered challenges", "error", err)
+		}
 	}
 }
 
@@ -148,6 +163,19 @@ func (g *Guard) compile(o *Options) error {
 			own[i] = append(own[i], c)
 		}
 	}
+	flowRates := map[string][]*rate{} // by the last step
+	for i := range o.Config.Flows {
+		f := &o.Config.Flows[i]
+		for j, r := range f.Rates {
+			c, err := g.newRate("flow "+f.Name, r)
+			if err != nil || len(f.Steps) == 0 {
+				fail(fmt.Sprintf("guards.limit.flows[%d].rates[%d]", i, j), err)
+				continue
+			}
+			last := f.Steps[len(f.Steps)-1]
+			flowRates[last] = append(flowRates[last], c)
+		}
+	}
 	early := slices.DeleteFunc(slices.Clone(shared), func(r *rate) bool { return !r.by.early() })
 	var err error
 	if g.address, err = newPlan(early, early, 1); err != nil {
@@ -168,6 +196,11 @@ func (g *Guard) compile(o *Options) error {
 					cost = int64(*c)
 				}
 				used[i] = true
+			}
+			for id, own := range flowRates {
+				if (&config.OperationOverride{Operation: id}).Matches(op.ID, op.Method, op.Path) {
+					list = append(list, own...)
+				}
 			}
 			p, err := newPlan(list, early, cost)
 			if err != nil {
@@ -381,6 +414,9 @@ func (g *Guard) rule(x *exchange.Exchange, rates []*rate, cost int64) exchange.V
 	charges, list := g.charges(x, rates, cost, room[:0], hold[:0])
 	at := g.store.at(g.now())
 	ok := g.store.take(at, charges, out[:len(charges)])
+	if ok && g.settler != nil {
+		g.owe(x, list, charges)
+	}
 	return g.verdict(x, at, list, out[:len(list)], ok)
 }
 

@@ -266,3 +266,16 @@ func (m *Memory) learn(at moment, c *charge, b state.Balance) {
 	p.word = c.t.meter.learn(p.word, at, b)
 	m.commit(&p, at.since)
 }
+
+// debt is what is missing from one key's own bucket.
+func (m *Memory) debt(at moment, t *table, key uint64) int64 {
+	l := t.lock(key)
+	l.Lock()
+	defer l.Unlock()
+	p := t.find(key, at.since)
+	if !p.mine {
+		return 0
+	}
+	_, b, _ := t.meter.charge(p.word, at, 0, true)
+	return b.Debt
+}

@@ -15,14 +15,20 @@ const askAgain = time.Second
 
 // health is whether the shared store answers.
 type health struct {
-	away  atomic.Bool
-	local atomic.Uint64 // calls ruled on without it
+	away    atomic.Bool
+	failing atomic.Bool   // the last question was not answered
+	local   atomic.Uint64 // calls ruled on without it
 
 	mu    sync.Mutex
+	fails int // one after another
 	since time.Time
 	next  time.Time // when it is asked again
 	err   error
 }
+
+// awayAfter failures one after another the store is left alone: one that is slow
+// for a moment is not away.
+const awayAfter = 3
 
 // may reports whether the store is to be asked. While it is away one call in
 // askAgain asks.
@@ -43,7 +49,12 @@ func (h *health) may(now time.Time) bool {
 func (h *health) failed(now time.Time, err error) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.next, h.err = now.Add(askAgain), err
+	h.next = now.Add(askAgain)
+	h.failing.Store(true)
+	if h.fails++; h.fails < awayAfter {
+		return false
+	}
+	h.err = err
 	if h.away.Load() {
 		return false
 	}
@@ -54,12 +65,13 @@ func (h *health) failed(now time.Time, err error) bool {
 
 // answered notes that it did, and reports whether that is news.
 func (h *health) answered() bool {
-	if !h.away.Load() {
+	if !h.away.Load() && !h.failing.Load() {
 		return false
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.err = nil
+	h.err, h.fails = nil, 0
+	h.failing.Store(false)
 	return h.away.Swap(false)
 }
 
@@ -165,21 +177,38 @@ func (g *Guard) found() {
 	}
 }
 
-// settler charges in the shared store what is known only after a call, or was
-// refused before all its limits were known. It never makes anybody wait: what it
-// has no room for stays charged in this process's memory.
+// settler charges in the shared store what is known only after a call, what was
+// refused before all its limits were known, and what this gateway admitted alone.
+// It never makes anybody wait: what it has no room for stays charged in memory.
 type settler struct {
 	g    *Guard
-	jobs chan state.Charge
+	jobs chan job
+	open atomic.Int64 // jobs that are not done
+	owed map[string]job
 	next time.Time // while it is away: when it is asked again
 	stop chan struct{}
 	done sync.WaitGroup
 }
 
-const settlerRoom = 4096
+// job is one charge to be made.
+type job struct {
+	state.Charge
+	// alone says that it was admitted without the shared store. Of a Rolling bucket then
+	// only as much is charged as is still missing here: the rest has come back.
+	alone bool
+	key   uint64
+	t     *table
+	unit  int64 // in which the bucket here counts
+	count int64
+}
+
+const (
+	settlerRoom = 4096
+	mostOwed    = 1 << 14
+)
 
 func newSettler(g *Guard) *settler {
-	s := &settler{g: g, jobs: make(chan state.Charge, settlerRoom), stop: make(chan struct{})}
+	s := &settler{g: g, jobs: make(chan job, settlerRoom), owed: map[string]job{}, stop: make(chan struct{})}
 	s.done.Go(s.run)
 	return s
 }
@@ -189,42 +218,101 @@ func (s *settler) close() {
 	s.done.Wait()
 }
 
+// add has a charge be made.
+func (s *settler) add(j job) {
+	s.open.Add(1)
+	select {
+	case s.jobs <- j:
+	default:
+		s.open.Add(-1)
+	}
+}
+
 // run charges, together what waits together.
 func (s *settler) run() {
-	var out [state.MostCharges]state.Balance
+	tick := time.NewTicker(askAgain)
+	defer tick.Stop()
 	for {
-		var batch []state.Charge
 		select {
 		case <-s.stop:
 			return
-		case c := <-s.jobs:
-			batch = append(batch, c)
+		case <-tick.C:
+		case j := <-s.jobs:
+			s.owe(j)
 		}
-		places := map[string]int{batch[0].Key: 0}
-	gather:
-		for len(batch) < state.MostCharges {
+		for more := true; more; {
 			select {
-			case c := <-s.jobs:
-				if i, ok := places[c.Key]; ok {
-					batch[i].Cost += c.Cost
-					continue
-				}
-				places[c.Key] = len(batch)
-				batch = append(batch, c)
+			case j := <-s.jobs:
+				s.owe(j)
 			default:
-				break gather
+				more = false
 			}
 		}
+		s.pay()
+	}
+}
+
+// owe notes a job.
+func (s *settler) owe(j job) {
+	j.count = 1
+	if had, ok := s.owed[j.Key]; ok {
+		j.Cost += had.Cost
+		j.count += had.count
+		j.alone = j.alone && had.alone
+	} else if len(s.owed) >= mostOwed {
+		s.open.Add(-1)
+		return
+	}
+	s.owed[j.Key] = j
+}
+
+// pay charges what is owed, unless the store was away a moment ago.
+func (s *settler) pay() {
+	var batch []state.Charge
+	var out [state.MostCharges]state.Balance
+	jobs := int64(0)
+	flush := func() bool {
 		now := s.g.now()
 		if s.g.store.health.away.Load() && now.Before(s.next) {
-			continue
+			return false
 		}
 		s.next = now.Add(askAgain)
-		if err := s.g.shared.Add(context.Background(), s.g.name, batch, out[:len(batch)]); err != nil {
-			s.g.lost(err)
+		if len(batch) > 0 {
+			if err := s.g.shared.Add(context.Background(), s.g.name, batch, out[:len(batch)]); err != nil {
+				s.g.lost(err)
+				return false
+			}
+			s.g.found()
+		}
+		for _, c := range batch {
+			delete(s.owed, c.Key)
+		}
+		s.open.Add(-jobs)
+		batch, jobs = batch[:0], 0
+		return true
+	}
+	for key, j := range s.owed {
+		if j.alone && j.Kind == state.Rolling {
+			j.Cost = min(j.Cost, s.g.store.debt(s.g.store.at(s.g.now()), j.t, j.key)/j.unit)
+		}
+		jobs += j.count
+		if j.Cost == 0 {
+			delete(s.owed, key)
 			continue
 		}
-		s.g.found()
+		if batch = append(batch, j.Charge); len(batch) == state.MostCharges && !flush() {
+			return
+		}
+	}
+	if len(batch) > 0 || jobs > 0 {
+		flush()
+	}
+}
+
+// owe tells the shared store, once it can be asked, what was admitted without it.
+func (g *Guard) owe(x *exchange.Exchange, list []*rate, charges []charge) {
+	for i, r := range list {
+		g.settler.add(job{Charge: g.sharedCharge(x, r, charges[i].cost), alone: true, key: charges[i].key, t: r.table, unit: max(r.away.Unit, 1)})
 	}
 }
 
@@ -248,9 +336,6 @@ func (g *Guard) settle(x *exchange.Exchange, rates []*rate, local bool, cost fun
 		if local {
 			continue
 		}
-		select {
-		case g.settler.jobs <- g.sharedCharge(x, r, c.cost):
-		default:
-		}
+		g.settler.add(job{Charge: g.sharedCharge(x, r, c.cost)})
 	}
 }

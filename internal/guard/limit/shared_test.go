@@ -183,6 +183,13 @@ func (b *broken) Take(ctx context.Context, group string, c []state.Charge, out [
 	return b.Buckets.Take(ctx, group, c, out)
 }
 
+func (b *broken) Add(ctx context.Context, group string, c []state.Charge, out []state.Balance) error {
+	if b.fails.Load() {
+		return errors.New("nobody is there")
+	}
+	return b.Buckets.Add(ctx, group, c, out)
+}
+
 // While Redis is away each gateway admits its stated share, starting from what it
 // knew was left: taking Redis down refills nobody's bucket. It is asked again each
 // second, and when it is back all is as before.

@@ -100,7 +100,7 @@ func (s *Server) URL() string { return "redis://127.0.0.1:" + s.port }
 // Open opens it as one more gateway does.
 func (s *Server) Open(t testing.TB, prefix string, clock func() time.Time) *state.Redis {
 	t.Helper()
-	r, err := state.OpenRedis(state.RedisOptions{URL: s.URL(), Prefix: prefix, Timeout: 300 * time.Millisecond, BucketClock: clock})
+	r, err := state.OpenRedis(state.RedisOptions{URL: s.URL(), Prefix: prefix, Timeout: 500 * time.Millisecond, BucketClock: clock})
 	if err != nil {
 		t.Fatal(err)
 	}
