@@ -179,6 +179,7 @@ type Status struct {
 	Refused  uint64    `json:"refused"`  // tokens that were not
 	Repeated uint64    `json:"repeated"` // tokens that had been taken before
 	Last     time.Time `json:"last,omitzero"`
+	Lag      float64   `json:"lag_seconds,omitempty"`    // from the issue of the last one to when it was carried out
 	Verified time.Time `json:"verified,omitzero"`        // when a verification event last came
 	State    string    `json:"verified_state,omitempty"` // the state in it
 	Stream   string    `json:"stream,omitempty"`         // what the transmitter last said of the stream

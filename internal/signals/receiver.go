@@ -46,6 +46,8 @@ type Record struct {
 	Refused     string    `json:"refused,omitempty"`
 	Repeated    bool      `json:"repeated,omitempty"`
 	Outcomes    []Outcome `json:"outcomes,omitempty"`
+
+	issued time.Time
 }
 
 // String is the record in a line.
@@ -257,6 +259,7 @@ func (t *transmitter) take(ctx context.Context, by, text string) *refusal {
 	default:
 		t.status.Received++
 		t.status.Last = t.now()
+		t.status.Lag = max(0, t.status.Last.Sub(rec.issued).Seconds())
 	}
 	t.mu.Unlock()
 	switch {
@@ -283,7 +286,7 @@ func (t *transmitter) receive(ctx context.Context, text string, rec *Record) *re
 	if err != nil {
 		return &refusal{errInvalidRequest, err.Error()}
 	}
-	rec.ID = shorten(s.id, 128)
+	rec.ID, rec.issued = shorten(s.id, 128), s.at
 	// The mark of what it says is older than the mark of its id only for a copy.
 	sum := sha256.Sum256([]byte(text))
 	id := "set:" + t.cfg.Issuer + "|" + s.id

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+	"github.com/quic-go/quic-go/http3"
 )
 
 func client(t testing.TB, h2 bool) *http.Client {
@@ -24,6 +25,14 @@ func client(t testing.TB, h2 bool) *http.Client {
 		tr.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{}
 	}
 	t.Cleanup(tr.CloseIdleConnections)
+	return &http.Client{Transport: tr}
+}
+
+// client3 speaks HTTP/3 alone.
+func client3(t testing.TB) *http.Client {
+	t.Helper()
+	tr := &http3.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableCompression: true}
+	t.Cleanup(func() { _ = tr.Close() })
 	return &http.Client{Transport: tr}
 }
 
@@ -44,20 +53,26 @@ func opening(t testing.TB, g *gateway, token string) []*open {
 	var out []*open
 	for _, c := range []struct {
 		name, path string
-		h2         bool
+		major      int // version of HTTP
 	}{
-		{"event stream, HTTP/1.1", "/events", false},
-		{"event stream, HTTP/2", "/events", true},
-		{"download, HTTP/1.1", "/download", false},
-		{"download, HTTP/2", "/download", true},
+		{"event stream, HTTP/1.1", "/events", 1},
+		{"event stream, HTTP/2", "/events", 2},
+		{"event stream, HTTP/3", "/events", 3},
+		{"download, HTTP/1.1", "/download", 1},
+		{"download, HTTP/2", "/download", 2},
+		{"download, HTTP/3", "/download", 3},
 	} {
 		req, err := http.NewRequest(http.MethodGet, g.url+c.path, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		req.Header.Set("Authorization", "Bearer "+token)
-		res, err := client(t, c.h2).Do(req)
-		if err != nil || res.StatusCode != http.StatusOK || (res.ProtoMajor == 2) != c.h2 {
+		by := client(t, c.major == 2)
+		if c.major == 3 {
+			by = client3(t)
+		}
+		res, err := by.Do(req)
+		if err != nil || res.StatusCode != http.StatusOK || res.ProtoMajor != c.major {
 			t.Fatalf("%s: %v %+v", c.name, err, res)
 		}
 		first := make([]byte, 5)

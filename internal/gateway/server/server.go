@@ -58,6 +58,7 @@ type Server struct {
 	bundles   *bundle.Pool // likewise
 	state     state.Store
 	streams   *gateway.Streams
+	leanings  *leanings
 	metrics   *admin.Metrics
 	alarms    *admin.Alarms
 	tracer    *admin.Tracer
@@ -233,6 +234,11 @@ func (s *Server) gauges() {
 		})
 	s.metrics.Collector(upstreams{s.plane})
 	s.metrics.Collector(upstreamLimits{s.buckets})
+	s.leanings = &leanings{
+		keys: s.keys.Statuses, sources: func() []gateway.SourceInfo { return s.current().Sources() }, streams: s.signalStatuses,
+		state: s.state, now: time.Now,
+	}
+	s.metrics.Collector(s.leanings)
 }
 
 // compile makes a generation of a config.
@@ -465,6 +471,9 @@ func (s *Server) stop(ctx context.Context) error {
 	}
 	if s.streams != nil {
 		s.streams.Close()
+	}
+	if s.leanings != nil {
+		s.leanings.close()
 	}
 	if s.state != nil {
 		errs = append(errs, s.state.Close())

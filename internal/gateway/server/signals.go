@@ -79,6 +79,14 @@ func (s *Server) signalChecks() []gateway.Check {
 	return out
 }
 
+// signalStatuses say how each stream is.
+func (s *Server) signalStatuses() []signals.Status {
+	if r := s.receiver(); r != nil {
+		return r.Statuses()
+	}
+	return nil
+}
+
 // verbSignals is the control verb that tells how each stream is.
 const verbSignals = "signals"
 

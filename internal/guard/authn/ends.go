@@ -76,14 +76,11 @@ func (g *Guard) end(ctx context.Context, id *exchange.Identity, what, operation 
 		expires = id.Expires.Add(g.skew)
 	}
 	wanted, entry := []string{"token:", "jti:"}, revocation.Entry{Reason: "ended by " + operation}
-	switch what {
-	case "session":
-		if has(id.Revocable, "session:") {
-			wanted = []string{"session:"}
-		}
-	case "subject":
-		if has(id.Revocable, "subject:") {
-			wanted, entry.Before = []string{"subject:"}, now.Unix()+1 // tokens tell the time in whole seconds
+	// Of its own issuer: another may have a session or a subject of the same name.
+	if all := what + ":" + id.Issuer + "|"; what != "credential" && has(id.Revocable, all) {
+		wanted = []string{all}
+		if what == "subject" {
+			entry.Before = now.Unix() + 1 // tokens tell the time in whole seconds
 		}
 	}
 	for _, key := range id.Revocable {

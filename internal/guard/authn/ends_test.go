@@ -11,6 +11,7 @@ import (
 	"github.com/crenel-project/crenel/config"
 	"github.com/crenel-project/crenel/internal/exchange"
 	"github.com/crenel-project/crenel/internal/guard/authn"
+	"github.com/crenel-project/crenel/internal/guard/authn/revocation"
 	"github.com/crenel-project/crenel/internal/spec"
 	"github.com/crenel-project/crenel/internal/state"
 )
@@ -86,6 +87,15 @@ func TestOperationEnds(t *testing.T) {
 			want(t, v, exchange.Allow, "")
 			if v := answered(t, g, x, c.status); v.Action != exchange.Allow {
 				t.Fatalf("the answer was kept back: %+v", v)
+			}
+			view, err := store.View(t.Context(), revocation.Set)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, key := range []string{revocation.ForSession(revocation.AnyIssuer, "s1"), revocation.ForSubject(revocation.AnyIssuer, "alice")} {
+				if _, ok := view.Get(key); ok {
+					t.Errorf("%s: what another issuer gave is taken back too", key)
+				}
 			}
 			for i, h := range c.ended {
 				_, v := call(t, g, opOf(h), h.Clone(), "")

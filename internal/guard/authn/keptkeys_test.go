@@ -242,3 +242,49 @@ func TestKeysCannotBeKept(t *testing.T) {
 		}
 	})
 }
+
+// How the keys of each issuer are, for metrics: fetches and failures are counted, and
+// keys that are fetched in two ways are told of once, as the older ones.
+func TestStatuses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		iss := newIssuer(rsaKey(), p256Key())
+		store := authn.NewKeyStore(client(iss), slog.New(slog.DiscardHandler), time.Now)
+		build := func(refresh time.Duration) *authn.Guard {
+			g, err := authn.New(authn.Options{API: petAPI(), Keys: store, Config: jwtConfig(func(j *config.JWTMethod) { j.Refresh = refresh })})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return g
+		}
+		only := func() authn.KeyStatus {
+			t.Helper()
+			list := store.Statuses()
+			if len(list) != 1 || list[0].Name != "issuer "+issuerURL {
+				t.Fatalf("%+v", list)
+			}
+			return list[0]
+		}
+		if list := store.Statuses(); len(list) != 0 {
+			t.Errorf("%+v", list)
+		}
+		began := time.Now()
+		g := build(time.Hour)
+		defer g.Close()
+		time.Sleep(time.Second)
+		if s := only(); s.Keys != 2 || s.Fetches != 1 || s.Failures != 0 || s.Error != "" || s.Fetched.Sub(began) > time.Second {
+			t.Errorf("%+v", s)
+		}
+		time.Sleep(time.Minute)
+		other := build(10 * time.Minute)
+		defer other.Close()
+		time.Sleep(time.Second)
+		if s := only(); s.Fetches != 2 || s.Fetched.Sub(began) > time.Second {
+			t.Errorf("of two, the older: %+v", s)
+		}
+		iss.set(down)
+		time.Sleep(20 * time.Minute)
+		if s := only(); s.Failures == 0 || s.Fetches <= s.Failures || !strings.Contains(s.Error, "connection refused") || s.Keys != 2 {
+			t.Errorf("the issuer is down: %+v", s)
+		}
+	})
+}

@@ -77,6 +77,7 @@ type sourceState struct {
 	offered  time.Time // with what is pending
 	// fault is why the source cannot be heard, refused why its news were kept out.
 	fault, refused error
+	failures       uint64 // how often either came to be
 }
 
 // wrong is what a person should know.
@@ -178,6 +179,7 @@ func (e *Engine) Update(ctx context.Context, parts map[string]*Part) error {
 	if err != nil {
 		for name := range parts {
 			e.sources[name].fault, e.sources[name].refused = nil, err
+			e.sources[name].failures++
 		}
 		return err
 	}
@@ -344,6 +346,7 @@ func (e *Engine) Fail(source string, err error) {
 	defer e.mu.Unlock()
 	if s := e.sources[source]; s != nil {
 		s.fault = err
+		s.failures++
 	}
 }
 

@@ -45,6 +45,9 @@ func (t *Table) With(d *Document) *Table {
 // Document is what the table gives out.
 func (t *Table) Document() *Document { return t.doc }
 
+// Size is how many members are at the top, and what all of it takes in memory.
+func (t *Table) Size() (members int, bytes int64) { return t.doc.Count(), t.doc.Bytes() }
+
 // errNotFound is made once: policies ask for what is not there all the time.
 var errNotFound = &storage.Error{Code: storage.NotFoundErr, Message: "there are no data at this path"}
 
