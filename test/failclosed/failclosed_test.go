@@ -407,6 +407,7 @@ var table = []struct {
 		{what: "the authorization server says neither yes nor no", setting: "guards.authn.methods.introspection.url", guards: asked, client: fetching(`{"sub":"ann"}`, nil), status: 503, code: "authn.unavailable"},
 		{what: "the authorization server says no", setting: "guards.authn.methods.introspection.url", guards: asked, client: fetching(`{"active":false}`, nil), status: 401, code: "authn.inactive"},
 		{what: "a token that was revoked", state: revokedState, status: 401, code: "authn.revoked"},
+		{what: "a logout at the API cannot be kept", note: "the API has ended the session", setting: "operations.ends", api: "  operations: [{operation: list, ends: credential}]\n", state: func(*stand) state.Store { return unwritable{state.NewMemory(nil)} }, status: 503, code: "authn.unavailable", called: true},
 		{what: "what was revoked cannot be known", setting: "state.max_age", state: func(*stand) state.Store { return awayState{state.NewMemory(nil)} }, status: 503, code: "authn.unavailable"},
 		{what: "a sign-in that is not strong or fresh enough", setting: "operations.step_up", api: "  operations: [{operation: list, step_up: {max_age: 5m}}]\n", status: 401, code: "authn.step_up"},
 		{what: "a credential that is too large", setting: "guards.authn.token_size", request: func(s *stand) *http.Request {
@@ -454,6 +455,7 @@ var table = []struct {
 		{what: "an inspection that would take longer than its budget", setting: "guards.waf.budget", guards: "    waf: {budget: 1ms}\n", request: posting(`{"a":"` + strings.Repeat("select word from words ", 2000) + `"}`), status: 413, code: "waf.too_many"},
 		{what: "a file that is not what it says", request: func(s *stand) *http.Request { return s.put("image/gif", "#!/bin/sh\necho") }, status: 415, code: "upload.type"},
 	}},
+	{"The decision point", pointRows},
 	{"The audit trail", []*row{
 		{what: "the queue of records is full", setting: "trail.queue", trail: &trail.Options{Queue: 1}, before: flood, status: 503, code: "gateway.overloaded"},
 		{what: "the disk is full and the answer waits for the record", setting: "trail.audit: strict", trail: &trail.Options{Audit: "strict"}, before: jammed, status: 503, code: "gateway.overloaded", called: true},

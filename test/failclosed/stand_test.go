@@ -85,6 +85,8 @@ type row struct {
 	issuer    bool // there is an issuer to log in with
 	// state is what gateways share; nil: memory.
 	state func(*stand) state.Store
+	point bool   // the request is a question to the decision point
+	top   string // lines at the top of the config
 	// before is run once the gateway stands.
 	before func(*stand)
 	// request is sent; nil: GET /things with a good token.
@@ -118,7 +120,7 @@ func (r *row) config(s *stand, listen, upstream string) (*config.Config, error) 
 	if !strings.Contains(guards, "waf:") {
 		guards += "    waf: {mode: \"off\"}\n"
 	}
-	text := "version: 1\n" + server + "}\nadmin: {listen: \"off\"}\napis:\n- name: t\n  spec: api.yaml\n  upstream: {urls: [\"" + upstream + "\"], response_timeout: 300ms, dial_timeout: 300ms" + r.up + "}\n" + r.api + "  guards:\n" + guards
+	text := "version: 1\n" + r.top + server + "}\nadmin: {listen: \"off\"}\napis:\n- name: t\n  spec: api.yaml\n  upstream: {urls: [\"" + upstream + "\"], response_timeout: 300ms, dial_timeout: 300ms" + r.up + "}\n" + r.api + "  guards:\n" + guards
 	if r.issuer {
 		s.issuer = oauthtest.New(s.t)
 		s.t.Setenv("ISSUER_SECRET", s.issuer.Secret)
@@ -202,6 +204,9 @@ func (r *row) run(t *testing.T) {
 	s.handler = gw.Handler(func(string) gateway.Upstream {
 		return func(w http.ResponseWriter, r *http.Request) error { s.called.Add(1); return up(w, r) }
 	})
+	if r.point {
+		s.handler = s.point(cfg, gw)
+	}
 	if r.before != nil {
 		r.before(s)
 	}
@@ -291,6 +296,17 @@ func (r *row) check(t *testing.T, status int, body []byte, cut, called bool) {
 		t.Errorf("status %d, want %d: %.300s", status, r.status, body)
 	}
 	if r.cut {
+		return
+	}
+	if r.point {
+		// AuthZEN's errors are texts; the code is in the record.
+		var said string
+		if err := json.Unmarshal(body, &said); err != nil || said == "" {
+			t.Errorf("answer %.300s, want a text", body)
+		}
+		if c, known := exchange.LookupCode(r.code); !known || c.Status != r.status {
+			t.Errorf("the table of codes says %d of %s", c.Status, r.code)
+		}
 		return
 	}
 	var p struct{ Code string }

@@ -64,6 +64,7 @@ func New(ctx context.Context, o Options) (*Deriver, error) {
 	ao := authz.Options{API: o.API, Config: cfg, Overrides: o.Overrides, Authenticates: o.Authenticates, Now: func() time.Time { return d.now }}
 	if o.Part != nil {
 		part := d.split(o.Part)
+		d.world.rows, d.world.fields = records(cfg.Sources), owners(part.Modules)
 		words.namedIn(part.Modules)
 		d.literals.gather(part.Modules)
 		ao.Feeds = []authz.Feed{authz.Fixed("files", part)}

@@ -19,6 +19,10 @@ type world struct {
 	real  ast.Object
 	extra []entry
 	reads map[string]storage.Path
+	// rows are the places whose members are records, of sources that are not asked here;
+	// fields are those that policies read of anything.
+	rows   []storage.Path
+	fields []string
 }
 
 // entry is a made-up value at a path of data.
@@ -99,6 +103,9 @@ func put(v ast.Value, path storage.Path, with ast.Value) ast.Value {
 type keyed struct {
 	path storage.Path // of what is looked into
 	by   string       // "object", "subject" or "tenant"
+	// fields are members of what is found there that policies read: what is known of
+	// rows that a source gives when it is live.
+	fields []string
 }
 
 // looked finds out by what ids data were looked up: those of the call's cast.
@@ -107,8 +114,15 @@ func (w *world) looked(c *cast) []keyed {
 	defer w.mu.Unlock()
 	var out []keyed
 	add := func(k keyed) {
-		if !slices.ContainsFunc(out, func(o keyed) bool { return o.by == k.by && o.path.Equal(k.path) }) {
+		i := slices.IndexFunc(out, func(o keyed) bool { return o.by == k.by && o.path.Equal(k.path) })
+		if i < 0 {
 			out = append(out, k)
+			return
+		}
+		for _, f := range k.fields {
+			if !slices.Contains(out[i].fields, f) {
+				out[i].fields = append(out[i].fields, f)
+			}
 		}
 	}
 	for _, path := range w.reads {
@@ -118,13 +132,13 @@ func (w *world) looked(c *cast) []keyed {
 			if by == "" || i == 0 {
 				continue
 			}
-			add(keyed{slices.Clone(path[:i]), by})
+			add(keyed{slices.Clone(path[:i]), by, slices.Clone(path[i+1 : min(i+2, len(path))])})
 			named = true
 			break
 		}
 		// A table handed to a function is read as a whole.
 		if obj, ok := find(w.real, path).(ast.Object); !named && ok && looksLikeTable(path, obj) {
-			add(keyed{path, "object"})
+			add(keyed{path, "object", nil})
 		}
 	}
 	slices.SortFunc(out, func(a, b keyed) int { return strings.Compare(a.by+a.path.String(), b.by+b.path.String()) })
@@ -160,6 +174,24 @@ func (w *world) sample(path storage.Path) ast.Value {
 	return obj.Get(keys[0]).Value
 }
 
+// row is a record of a place of which no real one is known: with the members that
+// policies read of it; where they take it whole, those that they read of anything
+// and that name an owner. Nil where its members are no records.
+func (w *world) row(k keyed) ast.Value {
+	fields := k.fields
+	if len(fields) == 0 && slices.ContainsFunc(w.rows, k.path.HasPrefix) {
+		fields = w.fields
+	}
+	if len(fields) == 0 {
+		return nil
+	}
+	out := ast.NewObject()
+	for _, f := range fields {
+		out.Insert(ast.StringTerm(f), ast.StringTerm(""))
+	}
+	return out
+}
+
 // set makes up the data of a relation.
 func (w *world) set(places []keyed, c *cast, relation string, roles []string) {
 	var extra []entry
@@ -170,6 +202,9 @@ func (w *world) set(places []keyed, c *cast, relation string, roles []string) {
 	}
 	for _, k := range places {
 		like := w.sample(k.path)
+		if like == nil {
+			like = w.row(k)
+		}
 		name := k.path[len(k.path)-1]
 		switch k.by {
 		case "object":
