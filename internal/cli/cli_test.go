@@ -57,6 +57,9 @@ func TestScripts(t *testing.T) {
 			"call":    call,
 			"shows":   shows,
 			"revoked": revoked,
+
+			"transmitter": transmitter,
+			"recorded":    inTrail,
 		},
 	})
 }
@@ -129,6 +132,7 @@ func call(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	_ = json.Unmarshal(body, &problem) // an answer that is no problem document has no id
 	ts.Setenv("EVENT", problem.ID)
+	ts.Setenv("ANSWER", string(body))
 }
 
 // fake is a running gateway as far as its control socket shows.

@@ -24,6 +24,7 @@ func appendDecision(b []byte, d *exchange.Decision) []byte {
 	b = appendTime(b, d.Time)
 	b = appendOmitEmpty(b, `,"api":`, d.API)
 	b = appendOmitEmpty(b, `,"operation":`, d.Operation)
+	b = appendOmitEmpty(b, `,"endpoint":`, d.Endpoint)
 	b = appendStringField(b, `,"method":`, d.Method)
 	b = appendOmitEmpty(b, `,"host":`, d.Host)
 	b = appendStringField(b, `,"path":`, d.Path)

@@ -3,10 +3,12 @@ package trail
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"math"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -122,7 +124,7 @@ func TestDecisionEncodesAsEncodingJSON(t *testing.T) {
 	list := rapid.SliceOfN(s, 0, 3)
 	rapid.Check(t, func(t *rapid.T) {
 		d := &exchange.Decision{
-			Type: "decision", ID: s.Draw(t, "id"), Time: anyTime().Draw(t, "time"), API: s.Draw(t, "api"), Operation: s.Draw(t, "op"),
+			Type: "decision", ID: s.Draw(t, "id"), Time: anyTime().Draw(t, "time"), API: s.Draw(t, "api"), Operation: s.Draw(t, "op"), Endpoint: s.Draw(t, "endpoint"),
 			Method: s.Draw(t, "method"), Host: s.Draw(t, "host"), Path: s.Draw(t, "path"), Client: s.Draw(t, "client"),
 			Action: s.Draw(t, "action"), Status: rapid.Int().Draw(t, "status"), Code: s.Draw(t, "code"), Guard: s.Draw(t, "guard"),
 			At: s.Draw(t, "at"), Reason: s.Draw(t, "reason"), Risk: anyFloat().Draw(t, "risk"),
@@ -151,6 +153,58 @@ func TestCompletionEncodesAsEncodingJSON(t *testing.T) {
 		}
 		same(t, appendCompletion(nil, c), c)
 	})
+}
+
+// A field that a record gains is written too: each is set here, whatever there is.
+func TestEveryFieldIsWritten(t *testing.T) {
+	var fill func(v reflect.Value)
+	fill = func(v reflect.Value) {
+		switch v.Kind() {
+		case reflect.String:
+			v.SetString("x")
+		case reflect.Bool:
+			v.SetBool(true)
+		case reflect.Int, reflect.Int64:
+			v.SetInt(7)
+		case reflect.Float64:
+			v.SetFloat(0.5)
+		case reflect.Pointer:
+			v.Set(reflect.New(v.Type().Elem()))
+			fill(v.Elem())
+		case reflect.Slice:
+			v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+			fill(v.Index(0))
+		case reflect.Map:
+			v.Set(reflect.ValueOf(map[string]any{"k": "v"}))
+		case reflect.Struct:
+			if v.Type() == reflect.TypeFor[time.Time]() {
+				v.Set(reflect.ValueOf(time.Unix(1_700_000_000, 0).UTC()))
+				return
+			}
+			for i := range v.NumField() {
+				fill(v.Field(i))
+			}
+		default:
+			t.Fatalf("a %s is not known here", v.Kind())
+		}
+	}
+	var d exchange.Decision
+	var c exchange.Completion
+	fill(reflect.ValueOf(&d).Elem())
+	fill(reflect.ValueOf(&c).Elem())
+	for name, pair := range map[string][2]any{"decision": {appendDecision(nil, &d), d}, "completion": {appendCompletion(nil, &c), c}} {
+		want, err := json.Marshal(pair[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wanted, got map[string]any
+		if err := errors.Join(json.Unmarshal(want, &wanted), json.Unmarshal(pair[0].([]byte), &got)); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(wanted, got); diff != "" {
+			t.Errorf("%s (-as encoding/json +as written):\n%s", name, diff)
+		}
+	}
 }
 
 // What encoding/json refuses must still be recorded.
