@@ -56,6 +56,7 @@ func TestScripts(t *testing.T) {
 			"serving": serving,
 			"call":    call,
 			"shows":   shows,
+			"lacks":   lacks,
 			"revoked": revoked,
 
 			"transmitter": transmitter,
@@ -339,6 +340,19 @@ func shows(ts *testscript.TestScript, _ bool, args []string) {
 		}
 		if time.Now().After(deadline) {
 			ts.Fatalf("%v does not print %q", args[1:], args[0])
+		}
+	}
+}
+
+// lacks runs a command until it no longer prints a text: lacks TEXT COMMAND ARGS….
+func lacks(ts *testscript.TestScript, _ bool, args []string) {
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		ts.Check(ts.Exec(args[1], args[2:]...))
+		if !strings.Contains(ts.ReadFile("stdout"), args[0]) {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("%v still prints %q", args[1:], args[0])
 		}
 	}
 }
