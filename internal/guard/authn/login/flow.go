@@ -105,7 +105,15 @@ func (l *Login) authorization(f *flow, q url.Values) (url.Values, exchange.Verdi
 		}
 	}
 	if s := q.Get("acr_values"); s != "" {
-		f.ACR = strings.Fields(s)
+		asked := strings.Fields(s)
+		if len(l.cfg.ACRValues) > 0 {
+			// What every login must give is not for the browser to ask away.
+			asked = slices.DeleteFunc(asked, func(acr string) bool { return !slices.Contains(l.cfg.ACRValues, acr) })
+			if len(asked) == 0 {
+				return nil, exchange.Refuse("login.request", "query:acr_values", "it names none of the acr_values that this login must give")
+			}
+		}
+		f.ACR = asked
 	}
 	for _, name := range []string{"acr_values", "login_hint", "ui_locales"} {
 		if s := q.Get(name); !printable(s) {

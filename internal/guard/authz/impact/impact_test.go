@@ -78,14 +78,21 @@ type stand struct {
 	guard *authz.Guard
 	keys  *decisionlog.Keys
 	n     int
+
+	filters []config.AuthzFilter
 }
 
 func newStand(t testing.TB, policy string, more ...authz.Recorder) *stand {
 	t.Helper()
-	s := &stand{t: t, dir: t.TempDir()}
+	return newStandOf(t, document, policy, `{"owners": {"7": "alice", "8": "bob"}}`, nil, more...)
+}
+
+func newStandOf(t testing.TB, document, policy, data string, filters []config.AuthzFilter, more ...authz.Recorder) *stand {
+	t.Helper()
+	s := &stand{t: t, dir: t.TempDir(), filters: filters}
 	s.write("openapi.yaml", document)
 	s.write("policies/p.rego", policy)
-	s.write("owners.json", `{"owners": {"7": "alice", "8": "bob"}}`)
+	s.write("owners.json", data)
 	var err error
 	if s.api, err = spec.Load(context.Background(), filepath.Join(s.dir, "openapi.yaml"), spec.LoadOptions{BasePaths: []string{""}}); err != nil {
 		t.Fatal(err)
@@ -116,7 +123,7 @@ func (s *stand) write(name, text string) string {
 }
 
 func (s *stand) options() authz.Options {
-	return authz.Options{API: s.api, Authenticates: true, Config: config.Authz{Policies: []string{filepath.Join(s.dir, "policies")}, Data: []string{filepath.Join(s.dir, "owners.json")}, Timeout: time.Second}}
+	return authz.Options{API: s.api, Authenticates: true, Config: config.Authz{Policies: []string{filepath.Join(s.dir, "policies")}, Data: []string{filepath.Join(s.dir, "owners.json")}, Timeout: time.Second, Filters: s.filters}}
 }
 
 func (s *stand) make(r authz.Recorder) *authz.Guard {
