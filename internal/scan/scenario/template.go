@@ -124,6 +124,9 @@ func filtered(v any, filters string) (out string, raw bool, err error) {
 }
 
 // plain is a JSON value as people write it: a string without quotes.
+// Plain is a JSON value as people write it: a string without quotes.
+func Plain(v any) string { return plain(v) }
+
 func plain(v any) string {
 	switch v := v.(type) {
 	case nil:

@@ -1,0 +1,99 @@
+package check
+
+import (
+	"context"
+	"regexp"
+
+	"github.com/crenel-project/crenel/internal/scan/actor"
+	"github.com/crenel-project/crenel/internal/scan/graph"
+	"github.com/crenel-project/crenel/internal/scan/scenario"
+	"github.com/crenel-project/crenel/internal/scan/world"
+)
+
+var _ = register(&Check{
+	ID: "verbose-errors", Title: "Errors tell of the inside",
+	OWASP: "API8:2023", CWE: "CWE-209", WSTG: "WSTG-ERRH-02",
+	CVSS:  "CVSS:4.0/AV:N/AC:L/AT:P/PR:N/UI:N/VC:L/VI:N/VA:N/SC:N/SI:N/SA:N",
+	About: "Sends what is refused (a broken body, an identifier of nothing, a path of nothing) and reads the error.",
+	Proof: "The error holds a stack trace or a database's or framework's own words. Controls: the same call, sent well, does not.",
+	Fix:   "Answer errors with a stable code and an id to look up; keep the rest in the log.",
+	Mode:  Safe,
+	Run:   verboseErrors,
+})
+
+// reInside is what only the inside of a server says: stack traces of the usual
+// languages, drivers, absolute paths of source files.
+var reInside = regexp.MustCompile(`goroutine \d+ \[running\]|(?m)^\s*at [\w$.<>]+ ?\([^)\n]*:\d+(:\d+)?\)|\bat [\w$.]+\([\w]+\.java:\d+\)|Traceback \(most recent call last\)|File \\?"[^"\n]+\.py\\?", line \d+|(?:/[\w.-]+){2,}\.(?:go|py|rb|js|ts|php|java|cs):\d+|node_modules/|vendor/bundle|System\.\w+Exception|org\.springframework\.|java\.lang\.\w+(?:Exception|Error)|PDOException|Sequelize\w*Error|SQLSTATE\[|sqlite3\.\w+Error|\bpq: |MongoServerError|ActiveRecord::|Werkzeug Debugger|Whoops, looks like something went wrong`)
+
+func verboseErrors(ctx context.Context, p *Probe) error {
+	found := 0
+	for _, op := range p.Ops() {
+		if op.Has(graph.Hazard) || op.Kind == graph.Delete || op.Has(graph.Logout) || found > 0 {
+			continue
+		}
+		c, err := p.World.Call(ctx, op, p.Actor(actor.User), nil)
+		if err != nil {
+			continue
+		}
+		for _, bad := range p.refusals(op, c) {
+			x, err := p.send(ctx, bad.call)
+			if err != nil {
+				return err
+			}
+			if x.Status < 400 || !reInside.Match(x.Body) {
+				p.Note(op, Clean)
+				continue
+			}
+			var l steps
+			l.add(p.step(nil, c, "well", scenario.Control))
+			l.list[0].Note, l.list[0].Expect = "the call as it should be", []scenario.Expect{{Status: "any"}}
+			st, err := p.step(nil, bad.call, "refused", scenario.Attack)
+			st.Note, st.Expect = bad.note, []scenario.Expect{{Status: "4xx|5xx", Matches: reInside.String()}}
+			l.add(st, err)
+			if l.err != nil {
+				continue
+			}
+			ok, err := p.Prove(ctx, Hypothesis{
+				Op: op, Where: "answer", Title: "Errors tell of the inside: stack traces, drivers, paths",
+				Description: "What is refused is answered with a stack trace or with a driver's own words.",
+				Scenario:    &scenario.Scenario{Name: "an error that tells too much", Steps: l.list},
+			})
+			if err != nil {
+				return err
+			}
+			if ok {
+				found++ // one row says it: errors are made in one place
+				break
+			}
+		}
+	}
+	return nil
+}
+
+type refusal struct {
+	call *world.Call
+	note string
+}
+
+// refusals are calls of an operation that ought to be refused.
+func (p *Probe) refusals(op *graph.Op, c *world.Call) []refusal {
+	var out []refusal
+	for _, in := range op.Inputs {
+		switch {
+		case in.In == "path":
+			id := ""
+			if o := c.Uses[in.Where()]; o != nil {
+				id = o.ID
+			}
+			out = append(out, refusal{c.With(in.Where(), jsonID(in, absent(id))), "an identifier of nothing"})
+		case in.In == "body" && in.Required && (in.Type == "string" || in.Type == "integer"):
+			out = append(out, refusal{c.With(in.Where(), `{"crenel":[1]}`), "an object in place of a scalar"})
+		case in.In == "query" && in.Type == "integer":
+			out = append(out, refusal{c.With(in.Where(), `"crenel'"`), "a text in place of a number"})
+		}
+		if len(out) >= 2 {
+			break
+		}
+	}
+	return out
+}

@@ -1,0 +1,147 @@
+package check
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/crenel-project/crenel/internal/scan/graph"
+	"github.com/crenel-project/crenel/internal/scan/scenario"
+	"github.com/crenel-project/crenel/internal/scan/target"
+	"github.com/crenel-project/crenel/internal/scan/world"
+)
+
+// slot is a place into which text can be put: one input of a call that works.
+type slot struct {
+	op    *graph.Op
+	in    *graph.Input
+	call  *world.Call
+	value string           // the text that is there; "" none
+	base  *target.Exchange // the call as it is
+}
+
+// slotsOf are the places of an operation into which text can be put, of the call
+// as the actor that gets furthest. Nothing is sent but the call itself.
+func (p *Probe) slotsOf(ctx context.Context, op *graph.Op) ([]*slot, error) {
+	for _, not := range []graph.Purpose{graph.Hazard, graph.Logout, graph.PasswordChange, graph.PasswordReset, graph.Refresh} {
+		if op.Has(not) {
+			return nil, nil
+		}
+	}
+	if op.Kind == graph.Delete || p.Mode == Safe && op.Method != "GET" {
+		return nil, nil
+	}
+	var call *world.Call
+	var base *target.Exchange
+	actors := append(p.People.All(), nil)
+	for i, a := range actors[:min(len(actors), 6)] {
+		if a == nil && i == 0 && op.Secured {
+			continue
+		}
+		c, err := p.World.Call(ctx, op, a, nil)
+		if err != nil {
+			continue
+		}
+		x, err := p.send(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		if base == nil || x.Status/100 == 2 && base.Status/100 != 2 {
+			call, base = c, x
+		}
+		if x.Status/100 == 2 {
+			break
+		}
+	}
+	if base == nil || base.Status/100 != 2 && !op.Has(graph.Login) {
+		p.Note(op, Skipped)
+		return nil, nil
+	}
+	var out []*slot
+	for _, in := range op.Inputs {
+		if !takesText(in) {
+			continue
+		}
+		s := &slot{op: op, in: in, call: call, base: base}
+		var v any
+		if text, ok := call.Values[in.Where()]; ok && json.Unmarshal([]byte(text), &v) == nil {
+			s.value = fmt.Sprint(v)
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+// takesText: the input is text, by what the description says.
+func takesText(in *graph.Input) bool {
+	if in.ReadOnly || in.In == "cookie" || strings.Contains(in.Pointer, "*") && strings.Count(in.Pointer, "*") > 1 {
+		return false
+	}
+	switch in.Type {
+	case "boolean", "number", "object", "array", "integer":
+		return false
+	}
+	switch in.Format {
+	case "uuid", "date", "date-time", "time", "binary", "byte", "ipv4", "ipv6":
+		return false
+	}
+	if in.Schema != nil && len(in.Schema.Rules().Enum) > 0 && in.Meaning != graph.MeansSort {
+		return false // a sort order is pasted in, although a list was described
+	}
+	switch in.Meaning {
+	case graph.MeansPassword, graph.MeansCSRF, graph.MeansFile, graph.MeansOTP:
+		return false
+	}
+	return in.In != "header" || in.Required
+}
+
+// with is the slot's call with another text in it.
+func (s *slot) with(text string) *world.Call {
+	return s.call.With(s.in.Where(), jsonString(text))
+}
+
+// step is the call with a text (placeholders in it) as a step of a scenario.
+func (p *Probe) slotStep(s *slot, id string, part scenario.Part, note, text string, e ...scenario.Expect) (scenario.Step, error) {
+	bind := s.call.Renew(id)
+	bind[s.in.Where()] = jsonString(text)
+	st, err := p.World.Step(s.call, bind)
+	st.ID, st.Part, st.Note, st.Expect = id, part, note, e
+	return st, err
+}
+
+// everySlot calls try for each slot of each operation, those of one operation one
+// after the other.
+func (p *Probe) everySlot(ctx context.Context, wants func(*slot) bool, try func(ctx context.Context, s *slot) error) error {
+	return Each(ctx, p, p.Ops(), func(ctx context.Context, op *graph.Op) error {
+		if !slices.ContainsFunc(op.Inputs, func(in *graph.Input) bool { return takesText(in) && wants(&slot{op: op, in: in}) }) {
+			return nil
+		}
+		all, err := p.slotsOf(ctx, op)
+		if err != nil {
+			return err
+		}
+		for _, s := range all {
+			if !wants(s) {
+				continue
+			}
+			p.Note(op, Clean)
+			if err := try(ctx, s); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (p *Probe) injected(ctx context.Context, s *slot, what, description string, list *steps) (bool, error) {
+	if list.err != nil {
+		return false, nil //nolint:nilerr // a call that cannot be written as a step proves nothing
+	}
+	return p.Prove(ctx, Hypothesis{
+		Op: s.op, Where: s.in.Where(), Title: fmt.Sprintf("%s %s: %s in %s", s.op.Method, s.op.Path, what, strings.TrimPrefix(s.in.Where(), "body./")),
+		Description: description,
+		Scenario:    &scenario.Scenario{Name: fmt.Sprintf("%s in %s of %s %s", what, s.in.Where(), s.op.Method, s.op.Path), Steps: list.list},
+	})
+}

@@ -1,0 +1,64 @@
+package check
+
+import (
+	"context"
+	"regexp"
+	"strings"
+
+	"github.com/crenel-project/crenel/internal/scan/graph"
+	"github.com/crenel-project/crenel/internal/scan/scenario"
+)
+
+var _ = register(&Check{
+	ID: "path-traversal", Title: "A name leads out of its directory",
+	OWASP: "API8:2023", CWE: "CWE-22", WSTG: "WSTG-ATHZ-01",
+	CVSS:  "CVSS:4.0/AV:N/AC:L/AT:N/PR:L/UI:N/VC:H/VI:N/VA:N/SC:N/SI:N/SA:N",
+	About: "Puts paths to files that every system has, in several spellings, into each input that is a name or a path.",
+	Proof: "The answer holds what such a file begins with. Controls: the same path to a file that is not there does not bring it, nor does the plain value.",
+	Fix:   "Choose files by a fixed list or an identifier; else join, clean, and check that the result lies under the directory (os.Root in Go).",
+	Mode:  Default,
+	Run: func(ctx context.Context, p *Probe) error {
+		return p.everySlot(ctx, takesPath, p.traverses)
+	},
+})
+
+var reFileName = regexp.MustCompile(`file|path|name$|template|document|dir|folder|page|view|include|load|download|attachment|report|export|lang|locale|theme|image|img|log|resource|asset|key$`)
+
+func takesPath(s *slot) bool {
+	return s.in.Meaning == graph.MeansFileName || s.op.Has(graph.Download) || reFileName.MatchString(strings.ToLower(s.in.Name)) || strings.Contains(s.value, ".")
+}
+
+// systemFiles are files that are there on nearly every machine, and what they hold.
+var systemFiles = []struct{ path, wrong, holds string }{
+	{"etc/passwd", "etc/passwe", `(?m)root:[^:\n]*:0:0:`},
+	{"windows/win.ini", "windows/win.inj", `(?i)\[fonts\]|for 16-bit app support`},
+}
+
+func (p *Probe) traverses(ctx context.Context, s *slot) error {
+	for _, f := range systemFiles {
+		re := regexp.MustCompile(f.holds)
+		if re.Match(s.base.Body) {
+			continue
+		}
+		for _, form := range []string{"../../../../../../../../%s", "/%s", "....//....//....//....//....//....//%s", "..%%2f..%%2f..%%2f..%%2f..%%2f..%%2f..%%2f%s", "../../../../../../../../%s%%00", "file:///%s", `..\..\..\..\..\..\..\%s`} {
+			spell := func(path string) string {
+				return strings.ReplaceAll(strings.ReplaceAll(form, "%s", path), "%%", "%")
+			}
+			x, err := p.send(ctx, s.with(spell(f.path)))
+			if err != nil {
+				return err
+			}
+			if !re.Match(x.Body) {
+				continue
+			}
+			var l steps
+			l.add(p.slotStep(s, "wrong", scenario.Control, "a file that is not there brings nothing", spell(f.wrong), scenario.Expect{Status: "any"}))
+			st, err := p.slotStep(s, "attack", scenario.Attack, "a file of the system is in the answer", spell(f.path), scenario.Expect{Matches: f.holds, Unlike: "wrong"})
+			l.add(st, err)
+			if ok, err := p.injected(ctx, s, "path traversal", "A name with steps upwards leads to any file that the server can read.", &l); err != nil || ok {
+				return err
+			}
+		}
+	}
+	return nil
+}
