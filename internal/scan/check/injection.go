@@ -55,7 +55,7 @@ func (p *Probe) slotsOf(ctx context.Context, op *graph.Op) ([]*slot, error) {
 			break
 		}
 	}
-	if base == nil || base.Status/100 != 2 && !op.Has(graph.Login) {
+	if base == nil || base.Status/100 != 2 && base.Status/100 != 3 && !op.Has(graph.Login) {
 		p.Note(op, Skipped)
 		return nil, nil
 	}
