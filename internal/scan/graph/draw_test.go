@@ -29,7 +29,7 @@ func TestDrawings(t *testing.T) {
 		cards, words := 0, ""
 		for {
 			tok, err := d.Token()
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				break
 			}
 			if err != nil {

@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"net/http"
 	"slices"
 	"strings"
 
@@ -32,14 +33,14 @@ func (b *builder) kind(op *Op) {
 	}
 	switch {
 	case verb == Read || verb == List:
-		if op.Method == "GET" || op.Method == "POST" || op.Method == "HEAD" {
+		if op.Method == http.MethodGet || op.Method == http.MethodPost || op.Method == http.MethodHead {
 			op.Kind = b.reads(op, end)
 			if verb == List && !op.OnObject {
 				op.Kind = List
 			}
 			return
 		}
-	case (said == "find" || said == "filter" || said == "lookup") && op.Method == "GET" && op.About != nil && op.Answered == "list":
+	case (said == "find" || said == "filter" || said == "lookup") && op.Method == http.MethodGet && op.About != nil && op.Answered == "list":
 		op.Kind = List // "/pets/findByStatus"
 		return
 	case verb != "":
@@ -49,9 +50,9 @@ func (b *builder) kind(op *Op) {
 	endsInVar := end >= 0 && r.steps[end].isVar() && r.last == end
 	acts := op.OnObject && !endsInVar && lastNoun > r.last // "/orders/{id}/payment"
 	switch op.Method {
-	case "GET", "HEAD":
+	case http.MethodGet, http.MethodHead:
 		op.Kind = b.reads(op, end)
-	case "POST":
+	case http.MethodPost:
 		switch {
 		case acts:
 			op.Kind = Action
@@ -65,16 +66,16 @@ func (b *builder) kind(op *Op) {
 		default:
 			op.Kind = b.posts(op, lastNoun)
 		}
-	case "PUT":
+	case http.MethodPut:
 		op.Kind = Update
 		if acts {
 			op.Kind = Action
 		} else if b.namesNew(op) {
 			op.Kind = Create
 		}
-	case "PATCH":
+	case http.MethodPatch:
 		op.Kind = Update
-	case "DELETE":
+	case http.MethodDelete:
 		op.Kind = Delete
 	default:
 		op.Kind = Action
@@ -147,7 +148,7 @@ func (b *builder) namesNew(op *Op) bool {
 		return false
 	}
 	return !slices.ContainsFunc(op.About.opsOf(), func(o *Op) bool {
-		return o != op && o.Method == "POST" && !o.OnObject && len(o.route.nouns) > 0 && strings.Count(o.Path, "{") < strings.Count(op.Path, "{")
+		return o != op && o.Method == http.MethodPost && !o.OnObject && len(o.route.nouns) > 0 && strings.Count(o.Path, "{") < strings.Count(op.Path, "{")
 	})
 }
 

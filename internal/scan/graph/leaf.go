@@ -36,10 +36,8 @@ type leaves struct {
 	list     []leaf
 	answered string // "object", "list", "other", "none": as Op.Answered
 	listAt   string
-	rootType string // name of the root's schema, or of its elements
-	// wrapped is the property that holds what the root is about, "" when it is the root itself.
-	wrapped string
-	objects []string // names of all schemas of objects met
+	rootType string   // name of the root's schema, or of its elements
+	objects  []string // names of all schemas of objects met
 }
 
 // leafCache walks each schema once: answers of one API repeat the same few.

@@ -2,6 +2,7 @@ package graph
 
 import (
 	"cmp"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -100,5 +101,5 @@ func (op *Op) Giving(m Meaning) []*Output {
 
 // Reads reports whether op changes nothing, as far as its method and kind say.
 func (op *Op) Reads() bool {
-	return (op.Method == "GET" || op.Method == "HEAD" || op.Method == "OPTIONS") && op.Kind != Delete && op.Kind != Create && op.Kind != Update
+	return (op.Method == http.MethodGet || op.Method == http.MethodHead || op.Method == http.MethodOptions) && op.Kind != Delete && op.Kind != Create && op.Kind != Update
 }

@@ -48,7 +48,7 @@ var meaningRules = func() []meaningRule {
 		{MeansRole, false, `role, roles, is admin, isadmin, is superuser, superuser, is staff, isstaff, permission, permissions, privilege, privileges, scope, scopes, authority, authorities, access level, accesslevel, user type, usertype, account type, accounttype,
 			is verified, isverified, email verified, verified, is active, is premium, premium, subscription tier, plan, tier, is moderator, is owner, user role, userrole, group ids, clearance, security level, approved, is approved, rol, rolle, admin, vip`},
 		{MeansMoney, false, `price, amount, balance, credit, cost, fee, total price, totalprice, subtotal, discount, salary, payment amount, unit price, unitprice, amount cents, tip, tax, money, budget, wage, revenue, refund amount, preis, precio, prix, prezzo, preco, betrag, montant, importe, saldo, monto, price cents, deposit, bid, charge, available credit, credits, points, cashback, value cents, grand total`},
-		{MeansQuantity, false, `quantity, qty, count, number of, num items, numitems, seats, stock, units, anzahl, menge, cantidad, quantite, quantidade, copies, nights, guests, tickets, pieces, no of`},
+		{MeansQuantity, false, `quantity, qty, count, number of, num items, numitems, seats, stock, units, anzahl, menge, cantidad, quantite, quantidade, copies, nights, guests, tickets, pieces, no of`}, //nolint:misspell // French
 		{MeansCallback, false, `callback, callback url, callbackurl, webhook, webhook url, webhookurl, hook url, hookurl, notify url, notifyurl, notification url, notificationurl, ping url, postback, postback url, target url, targeturl, endpoint url, delivery url, events url, mechanic api, subscriber url, ipn url, push endpoint, notify endpoint`},
 		{MeansURL, false, `url, uri, href, link, website, web site, homepage, domain name, image url, imageurl, avatar url, avatarurl, picture url, pictureurl, redirect, redirect uri, redirecturi, redirect url, return url, returnurl, return to, returnto, next url, continue url, success url, cancel url, feed url, source url, profile pic url, remote url, origin url, proxy url, blog, site`},
 		{MeansURL, true, `endpoint, host, hostname, domain, address url, webpage, continue, dest, redirect to, api url`},
@@ -77,9 +77,10 @@ var notIt = set(`at count total enabled disabled required confirmed valid type k
 	algorithm alg settings setting config configuration template visible visibility public lifetime age max min limit remaining hash changed changes`)
 
 var (
-	dateWords   = set(`date datetime timestamp time datum fecha created updated modified deleted expires expiry expiration birthday birthdate dob deadline since until day month year`)
-	dateTails   = set(`at on date time timestamp datetime until since from to`)
-	nameWords   = set(`name title firstname lastname fullname givenname familyname surname displayname label nom nombre nome vorname nachname apellido brand model`)
+	dateWords = set(`date datetime timestamp time datum fecha created updated modified deleted expires expiry expiration birthday birthdate dob deadline since until day month year`)
+	dateTails = set(`at on date time timestamp datetime until since from to`)
+	nameWords = set(`name title firstname lastname fullname givenname familyname surname displayname label nom nombre nome vorname nachname apellido brand model`)
+	//nolint:misspell // other languages
 	textWords   = set(`description text content body message comment note notes bio about summary caption remark remarks review feedback details detail reason subject abstract memo story answer question instructions beschreibung descripcion mensaje texto nachricht statement excerpt headline tagline post snippet slogan blurb biography`)
 	pageSizes   = set(`size count num limit top rows first last n max length take results page_size pagesize per_page perpage`)
 	searchWords = set(`q query search keyword keywords term searchterm search_term searchtext search_text s text_search querystring pattern`)

@@ -17,7 +17,6 @@ import (
 type learned struct {
 	mu      sync.RWMutex
 	b       *builder
-	shelf   *shelf
 	outputs map[*Op]map[string]*Output // by pointer, or "header NAME"
 	fresh   map[*Op][]*Output          // those that the description lacks, in order of sight
 	edges   map[*Input][]*Edge

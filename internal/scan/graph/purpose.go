@@ -3,6 +3,7 @@ package graph
 import (
 	"fmt"
 	"math"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -74,8 +75,8 @@ func readTraits(op *Op) *traits {
 	t.said = " " + path + " | " + id + " "
 	t.words = t.said + "| " + strings.Join(spec.Words(strings.Join(op.Tags, " ")), " ") + " | " + strings.Join(spec.Words(op.Summary), " ") + " "
 	t.text = strings.ToLower(op.Summary + " " + op.Description)
-	t.reads = op.Method == "GET" || op.Method == "HEAD"
-	t.post = op.Method == "POST" || op.Method == "PUT" || op.Method == "PATCH"
+	t.reads = op.Method == http.MethodGet || op.Method == http.MethodHead
+	t.post = op.Method == http.MethodPost || op.Method == http.MethodPut || op.Method == http.MethodPatch
 	return t
 }
 
@@ -187,10 +188,10 @@ func (b *builder) accountPurposes(t *traits) {
 			e.add(-0.5, "")
 		}
 	}
-	if !t.post && op.Method != "GET" {
+	if !t.post && op.Method != http.MethodGet {
 		e.add(-0.5, "")
 	}
-	if op.Method != "POST" {
+	if op.Method != http.MethodPost {
 		e.add(-0.1, "")
 	}
 	if reset != "" || twoPasswords {
@@ -221,9 +222,9 @@ func (b *builder) accountPurposes(t *traits) {
 
 	// Registration: a new identifier with a password, nothing known before.
 	e = evidence{}
-	if len(passwords) > 0 && t.takes(MeansEmail, MeansUsername, MeansPhone) && op.Method != "GET" && !op.OnObject {
+	if len(passwords) > 0 && t.takes(MeansEmail, MeansUsername, MeansPhone) && op.Method != http.MethodGet && !op.OnObject {
 		e.add(0.35, "takes an identifier and a password")
-	} else if len(passwords) > 0 && op.Method == "POST" && !op.OnObject {
+	} else if len(passwords) > 0 && op.Method == http.MethodPost && !op.OnObject {
 		e.add(0.1, "takes a password")
 	}
 	switch w := t.tellsAny(registerWords...); {
@@ -261,7 +262,7 @@ func (b *builder) accountPurposes(t *traits) {
 	if !t.takes(MeansEmail, MeansUsername, MeansPhone) {
 		e.add(-0.25, "")
 	}
-	if op.Method != "POST" && op.Method != "PUT" || op.Parent != nil && !person {
+	if op.Method != http.MethodPost && op.Method != http.MethodPut || op.Parent != nil && !person {
 		e.add(-0.3, "")
 	}
 	if t.takes(MeansOTP) && len(passwords) == 0 || t.takes(MeansToken) && len(passwords) == 0 {
@@ -303,7 +304,7 @@ func (b *builder) accountPurposes(t *traits) {
 	e = evidence{}
 	if w := t.saysAny("logout", "log out", "signout", "sign out", "logoff", "log off", "signoff", "end session", "abmelden", "deconnexion"); w != "" {
 		e.add(0.9, "is called %q", w)
-	} else if op.Method == "DELETE" && !op.OnObject && t.last("session", "sessions", "token", "login", "auth", "current", "me") && t.saysAny("session", "sessions", "token", "login", "auth") != "" {
+	} else if op.Method == http.MethodDelete && !op.OnObject && t.last("session", "sessions", "token", "login", "auth", "current", "me") && t.saysAny("session", "sessions", "token", "login", "auth") != "" {
 		e.add(0.7, "deletes the session")
 	} else if t.post && t.last("revoke", "revoke token", "invalidate") && t.saysAny("token", "oauth", "session", "auth") != "" {
 		e.add(0.6, "revokes a token")
@@ -379,7 +380,7 @@ func required(_ []*Input, op *Op) int {
 // whoAmI: a read without inputs that answers the caller.
 func (b *builder) whoAmI(t *traits) {
 	op := t.op
-	if op.Method != "GET" || op.OnObject || op.Answered == "list" {
+	if op.Method != http.MethodGet || op.OnObject || op.Answered == "list" {
 		return
 	}
 	var e evidence
@@ -447,7 +448,7 @@ func (b *builder) secondFactor(t *traits) {
 	if t.takes(MeansPassword) {
 		e.add(-0.25, "")
 	}
-	if op.Method == "GET" && !t.takes(MeansOTP) || op.Method == "DELETE" {
+	if op.Method == http.MethodGet && !t.takes(MeansOTP) || op.Method == http.MethodDelete {
 		e.add(-0.2, "")
 	}
 	op.guess(SecondFactor, &e)

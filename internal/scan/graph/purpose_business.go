@@ -1,6 +1,7 @@
 package graph
 
 import (
+	"net/http"
 	"slices"
 	"strings"
 
@@ -10,7 +11,7 @@ import (
 // moneyPurposes: payment, coupon, transfer.
 func (b *builder) moneyPurposes(t *traits) {
 	op := t.op
-	changes := op.Method != "GET" && op.Method != "HEAD" && op.Method != "DELETE"
+	changes := op.Method != http.MethodGet && op.Method != http.MethodHead && op.Method != http.MethodDelete
 	var e evidence
 	if w := t.saysAny("pay", "payment", "payments", "checkout", "charge", "charges", "purchase", "purchases", "buy", "billing", "refund", "refunds", "capture", "topup", "top up", "payment intents", "invoice pay", "place order", "settle", "return order", "subscribe"); w != "" {
 		e.add(0.45, "is called %q", w)
@@ -101,7 +102,7 @@ func fromTo(op *Op) bool {
 // contentPurposes: upload, download, webhook, search, export, batch.
 func (b *builder) contentPurposes(t *traits) {
 	op := t.op
-	changes := op.Method != "GET" && op.Method != "HEAD" && op.Method != "DELETE"
+	changes := op.Method != http.MethodGet && op.Method != http.MethodHead && op.Method != http.MethodDelete
 
 	var e evidence
 	for _, in := range t.in[MeansFile] {
@@ -200,7 +201,7 @@ func (b *builder) contentPurposes(t *traits) {
 			break
 		}
 	}
-	if op.Method == "DELETE" || op.Method == "PATCH" || op.Method == "PUT" {
+	if op.Method == http.MethodDelete || op.Method == http.MethodPatch || op.Method == http.MethodPut {
 		e.add(-0.6, "")
 	}
 	op.guess(Search, &e)
@@ -220,7 +221,7 @@ func (b *builder) contentPurposes(t *traits) {
 			}
 		}
 	}
-	if op.Method == "DELETE" || op.Method == "PUT" || op.Method == "PATCH" || op.Kind == Create && t.saysAny("export", "dump", "backup") == "" {
+	if op.Method == http.MethodDelete || op.Method == http.MethodPut || op.Method == http.MethodPatch || op.Kind == Create && t.saysAny("export", "dump", "backup") == "" {
 		e.add(-0.4, "")
 	}
 	op.guess(Export, &e)
@@ -372,7 +373,7 @@ func (b *builder) unlikeSiblings(op *Op) string {
 			others[demand(o)]++
 		}
 	}
-	if len(others) == 1 && others[mine] == 0 && others[""] == 0 && op.Method != "GET" {
+	if len(others) == 1 && others[mine] == 0 && others[""] == 0 && op.Method != http.MethodGet {
 		return "it demands " + mine + " and its siblings do not"
 	}
 	return ""
@@ -416,7 +417,7 @@ func (b *builder) hazard(t *traits) {
 			break
 		}
 	}
-	if op.Method == "DELETE" && len(op.route.objects) == 0 && op.About != nil && !op.Has(Logout) {
+	if op.Method == http.MethodDelete && len(op.route.objects) == 0 && op.About != nil && !op.Has(Logout) {
 		last := op.route.nouns
 		many := len(last) > 0 && op.route.steps[last[len(last)-1]].many
 		named := slices.ContainsFunc(op.Inputs, func(in *Input) bool { return in.Meaning == MeansID || in.Required })

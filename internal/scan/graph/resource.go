@@ -3,6 +3,7 @@ package graph
 import (
 	"cmp"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 )
@@ -66,10 +67,10 @@ func (b *builder) resources() {
 func (b *builder) aliases() {
 	for _, op := range b.g.Ops {
 		r := op.About
-		if r == nil || op.leaves == nil || op.Method != "GET" || op.OnObject || b.addressed(r) || r.types[r.Name] {
+		if r == nil || op.leaves == nil || op.Method != http.MethodGet || op.OnObject || b.addressed(r) || r.types[r.Name] {
 			continue
 		}
-		if slices.ContainsFunc(r.Ops, func(o *Op) bool { return o.Method != "GET" }) {
+		if slices.ContainsFunc(r.Ops, func(o *Op) bool { return o.Method != http.MethodGet }) {
 			continue
 		}
 		t := b.g.byName[op.leaves.rootType]
@@ -103,7 +104,7 @@ func (b *builder) groupOf(op *Op) {
 		gr.types[op.leaves.rootType] = true
 	}
 	if m := pickMedia(bodyContent(op)); m != nil && m.Schema != nil {
-		if t := typeName(m.Schema); t != "" && (op.Method == "POST" || op.Method == "PUT" || op.Method == "PATCH") {
+		if t := typeName(m.Schema); t != "" && (op.Method == http.MethodPost || op.Method == http.MethodPut || op.Method == http.MethodPatch) {
 			gr.types[t] = true
 		}
 	}
@@ -159,13 +160,20 @@ func (b *builder) parents() {
 	for _, op := range b.g.Ops {
 		var above *Resource
 		var chain string
-		op.Objects = make([]*Resource, len(op.route.objects))
-		for i, o := range op.route.objects {
+		op.Objects = make([]*Resource, len(op.PathParams))
+		next := 0
+		for _, o := range op.route.objects {
 			if o.noun == "" {
 				continue
 			}
 			r := b.resourceFor(o.noun, chain)
-			op.Objects[i] = r
+			// Where a template is so odd that the two readings of it differ, names decide.
+			for i := next; i < len(op.PathParams); i++ {
+				if strings.Trim(op.PathParams[i].Name, "+*") == o.name {
+					op.Objects[i], next = r, i+1
+					break
+				}
+			}
 			r.vars[o.name]++
 			if above != nil && above != r {
 				vote(votes, r, above)
@@ -288,13 +296,13 @@ func (b *builder) about(op *Op) {
 // nothing but POST or PUT is there, and nothing lies below.
 func (b *builder) isAction(op *Op, at int) bool {
 	s := &op.route.steps[at]
-	if s.many || op.route.last < 0 || at < op.route.last || op.Method != "POST" && op.Method != "PUT" {
+	if s.many || op.route.last < 0 || at < op.route.last || op.Method != http.MethodPost && op.Method != http.MethodPut {
 		return false
 	}
 	if b.busy == nil {
 		b.busy = map[string]bool{}
 		for _, other := range b.g.Ops {
-			if other.Method == "GET" || other.Method == "DELETE" {
+			if other.Method == http.MethodGet || other.Method == http.MethodDelete {
 				b.busy[other.Path] = true
 			}
 			for i := range len(other.Path) {

@@ -86,7 +86,7 @@ func (b *builder) parameter(op *Op, p *spec.Parameter, object *Resource) {
 			in.Listed = true
 		}
 	}
-	sure := false
+	var sure bool
 	in.Meaning, sure = meaningOf(p.Name, in.Format, in.Type)
 	joined := strings.Join(spec.Words(p.Name), "_")
 	switch {
@@ -196,9 +196,9 @@ func (b *builder) refOf(op *Op, holder *Resource, name, typ string) (Meaning, *s
 		weak, weakID := idNoun(name, true)
 		switch {
 		case b.nouns[bare] && (b.g.byName[bare] != nil && len(b.g.byName[bare].vars) > 0) && typ != "":
-			noun, isID = bare, true // "team": 3
+			noun = bare // "team": 3
 		case weakID && weak != "" && b.g.byName[weak] != nil && len(b.g.byName[weak].vars) > 0 && !descriptive[lastWord(joined)]:
-			noun, isID = weak, true // order_number
+			noun = weak // order_number
 		default:
 			if of, owns := spec.NamesOwner(bare); owns && (typ == "string" || typ == "integer") {
 				if of == "tenant" {

@@ -119,7 +119,7 @@ func (r *reading) tree(data []byte) (*value.Value, []byte, error) {
 			}
 		}
 	}
-	if v, fixed := r.fixYAML(data, first); v != nil && usableTree(v) {
+	if v, fixed := r.fixYAML(data); v != nil && usableTree(v) {
 		return r.unwrap(v), fixed, nil
 	}
 	if first == nil {

@@ -375,7 +375,7 @@ func typeOfTexts(name string, values []string) value.Value {
 func (o *operation) parameters() value.Value {
 	out := list()
 	for _, v := range o.vars {
-		p := object(named("name", text(v.name)), named("in", text("path")), named("required", flag(true)), named("schema", typeOfTexts(v.name, v.values)))
+		p := object(named("name", text(v.name)), named("in", text("path")), named("required", yes()), named("schema", typeOfTexts(v.name, v.values)))
 		out.Kids = append(out.Kids, p)
 	}
 	gather := func(in string, of func(s *sample) []field) {
@@ -407,7 +407,7 @@ func (o *operation) parameters() value.Value {
 				put(&p, "description", text(texts[n]))
 			}
 			if in == "query" && !optional[n] && seen[n] == len(o.samples) && len(o.samples) >= minAlike {
-				put(&p, "required", flag(true))
+				put(&p, "required", yes())
 			}
 			if bare, isArray := strings.CutSuffix(n, "[]"); isArray {
 				put(&p, "schema", object(named("type", text("array")), named("items", typeOfTexts(bare, values[n]))))
@@ -472,7 +472,7 @@ func (o *operation) body() (value.Value, bool) {
 	if len(order) == 0 {
 		return value.Value{}, false
 	}
-	return object(named("required", flag(true)), named("content", content)), true
+	return object(named("required", yes()), named("content", content)), true
 }
 
 func (o *operation) responses() value.Value {

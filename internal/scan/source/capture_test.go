@@ -193,6 +193,7 @@ func FuzzRead(f *testing.F) {
 	f.Add([]byte("openapi: 3.0.0\npaths:\n\t/a/:id:\n    get: {parameters: [{name: id, type: int}]}\n"))
 	f.Add([]byte("<html>spec: {openapi: '3', paths: {'/a': {get: {}}}}"))
 	f.Add([]byte("{openapi:'3.0.0',paths:{'/a':{get:{responses:[{status:200}]}}},}"))
+	f.Add([]byte("<\ntml>spec:x{openapi: '3', hs: y'/a*::{get: {}}}}"))
 	f.Add([]byte("swagger: 2\npaths: [{/a: {post: {parameters: {x: {in: body}}, requestBody: {schema: X}}}}]\ndefinitions: {X: [string]}"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r, err := source.Read(context.Background(), data, "fuzz", source.Options{MaxBytes: 1 << 20})

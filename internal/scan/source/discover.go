@@ -111,7 +111,10 @@ func (e *NotFoundError) Error() string {
 // look fetches an address and follows what it names.
 func (s *search) look(address string, depth int) error {
 	u, err := url.Parse(address)
-	if err != nil || s.seen[address] || depth > 3 || s.found != nil || len(s.probed) >= maxProbes {
+	if err != nil {
+		return nil //nolint:nilerr // what a page names need not be an address
+	}
+	if s.seen[address] || depth > 3 || s.found != nil || len(s.probed) >= maxProbes {
 		return nil
 	}
 	if u.Scheme != s.origin.Scheme || !strings.EqualFold(u.Host, s.origin.Host) {
@@ -124,14 +127,11 @@ func (s *search) look(address string, depth int) error {
 		if s.ctx.Err() != nil {
 			return s.ctx.Err()
 		}
-		if len(s.probed) == 1 || depth > 0 {
-			return nil
-		}
 		answered := slices.ContainsFunc(s.probed, func(p Probe) bool { return p.Status != 0 })
 		if !answered && len(s.probed) >= 3 {
 			return fmt.Errorf("%s does not answer: %w", s.origin.Host, err)
 		}
-		return nil
+		return nil // one place that does not answer is no reason to stop looking
 	}
 	s.probed = append(s.probed, Probe{URL: address, Status: a.Status})
 	at := len(s.probed) - 1

@@ -14,7 +14,7 @@ import (
 var staticEnds = map[string]bool{".js": true, ".mjs": true, ".css": true, ".png": true, ".jpg": true, ".jpeg": true, ".gif": true, ".svg": true, ".ico": true, ".woff": true, ".woff2": true, ".ttf": true, ".eot": true, ".otf": true, ".map": true, ".webp": true, ".avif": true, ".mp4": true, ".webm": true, ".mp3": true, ".html": true, ".htm": true, ".wasm": true, ".webmanifest": true}
 
 // har reads an HTTP archive (version 1.2): https://w3c.github.io/web-performance/specs/HAR/Overview.html
-func (r *reading) har(root *value.Value) (*capture, error) {
+func (r *reading) har(root *value.Value) *capture {
 	c := &capture{title: "Recorded API"}
 	var pages []*sample // what looks like a page, kept apart
 	for i := range root.Get("log").Get("entries").Kids {
@@ -53,7 +53,7 @@ func (r *reading) har(root *value.Value) (*capture, error) {
 		c.samples = slices.DeleteFunc(c.samples, func(s *sample) bool { return s.origin != origins[0] })
 		r.repaired(nil, "/log/entries", "of %d calls, %d went to other origins than %s (%s); they were left out", before, before-len(c.samples), origins[0], strings.Join(origins[1:min(len(origins), 5)], ", "))
 	}
-	return c, nil
+	return c
 }
 
 func pageLike(s *sample) bool {

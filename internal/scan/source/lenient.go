@@ -308,7 +308,7 @@ const maxYAMLFixes = 60
 
 // fixYAML corrects the lines at which a YAML text cannot be read: tabs, colons
 // and other signs in values without quotes.
-func (r *reading) fixYAML(data []byte, err error) (*value.Value, []byte) {
+func (r *reading) fixYAML(data []byte) (*value.Value, []byte) {
 	lines := strings.Split(strings.ReplaceAll(string(data), "\r\n", "\n"), "\n")
 	if len(lines) < 2 {
 		return nil, nil
@@ -324,22 +324,23 @@ func (r *reading) fixYAML(data []byte, err error) (*value.Value, []byte) {
 		}
 	}
 	mark := len(r.repairs)
+	done := map[int]bool{} // a line that quotes did not help is not helped by more of them
 	for range maxYAMLFixes {
 		text := []byte(strings.Join(lines, "\n"))
-		v, rerr := spec.ReadTree(text, r.name, r.loadOptions())
-		if rerr == nil {
+		v, err := spec.ReadTree(text, r.name, r.loadOptions())
+		if err == nil {
 			return v, text
 		}
-		err = rerr
 		var bad *spec.SyntaxError
 		if !errors.As(err, &bad) || bad.Line < 1 || bad.Line > len(lines)+1 {
 			break
 		}
 		fixed := false
 		for _, i := range []int{bad.Line - 1, bad.Line - 2, bad.Line} {
-			if i < 0 || i >= len(lines) {
+			if i < 0 || i >= len(lines) || done[i] {
 				continue
 			}
+			done[i] = true
 			if l, ok := quoteLine(lines[i]); ok {
 				lines[i] = l
 				r.repairs = append(r.repairs, Repair{File: r.name, Line: i + 1, What: "the value holds signs that YAML reads otherwise; it was put in quotes"})

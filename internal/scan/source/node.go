@@ -12,7 +12,7 @@ import (
 
 func text(s string) value.Value { return value.Value{Kind: value.String, Text: s} }
 
-func flag(b bool) value.Value { return value.Value{Kind: value.Bool, Text: strconv.FormatBool(b)} }
+func yes() value.Value { return value.Value{Kind: value.Bool, Text: "true"} }
 
 func list(kids ...value.Value) value.Value { return value.Value{Kind: value.Array, Kids: kids} }
 

@@ -55,7 +55,6 @@ func (d *repairer) version() {
 	case strings.HasPrefix(o, "2"):
 		if rename(d.root, "openapi", "swagger") {
 			put(d.root, "swagger", text("2.0"))
-			o, s = "", "2.0"
 			d.repaired(d.root, "/openapi", "a document of version 2 names it under swagger; it was read so")
 		}
 	case o != "" && !strings.HasPrefix(o, "3."):
@@ -176,11 +175,9 @@ func (d *repairer) references(v *value.Value, pointer string, depth int) {
 			}
 		}
 		if len(k.Kids) > 0 {
-			at := pointer
+			at := join(pointer, k.Name)
 			if v.Kind == value.Array {
 				at = index(pointer, i)
-			} else {
-				at = join(pointer, k.Name)
 			}
 			d.references(k, at, depth+1)
 		}
@@ -470,7 +467,7 @@ func (d *repairer) bodyFromParameters(op *value.Value, at string) {
 		return
 	}
 	if op.Get("requestBody") == nil {
-		rb := object(named("required", flag(true)))
+		rb := object(named("required", yes()))
 		if body != nil {
 			s := value.Value{Kind: value.Object}
 			if inner := body.Get("schema"); inner != nil {
@@ -510,7 +507,7 @@ func (d *repairer) bodyParameter(op *value.Value, at string) {
 	if isList(ps) && slices.ContainsFunc(ps.Kids, func(p value.Value) bool { return strOf(&p, "in") == "body" || strOf(&p, "in") == "formData" }) {
 		return
 	}
-	p := object(named("in", text("body")), named("name", text("body")), named("required", flag(true)))
+	p := object(named("in", text("body")), named("name", text("body")), named("required", yes()))
 	if s := content.Kids[0].Get("schema"); s != nil {
 		put(&p, "schema", *s)
 	}

@@ -193,11 +193,7 @@ func (r *reading) understand(tree *value.Value, data []byte) (*Result, error) {
 	case isPostman(tree):
 		return r.capture(Postman, r.postman(tree))
 	case isHAR(tree):
-		c, err := r.har(tree)
-		if err != nil {
-			return nil, err
-		}
-		return r.capture(HAR, c)
+		return r.capture(HAR, r.har(tree))
 	}
 	return nil, errors.New(whatInstead(tree))
 }
