@@ -30,6 +30,8 @@ type scanning struct {
 	safe, aggressive      bool
 	json, failOn          string
 	listChecks            bool
+	planOnly              bool
+	graphFile             string
 	maxTime               time.Duration
 	verbose               bool
 	only, skip, paths, no []string
@@ -44,6 +46,7 @@ func newScan() *cobra.Command {
 		Example: examples(
 			"crenel scan --spec openapi.yaml --target http://127.0.0.1:9000",
 			"crenel scan -c scan.yaml --fail-on high --json report.json",
+			"crenel scan --plan --spec openapi.yaml --graph api.svg   # what it would work with; nothing is sent",
 			"crenel scan --list-checks",
 		),
 		RunE: func(c *cobra.Command, _ []string) error { return s.run(c) },
@@ -65,6 +68,8 @@ func newScan() *cobra.Command {
 	f.StringVar(&s.json, "json", "", "write the report as JSON to a `file` (- for standard output)")
 	f.StringVar(&s.failOn, "fail-on", "low", "exit with 1 when there are findings of this `severity` or graver; never: do not")
 	f.BoolVar(&s.listChecks, "list-checks", false, "print what is looked for, and exit")
+	f.BoolVar(&s.planOnly, "plan", false, "print what the description says of the API: resources, who makes and who takes which value, purposes; and exit")
+	f.StringVar(&s.graphFile, "graph", "", "draw that into a `file` (.svg or .dot), and exit")
 	f.BoolVarP(&s.verbose, "verbose", "v", false, "tell of each hypothesis and why it was not proven")
 	c.MarkFlagsMutuallyExclusive("safe", "aggressive")
 	return c
@@ -73,6 +78,9 @@ func newScan() *cobra.Command {
 func (s *scanning) run(c *cobra.Command) error {
 	if s.listChecks {
 		return listChecks(c.OutOrStdout())
+	}
+	if s.planOnly || s.graphFile != "" {
+		return s.plan(c)
 	}
 	o, err := s.options(c)
 	if err != nil {

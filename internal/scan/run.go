@@ -21,7 +21,6 @@ import (
 	"github.com/crenel-project/crenel/internal/scan/scenario"
 	"github.com/crenel-project/crenel/internal/scan/target"
 	"github.com/crenel-project/crenel/internal/scan/world"
-	"github.com/crenel-project/crenel/internal/spec"
 )
 
 // Events are told how a run goes; each may be nil. Exchange is called by many at
@@ -158,14 +157,22 @@ func (r *run) baseline() (*finding.Baseline, error) {
 // understand reads the description and works out what it is about.
 func (r *run) understand(ctx context.Context) error {
 	r.begin("understand")
-	api, err := spec.Load(ctx, r.o.file(r.o.Spec), spec.LoadOptions{})
+	described, err := Describe(ctx, r.o)
 	if err != nil {
 		return err
+	}
+	api := described.API
+	for _, rep := range described.Repairs {
+		where := rep.File
+		if rep.Line > 0 {
+			where = fmt.Sprintf("%s:%d", rep.File, rep.Line)
+		}
+		r.report.Repairs = append(r.report.Repairs, Repair{Where: where, What: rep.What})
 	}
 	for _, p := range api.Problems {
 		r.report.Repairs = append(r.report.Repairs, Repair{Where: fmt.Sprintf("%s:%d", p.Place.File, p.Place.Line), What: p.Message})
 	}
-	r.report.Spec, r.report.API = r.o.Spec, api.Title
+	r.report.Spec, r.report.API = described.From, api.Title
 	r.graph = graph.Build(api)
 	r.report.Stats.Operations = len(r.graph.Ops)
 	if len(r.graph.Ops) == 0 {

@@ -57,7 +57,7 @@ func (c *card) size() {
 	if c.hidden > 0 {
 		c.h += lineHeight
 	}
-	longest := 20 + 7.6*float64(len(c.name)) + 58*float64(len(c.marks)) + 60
+	longest := 20 + 9.3*float64(len(c.name)) + 58*float64(len(c.marks)) + 60
 	for _, op := range c.ops {
 		w := 62 + charWidth*float64(len([]rune(shorten(op.Path, maxPathText))))
 		for _, m := range op.purposeMarks() {

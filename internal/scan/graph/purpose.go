@@ -209,7 +209,10 @@ func (b *builder) accountPurposes(t *traits) {
 	if person && op.Kind == Create && strong == "" {
 		e.add(-0.4, "")
 	}
-	if n := required(passwords, op); n > 3 || t.body > 8 && strong == "" {
+	if op.Kind == Create && !person && b.hasObjects(op.About) && strong == "" && t.saysAny(loginWords...) == "" {
+		e.add(-0.3, "") // something that is kept with a password: a data source, a mailbox
+	}
+	if n := required(op); n > 3 || t.body > 8 && strong == "" {
 		e.add(-0.2, "")
 	}
 	if t.saysAny("change", "update", "confirm password") != "" && strong == "" {
@@ -367,7 +370,7 @@ func oldAndNew(list []*Input) bool {
 	return old && fresh
 }
 
-func required(_ []*Input, op *Op) int {
+func required(op *Op) int {
 	n := 0
 	for _, in := range op.Inputs {
 		if in.Required && in.In == "body" {
@@ -497,6 +500,12 @@ func (b *builder) passwordPurposes(t *traits) {
 	if len(passwords) == 0 && t.takes(MeansEmail, MeansUsername, MeansPhone) {
 		e.add(0.25, "takes an identifier and no password")
 	}
+	if !t.takes(MeansEmail, MeansUsername, MeansPhone) && t.saysAny("password", "passwd", "pwd", "pass", "forgotpassword", "resetpassword", "forgot", "forget") == "" {
+		e.add(-0.3, "")
+	}
+	if op.OnObject {
+		e.add(-0.3, "") // of somebody whom the caller names by id: administration
+	}
 	if len(passwords) > 0 {
 		e.add(-0.6, "")
 	}
@@ -596,7 +605,8 @@ func (b *builder) rivals() {
 		}
 	}
 	for _, op := range b.g.Ops {
-		if op.About == nil && person != nil && (op.Has(Login) || op.Has(Register) || op.Has(WhoAmI)) {
+		self := len(op.route.steps) > 0 && op.route.steps[len(op.route.steps)-1].self
+		if op.About == nil && person != nil && (self || op.Has(Login) || op.Has(Register) || op.Has(WhoAmI)) {
 			op.About = person
 			person.Ops = append(person.Ops, op)
 		}

@@ -99,6 +99,8 @@ func fromTo(op *Op) bool {
 	})
 }
 
+var hookNouns = set(`webhook hook callback subscription endpoint notification listener`)
+
 // contentPurposes: upload, download, webhook, search, export, batch.
 func (b *builder) contentPurposes(t *traits) {
 	op := t.op
@@ -177,7 +179,8 @@ func (b *builder) contentPurposes(t *traits) {
 		}
 	}
 	if w := t.saysAny("webhook", "webhooks", "hook", "hooks", "callback", "callbacks", "subscription", "subscriptions", "notification endpoint", "event subscriptions"); w != "" {
-		if t.takes(MeansURL, MeansCallback) {
+		about := op.About != nil && hookNouns[lastWord(op.About.Name)]
+		if t.takes(MeansURL, MeansCallback) && (about || !strings.HasPrefix(w, "subscription")) {
 			e.add(0.5, "is called %q and takes an address", w)
 		} else {
 			e.add(0.15, "is called %q", w)
@@ -393,7 +396,7 @@ func demand(op *Op) string {
 var (
 	wipeWords  = []string{"wipe", "purge", "flush", "truncate", "nuke", "drop", "erase all", "delete all", "deleteall", "remove all", "clear all", "clearall", "destroy all", "factory reset", "reset all", "resetall", "reset db", "resetdb", "reset database", "create db", "createdb", "init db", "initdb", "seed db", "seeddb", "populate", "seed", "reseed", "reinit", "reinitialize", "shutdown", "shut down", "reboot", "restart server", "poweroff", "halt", "terminate", "kill", "self destruct", "reload config", "clear cache", "clear data", "reset data", "wipe data", "empty", "truncate all", "rollback", "restore backup", "restore database"}
 	softHazard = []string{"reset", "restart", "clear", "restore", "migrate", "setup", "install", "initialize", "init", "reload", "rebuild", "uninstall", "stop"}
-	systemWide = []string{"db", "database", "all", "system", "server", "data", "everything", "service", "instance", "app", "application", "test", "tests", "state", "environment", "demo", "cache", "admin", "store", "api"}
+	systemWide = []string{"db", "database", "all", "system", "server", "data", "everything", "instance", "tests", "state", "environment", "demo", "cache"}
 )
 
 // hazard: what resets, wipes or stops what others share.
@@ -413,6 +416,10 @@ func (b *builder) hazard(t *traits) {
 	}
 	for _, h := range []string{"all data", "entire database", "resets the database", "wipes", "truncate", "dummy data", "seed data", "destroys all", "shuts down", "irreversib", "factory", "reset the application", "all users will", "drop all", "deletes all", "delete all", "removes all", "populates the database", "initial state"} {
 		if strings.Contains(t.text, h) {
+			if len(op.route.objects) > 0 {
+				e.add(0.15, "its description says %q, of one object", h)
+				break
+			}
 			e.add(0.4, "its description says %q", h)
 			break
 		}

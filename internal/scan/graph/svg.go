@@ -87,7 +87,7 @@ func (c *card) svg(out *printer) {
 	out.line(`<g><rect class="card" x="%.1f" y="%.1f" width="%.1f" height="%.1f" rx="8"/>`, c.x, c.y, c.w, c.h)
 	out.line(`<path class="%s" d="M%.1f %.1fv-14a8 8 0 0 1 8-8h%.1fa8 8 0 0 1 8 8v14z"/>`, head, c.x+0.5, c.y+22.5, c.w-17)
 	out.line(`<text class="name" x="%.1f" y="%.1f">%s</text>`, c.x+cardPad, c.y+16, escape(c.name))
-	x := c.x + cardPad + 8.1*float64(len([]rune(c.name))) + 8
+	x := c.x + cardPad + 9.3*float64(len([]rune(c.name))) + 8
 	for _, m := range c.marks {
 		x = chip(out, x, c.y+16, m, "chip")
 	}

@@ -92,6 +92,8 @@ func (b *builder) parameter(op *Op, p *spec.Parameter, object *Resource) {
 	switch {
 	case object != nil:
 		in.Meaning, in.Object, in.holder = MeansID, &spec.ObjectRef{Resource: object.Name, Param: p.Name}, object
+	case p.In == "query" && joined == "callback" && in.Format == "":
+		in.Meaning = MeansUndefined // the name of a function: JSONP
 	case p.In == "query" && pageSizes[joined]:
 		in.Meaning = MeansPageSize
 	case p.In == "query" && searchWords[joined]:
