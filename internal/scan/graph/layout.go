@@ -17,7 +17,8 @@ const (
 	markWidth   = 6.2  // of a purpose's mark
 	margin      = 28
 	titleHeight = 74
-	tallest     = 1700 // a column beyond this is split
+	tallest     = 1500 // a column beyond this is split, where the whole would not be wider than high
+	mostLayers  = 7    // with more, only nesting decides the columns
 )
 
 // layout gives every card its place: columns from left to right so that arrows
@@ -26,9 +27,12 @@ func (p *picture) layout() (width, height float64) {
 	for _, c := range p.cards {
 		c.size()
 	}
-	columns := p.columns()
+	columns := p.columns(func(*arrow) bool { return true })
+	if len(columns) > mostLayers {
+		columns = p.columns(func(a *arrow) bool { return a.nested })
+	}
 	p.order(columns)
-	columns = split(columns)
+	columns = split(columns, p.fair())
 	x := float64(margin)
 	for i, col := range columns {
 		widest := 0.0
@@ -73,14 +77,16 @@ func (c *card) size() {
 
 // columns puts each card behind those that it needs; arrows that would close a
 // circle are left out of account.
-func (p *picture) columns() [][]*card {
+func (p *picture) columns(counts func(*arrow) bool) [][]*card {
 	out := map[*card][]*arrow{}
 	in := map[*card]int{}
 	touched := map[*card]bool{}
 	for _, a := range p.arrows {
-		out[a.from] = append(out[a.from], a)
-		in[a.to]++
 		touched[a.from], touched[a.to] = true, true
+		if counts(a) {
+			out[a.from] = append(out[a.from], a)
+			in[a.to]++
+		}
 	}
 	ignored := map[*arrow]bool{}
 	state := map[*card]int{}
@@ -121,7 +127,7 @@ func (p *picture) columns() [][]*card {
 	for range len(p.cards) {
 		moved := false
 		for _, a := range p.arrows {
-			if !ignored[a] && depth[a.to] < depth[a.from]+1 {
+			if counts(a) && !ignored[a] && depth[a.to] < depth[a.from]+1 {
 				depth[a.to] = depth[a.from] + 1
 				moved = true
 			}
@@ -220,12 +226,22 @@ func (p *picture) neighbours() map[*card][]*card {
 	return near
 }
 
+// fair is how tall a column may be so that the whole is about half as wide again as it is high.
+func (p *picture) fair() float64 {
+	high, wide := 0.0, 0.0
+	for _, c := range p.cards {
+		high += c.h + cardGap
+		wide = max(wide, c.w)
+	}
+	return max(tallest, math.Sqrt(high*(wide+columnGap)/1.5))
+}
+
 // split breaks columns that are too tall into several.
-func split(columns [][]*card) [][]*card {
+func split(columns [][]*card, most float64) [][]*card {
 	var out [][]*card
 	for _, col := range columns {
 		total := tall(col)
-		parts := int(math.Ceil(total / tallest))
+		parts := int(math.Ceil(total / most))
 		if parts <= 1 {
 			out = append(out, col)
 			continue

@@ -91,7 +91,11 @@ func splitPath(path string) []step {
 
 // literal reads a segment without variables.
 func literal(text string) step {
-	s := step{text: text, words: spec.Words(strings.TrimSuffix(strings.TrimSuffix(text, ".json"), ".php"))}
+	bare := text
+	if i := strings.LastIndexByte(text, '.'); i > 0 && fileEnds[strings.ToLower(text[i+1:])] {
+		bare = text[:i]
+	}
+	s := step{text: text, words: spec.Words(bare)}
 	w := s.words
 	if len(w) == 0 {
 		s.area = true

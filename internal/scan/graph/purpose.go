@@ -182,7 +182,7 @@ func (b *builder) accountPurposes(t *traits) {
 		e.add(0.05, "asks for no credentials")
 	}
 	if len(passwords) == 0 && grantInput(op) == nil {
-		if basic := b.takesBasic(op); basic && strong != "" {
+		if basic := b.takesBasic(op); basic && strong != "" && !op.OnObject && op.Parent == nil {
 			e.add(0.3, "takes HTTP basic credentials")
 		} else if !t.takes(MeansOTP) || strong == "" {
 			e.add(-0.5, "")

@@ -118,6 +118,9 @@ func (b *builder) contentPurposes(t *traits) {
 			e.add(0.3, "takes %s", in.Where())
 		}
 	}
+	if op.media != nil && strings.HasPrefix(op.media.Type, "multipart/") && len(t.in[MeansFile]) > 0 && e.score < 0.5 {
+		e.add(0.3, "in a form of parts")
+	}
 	if op.Body != nil {
 		for _, m := range op.Body.Content {
 			if binaryType(m.Type) {
@@ -215,6 +218,9 @@ func (b *builder) contentPurposes(t *traits) {
 		if w == "export" || w == "dump" || w == "backup" || w == "csv" {
 			e.add(0.3, "exports")
 		}
+	}
+	if n := len(op.route.steps); n > 0 && !op.route.steps[n-1].isVar() && strings.HasSuffix(op.route.steps[n-1].text, ".csv") {
+		e.add(0.3, "its path ends in .csv")
 	}
 	for _, r := range successes(op.Operation) {
 		for _, m := range r.Content {

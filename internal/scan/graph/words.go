@@ -31,6 +31,9 @@ var (
 		quarter category_type mode method op operation direction period interval range start_date end_date from_date to_date url path
 		token otp code signature hash expires min max count depth quality precision unit units zoom`)
 
+	// fileEnds say in which form something is answered.
+	fileEnds = set(`json xml csv php html xlsx xls pdf txt yaml yml do aspx jsp cgi ashx action atom rss`)
+
 	idEnds     = set(`id ids uuid uuids guid uid oid pk identifier identifiers`)
 	weakIDEnds = set(`key number no num nr code slug name ref reference handle sku urn hash login title username email serial vin isbn ean token`)
 	// idHeads are nouns before "id" where both are written as one word.
