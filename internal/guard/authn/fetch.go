@@ -12,9 +12,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/crenel-project/crenel/internal/value"
-
 	"github.com/crenel-project/crenel/internal/oauth"
+	"github.com/crenel-project/crenel/internal/value"
 )
 
 const maxRedirects = 3

@@ -4,14 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/crenel-project/crenel/internal/guard/authn/recent"
-	"github.com/crenel-project/crenel/internal/guard/authn/turn"
 	"log/slog"
 	"net/http"
 	"sync"
 	"time"
 
 	"github.com/crenel-project/crenel/config"
+	"github.com/crenel-project/crenel/internal/guard/authn/recent"
+	"github.com/crenel-project/crenel/internal/guard/authn/turn"
 	"github.com/crenel-project/crenel/internal/value"
 )
 
@@ -68,6 +68,7 @@ type Introspector[T any] struct {
 	wg   sync.WaitGroup
 
 	mu       sync.Mutex
+	closed   bool
 	endpoint string
 	known    recent.Map[answer[T]]
 	refused  recent.Map[refusal]
@@ -131,8 +132,11 @@ func orDefault[V comparable](v *V, def V) {
 	}
 }
 
-// Close ends the questions under way.
+// Close ends the questions under way; further ones are not asked.
 func (i *Introspector[T]) Close() {
+	i.mu.Lock()
+	i.closed = true
+	i.mu.Unlock()
 	i.stop()
 	i.wg.Wait()
 }
@@ -163,6 +167,8 @@ func (i *Introspector[T]) Ask(ctx context.Context, key, token string) (T, error)
 	var err error
 	switch {
 	case f != nil:
+	case i.closed:
+		err = fmt.Errorf("%w: the gateway asks no more", ErrUnavailable)
 	case now.Before(i.paused) && i.paused.Sub(now) <= pause:
 		err = i.trouble
 	default:
