@@ -165,6 +165,11 @@ func (a *answer) choose(h http.Header) exchange.Verdict {
 	if a.status == http.StatusSwitchingProtocols && (len(x.Response.Filters) > 0 || x.Obligations.Holds()) {
 		return exchange.Refuse("contract.response_unchecked", "", "the policy has rules for the answer, which is a tunnel")
 	}
+	if x.Request.Method == http.MethodHead && (len(x.Response.Filters) > 0 || x.Obligations.Holds()) {
+		// How long the content is, and which, before anything is taken out of it.
+		h.Del("Content-Length")
+		forgetContent(h)
+	}
 	if a.status == http.StatusSwitchingProtocols || x.Request.Method == http.MethodHead || bodiless(a.status) || x.Response.Length == 0 {
 		return exchange.Verdict{}
 	}

@@ -70,3 +70,26 @@ func TestFilteredAnswersArePrivate(t *testing.T) {
 		t.Errorf("%d, Cache-Control %q: %s", w.Code, got, w.Body)
 	}
 }
+
+// A HEAD tells no more than the GET whose answer is filtered.
+func TestHeadTellsNothingOfWhatIsFiltered(t *testing.T) {
+	for name, rules := range map[string]string{
+		"stripped":   `decision := {"allow": true, "obligations": {"strip": ["/b"]}}`,
+		"kept back":  `decision := {"allow": true, "obligations": {"answer": [{"at": "/a", "in": ["7"]}]}}`,
+		"left alone": `decision := {"allow": true}`,
+	} {
+		g := newTestGateway(t, "  guards: {waf: {mode: \"off\"}, limit: {rates: [{rate: 100000/s}]}, authz: {policies: [\""+policyFile(t, rules)+"\"]}}\n", "")
+		w, _ := g.do(func(w http.ResponseWriter, _ *http.Request) error {
+			h := w.Header()
+			h.Set("Content-Type", "application/json")
+			h.Set("Content-Length", "4711")
+			h.Set("ETag", `"v1"`)
+			w.WriteHeader(http.StatusOK)
+			return nil
+		}, httptest.NewRequest(http.MethodHead, "/items", nil))
+		told := w.Header().Get("Content-Length") + w.Header().Get("ETag")
+		if w.Code != http.StatusOK || (told != "") != (name == "left alone") {
+			t.Errorf("%s: %d %v", name, w.Code, w.Header())
+		}
+	}
+}
