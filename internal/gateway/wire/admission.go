@@ -33,7 +33,14 @@ type admission struct {
 type peer struct {
 	addr  netip.Addr
 	conns list.List
+	// shaking has a place for each TLS handshake under way; nil: without bound.
+	shaking chan struct{}
 }
+
+// mostHandshakes of one address are made at once. A handshake costs the gateway
+// more than the client: a thousand at once would keep those from being accepted
+// who wait behind them.
+const mostHandshakes = 16
 
 // turned says why a connection is not taken, "" when it is.
 type turned string
@@ -46,12 +53,15 @@ const (
 // admit takes a connection's place. victim is one to be closed for it, or nil.
 func (a *admission) admit(c *conn, addr netip.Addr, l *Limits) (victim *conn, why turned) {
 	p := a.peers[addr]
-	if p == nil {
-		p = &peer{addr: addr}
-	}
 	trusted := false
 	for _, prefix := range l.Trusted {
 		trusted = trusted || prefix.Contains(addr)
+	}
+	if p == nil {
+		p = &peer{addr: addr}
+		if !trusted {
+			p.shaking = make(chan struct{}, mostHandshakes)
+		}
 	}
 	n := p.conns.Len()
 	if l.PerAddress > 0 && n >= l.PerAddress && !trusted {

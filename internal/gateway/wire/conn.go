@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -156,6 +157,7 @@ type conn struct {
 	tunnel  atomic.Bool // a 101 was written
 	closed  sync.Once
 
+	shook     bool     // the handshake of TLS is over, or none is made
 	h2        *frames2 // nil until HTTP/2 is spoken
 	headBytes int
 	peer      *peer         // whose place it has
@@ -172,6 +174,11 @@ func (c *conn) Read(p []byte) (int, error) {
 		n := copy(p, c.pending)
 		c.pending = c.pending[n:]
 		return n, nil
+	}
+	if !c.shook {
+		if err := c.handshake(); err != nil {
+			return 0, err
+		}
 	}
 	n, err := c.Conn.Read(p)
 	if c.h2 != nil {
@@ -203,6 +210,29 @@ func (c *conn) Read(p []byte) (int, error) {
 		return c.Read(p)
 	}
 	return ok, nil
+}
+
+// handshakeTime is how long a connection waits for others of its address that make
+// theirs. What it may take itself is bounded by the server's deadline for reading.
+const handshakeTime = 10 * time.Second
+
+// handshake makes the handshake of TLS, when few enough of its address do.
+func (c *conn) handshake() error {
+	c.shook = true
+	if c.tls == nil {
+		return nil
+	}
+	if turn := c.peer.shaking; turn != nil {
+		wait := time.NewTimer(handshakeTime)
+		defer wait.Stop()
+		select {
+		case turn <- struct{}{}:
+		case <-wait.C:
+			return os.ErrDeadlineExceeded
+		}
+		defer func() { <-turn }()
+	}
+	return c.tls.Handshake()
 }
 
 // readFrames passes on what an HTTP/2 client sends, until it is too much.

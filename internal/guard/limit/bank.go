@@ -67,7 +67,8 @@ func (g *Guard) charge(ctx context.Context, debits []debit, out []state.Balance,
 			d := &debits[i]
 			asked[i] = state.Charge{Key: d.prefix + "\x00" + string(d.key), Law: d.law(), Cost: d.cost, Fresh: d.fresh}
 		}
-		ok, err := true, error(nil)
+		ok := true
+		var err error
 		if ctx = context.WithoutCancel(ctx); force {
 			err = g.shared.Add(ctx, g.name, asked, out)
 		} else {

@@ -100,7 +100,7 @@ const tokenSize = 12 + 4 + 16
 func (s *signer) token(purpose string, life time.Duration) string {
 	b := make([]byte, 16, tokenSize)
 	_, _ = rand.Read(b[:12])
-	binary.BigEndian.PutUint32(b[12:], uint32(s.now().Add(life).Unix())) //nolint:gosec // until 2106
+	binary.BigEndian.PutUint32(b[12:], uint32(s.now().Add(life).Unix())) // until 2106
 	return base64.RawURLEncoding.EncodeToString(append(b, s.sum("token", purpose, string(b))[:16]...))
 }
 
@@ -131,6 +131,7 @@ func cookie(x *exchange.Exchange, name string) string {
 
 // setCookie is a Set-Cookie field that only this gateway reads.
 func setCookie(x *exchange.Exchange, name, text string, life time.Duration) string {
+	//nolint:gosec // without TLS a cookie that asks for it would never come back
 	c := http.Cookie{Name: name, Value: text, Path: "/", MaxAge: int(life / time.Second), HttpOnly: true, Secure: x.Request.Scheme == "https", SameSite: http.SameSiteLaxMode}
 	return c.String()
 }

@@ -2,6 +2,7 @@ package limit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -33,7 +34,7 @@ func (g *Guard) newFlows(o *Options) ([][]flowStep, error) {
 		return nil, nil
 	}
 	if o.API == nil {
-		return nil, fmt.Errorf("guards.limit.flows: there is no document whose operations they could name")
+		return nil, errors.New("guards.limit.flows: there is no document whose operations they could name")
 	}
 	out := make([][]flowStep, len(o.API.Operations))
 	for i := range o.Config.Flows {

@@ -214,7 +214,7 @@ func (g *Guard) compile(o *Options) error {
 			fail(fmt.Sprintf("operations[%d]", i), fmt.Errorf("%q sets rates but matches no operation of the document", o.Overrides[i].Operation))
 		}
 	}
-	for _, list := range append(own, shared) {
+	for _, list := range slices.Concat(own, [][]*rate{shared}) {
 		for _, r := range list {
 			g.ending = g.ending || r.bytes > 0
 		}

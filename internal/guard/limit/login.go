@@ -56,7 +56,7 @@ func (g *Guard) newLogins(o *Options) (*logins, error) {
 	}
 	detect := l.set.Detect == nil || *l.set.Detect
 	l.places = make([]*accountPlace, len(o.API.Operations))
-	any := false
+	some := false
 	for i, op := range o.API.Operations {
 		found := accountOf(op)
 		if !detect || !looksLikeLogin(op) {
@@ -84,9 +84,9 @@ func (g *Guard) newLogins(o *Options) (*logins, error) {
 			}
 		}
 		l.places[i] = found
-		any = any || found != nil
+		some = some || found != nil
 	}
-	if !any {
+	if !some {
 		return nil, nil
 	}
 	l.defaults()

@@ -208,7 +208,7 @@ func (m *Memory) charge(at moment, charges []charge, out []state.Balance, force 
 		} else {
 			next, out[i], fresh = law.charge(p.word, at, c.cost, force)
 		}
-		ok = ok && out[i].OK
+		ok = ok && out[i].OK //nolint:gosec // there are as many balances as charges
 		p.word = next
 		places[i] = p
 	}

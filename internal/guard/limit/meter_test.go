@@ -78,8 +78,8 @@ func TestBackoff(t *testing.T) {
 			t.Fatalf("try %d is refused", i)
 		}
 	}
-	for _, wait := range []time.Duration{1, 2, 4, 8, 8, 8} {
-		wait *= time.Second
+	for _, seconds := range []int{1, 2, 4, 8, 8, 8} {
+		wait := time.Duration(seconds) * time.Second
 		if b := try(); b.OK || time.Duration(b.Wait) > wait || time.Duration(b.Wait) < wait-time.Microsecond {
 			t.Fatalf("at once: %+v, want a wait of %s", b, wait)
 		}

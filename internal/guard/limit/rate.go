@@ -1,6 +1,7 @@
 package limit
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -85,7 +86,7 @@ func (g *Guard) newRate(scope string, r config.Rate) (*rate, error) {
 		return nil, fmt.Errorf("by is %q, want %s", r.By, strings.Join(byNameList, ", "))
 	}
 	if who == byClaim && r.Claim == "" {
-		return nil, fmt.Errorf("by is claim, and no claim is named")
+		return nil, errors.New("by is claim, and no claim is named")
 	}
 	law, w, err := parse(r)
 	if err != nil {

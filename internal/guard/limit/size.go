@@ -29,20 +29,20 @@ func newSizes(o *Options) *sizes {
 		return nil
 	}
 	s.parameters, s.bodies = make([][]int, len(o.API.Operations)), make([]bool, len(o.API.Operations))
-	any := false
+	found := false
 	for i, op := range o.API.Operations {
 		for n, p := range op.Parameters {
 			if s.page > 0 && p.In == "query" && slices.Contains(pageWords, strings.TrimPrefix(plain(p.Name), "$")) && unbounded(p.Schema) {
 				s.parameters[i] = append(s.parameters[i], n)
-				any = true
+				found = true
 			}
 		}
 		if s.batch > 0 && op.Body != nil {
 			s.bodies[i] = slices.ContainsFunc(op.Body.Content, func(m *spec.MediaType) bool { return openArray(m.Schema) })
-			any = any || s.bodies[i]
+			found = found || s.bodies[i]
 		}
 	}
-	if !any {
+	if !found {
 		return nil
 	}
 	return s

@@ -1,6 +1,7 @@
 package limit
 
 import (
+	"context"
 	"net/http"
 	"net/netip"
 	"testing"
@@ -33,7 +34,7 @@ type underway struct {
 
 func begin(g *Guard, who string, op int) *underway {
 	u := &underway{g: g, x: &exchange.Exchange{Client: netip.MustParseAddr("192.0.2.1"), Identity: user(who), Operation: testAPI().Operations[op]}}
-	u.v = g.UpstreamSteps()[0].Rule(nil, u.x) //nolint:staticcheck // nobody waits
+	u.v = g.UpstreamSteps()[0].Rule(context.Background(), u.x)
 	return u
 }
 
@@ -43,7 +44,7 @@ func (u *underway) ok() bool { return u.v.Action == exchange.Allow }
 func (u *underway) end(status int, code string) {
 	if status != 0 {
 		u.x.Response = exchange.Response{Status: status, Header: http.Header{}}
-		u.g.UpstreamSteps()[1].Rule(nil, u.x) //nolint:staticcheck // nobody waits
+		u.g.UpstreamSteps()[1].Rule(context.Background(), u.x)
 	}
 	for _, e := range u.x.Ends {
 		e.End(u.x, &exchange.Decision{Code: u.v.Code}, &exchange.Completion{Refused: code})

@@ -5,7 +5,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -20,7 +19,6 @@ type Server struct {
 	dir  string
 	port string
 	cmd  *exec.Cmd
-	n    atomic.Int64
 }
 
 // StartServer starts redis-server or valkey-server; without one on PATH the test
@@ -40,7 +38,7 @@ func StartServer(t testing.TB) *Server {
 		}
 		t.Skip("SKIPPED: neither redis-server nor valkey-server is on PATH (apt-get install redis-server)")
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed at once
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,14 +54,14 @@ func StartServer(t testing.TB) *Server {
 // Start starts it, on the same port as before.
 func (s *Server) Start() {
 	s.t.Helper()
-	s.cmd = exec.Command(s.path, "--port", s.port, "--bind", "127.0.0.1", "--dir", s.dir, "--save", "", "--appendonly", "no")
+	s.cmd = exec.Command(s.path, "--port", s.port, "--bind", "127.0.0.1", "--dir", s.dir, "--save", "", "--appendonly", "no") //nolint:gosec // the server on PATH
 	var out bytes.Buffer
 	s.cmd.Stdout, s.cmd.Stderr = &out, &out
 	if err := s.cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
 	for range 500 {
-		if c, err := net.Dial("tcp", "127.0.0.1:"+s.port); err == nil {
+		if c, err := net.Dial("tcp", "127.0.0.1:"+s.port); err == nil { //nolint:noctx // it answers at once or not at all
 			_ = c.Close()
 			return
 		}

@@ -61,7 +61,7 @@ func NewIssuer(key []byte, life time.Duration, now func() time.Time) *Issuer {
 func (i *Issuer) Challenge(difficulty int, purpose string, bind []byte) string {
 	b := make([]byte, bodySize, bodySize+macSize)
 	b[0], b[1] = version, byte(min(max(difficulty, 0), MaxBits))
-	binary.BigEndian.PutUint32(b[2:], uint32(i.now().Add(i.life).Unix())) //nolint:gosec // until 2106
+	binary.BigEndian.PutUint32(b[2:], uint32(i.now().Add(i.life).Unix())) // until 2106
 	_, _ = rand.Read(b[6:])
 	return base64.RawURLEncoding.EncodeToString(append(b, i.mac(b, purpose, bind)...))
 }

@@ -20,7 +20,7 @@ func TestProofOfWork(t *testing.T) {
 	if err != nil || number == "" || !end.Equal(now.Add(time.Minute)) {
 		t.Fatalf("%q until %s: %v", number, end, err)
 	}
-	wrong := c + "."
+	var wrong string
 	for n := 0; ; n++ { // an answer that took no work
 		wrong = c + "." + strings.Repeat("x", n%60+1)
 		if _, _, err := i.Verify(wrong, "login", []byte("192.0.2.1"), 10); err != nil {
