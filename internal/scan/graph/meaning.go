@@ -179,6 +179,14 @@ func refine(m Meaning, w []string) Meaning {
 			return MeansUndefined
 		}
 	case MeansPassword, MeansOTP:
+		if m == MeansPassword && len(w) > 1 { // reset_password_code
+			switch last {
+			case "code", "otp", "pin":
+				return MeansOTP
+			case "token", "key":
+				return MeansToken
+			}
+		}
 		if last == "url" || last == "uri" || last == "link" {
 			return MeansURL
 		}

@@ -143,7 +143,7 @@ func literal(text string) step {
 		last := w[len(w)-1]
 		s.many = spec.Singular(last) != last
 		s.noun = spec.ResourceName(strings.Join(w, "_"))
-		s.loose = s.verb == Action
+		s.loose = s.verb == Action || s.verb == Update
 	}
 	if s.verb == Read && s.many && len(s.words) > 1 { // getUsers
 		s.verb = List
@@ -197,10 +197,13 @@ type objectVar struct {
 func readRoute(steps []step, known map[string]bool) *route {
 	r := &route{steps: steps, last: -1}
 	noun, many := "", false
+	said := false
 	for i := range steps {
-		if s := &steps[i]; s.loose && !known[s.noun] {
-			s.noun = "" // "check-otp" is done to something else
+		s := &steps[i]
+		if s.loose && !known[s.noun] && (s.verb == Action || said) {
+			s.noun = "" // "check-otp", "users/update_role": done to something else
 		}
+		said = said || s.noun != ""
 	}
 	for i := range steps {
 		s := &steps[i]

@@ -288,8 +288,16 @@ func (b *builder) near(op *Op, noun string) *Resource {
 			}
 		}
 	}
-	return b.bySuffix[noun]
+	if r := b.bySuffix[noun]; r != nil {
+		return r
+	}
+	if i := strings.LastIndexByte(noun, '_'); i > 0 && formNouns[noun[i+1:]] { // "menu_item" of a menu
+		return b.near(op, noun[:i])
+	}
+	return nil
 }
+
+var formNouns = set(`item object record entity`)
 
 // holderOf is the resource of the object that a leaf is a member of.
 func (b *builder) holderOf(op *Op, l *leaf) *Resource {
@@ -339,6 +347,9 @@ func keyIn(name, resource string) string {
 				w = w[len(n):]
 				break
 			}
+		}
+		if len(w) > 1 && formNouns[w[0]] { // item_id of what is listed in a menu
+			w = w[1:]
 		}
 		if len(w) == 1 { // orderid
 			if tail, ok := strings.CutPrefix(w[0], strings.Join(nouns, "")); ok && (idEnds[tail] || weakIDEnds[tail]) {
