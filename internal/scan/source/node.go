@@ -81,7 +81,10 @@ func join(pointer, name string) string { return pointer + "/" + value.EscapeToke
 func index(pointer string, i int) string { return pointer + "/" + strconv.Itoa(i) }
 
 // resolves reports whether a local reference leads somewhere.
-func resolves(root *value.Value, ref string) bool {
+func resolves(root *value.Value, ref string) bool { return follow(root, ref) != nil }
+
+// follow is what a local reference leads to, nil for nothing.
+func follow(root *value.Value, ref string) *value.Value {
 	v := root
 	for tok := range strings.SplitSeq(strings.TrimPrefix(ref, "#"), "/") {
 		if tok == "" && v == root {
@@ -94,15 +97,15 @@ func resolves(root *value.Value, ref string) bool {
 		case value.Array:
 			n, err := strconv.Atoi(tok)
 			if err != nil || n < 0 || n >= len(v.Kids) {
-				return false
+				return nil
 			}
 			v = &v.Kids[n]
 		default:
-			return false
+			return nil
 		}
 		if v == nil {
-			return false
+			return nil
 		}
 	}
-	return true
+	return v
 }

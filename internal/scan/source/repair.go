@@ -18,6 +18,7 @@ type repairer struct {
 	v2      bool
 	schemas map[string]string // name in lower case without signs → reference, of all schemas of the document
 	byPath  map[string]bool   // references known to lead somewhere
+	inPath  map[string]bool   // names of the operation's parameters in path
 }
 
 // repairDocument repairs the tree in place; a part that is as it should be stays
@@ -257,6 +258,7 @@ func (d *repairer) paths() {
 			continue
 		}
 		if ps := item.Get("parameters"); isList(ps) {
+			d.inPath = d.pathNames(ps)
 			d.parameters(ps, at+"/parameters", item.Name)
 		}
 		for j := range item.Kids {
@@ -309,6 +311,7 @@ func (d *repairer) operation(op *value.Value, at, path string, shared *value.Val
 		put(op, "requestBody", *b)
 		d.repaired(b, at+"/body", "an operation's body stands under requestBody; it was read there")
 	}
+	d.inPath = d.pathNames(op.Get("parameters"), shared)
 	if ps := op.Get("parameters"); isList(ps) {
 		d.parameters(ps, at+"/parameters", path)
 		if !d.v2 {
@@ -338,7 +341,22 @@ func (d *repairer) operation(op *value.Value, at, path string, shared *value.Val
 		d.body(rb, at+"/requestBody")
 	}
 	d.responses(op.Get("responses"), at+"/responses", op)
-	_ = shared
+}
+
+// pathNames are the parameters that lists declare in the path.
+func (d *repairer) pathNames(lists ...*value.Value) map[string]bool {
+	names := map[string]bool{}
+	for _, l := range lists {
+		each(l, func(p *value.Value) {
+			if ref := strOf(p, "$ref"); strings.HasPrefix(ref, "#/") {
+				p = follow(d.root, ref)
+			}
+			if strings.EqualFold(strOf(p, "in"), "path") {
+				names[strOf(p, "name")] = true
+			}
+		})
+	}
+	return names
 }
 
 // parameters repairs a list of parameters.
@@ -382,7 +400,7 @@ func (d *repairer) parameter(p *value.Value, at, path string) {
 	case "json", "requestbody", "payload", "request", "data":
 		fixed = "body"
 	case "query":
-		if strings.Contains(path, "{"+name+"}") && name != "" && !strings.Contains(path, "?") {
+		if strings.Contains(path, "{"+name+"}") && name != "" && !strings.Contains(path, "?") && !d.inPath[name] {
 			fixed = "path" // declared in the query, but the path has it
 		}
 	}

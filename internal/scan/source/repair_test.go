@@ -193,6 +193,21 @@ paths: {/a: {post: {requestBody: {content: {application/json: {schema: {type: ob
 				t.Errorf("%+v", ps)
 			}
 		}},
+		{"a path's parameter in the query", head + `paths:
+  /users/{id}:
+    get: {parameters: [{name: id, in: query, schema: {type: integer}}], responses: {'200': {description: ok}}}
+  /cats/{id}:
+    parameters: [{$ref: '#/components/parameters/id'}]
+    get: {parameters: [{name: id, in: query, schema: {type: string}}], responses: {'200': {description: ok}}}
+components: {parameters: {id: {name: id, in: path, required: true, schema: {type: integer}}}}
+`, `the parameter "id" is in "query"`, 5, func(t *testing.T, r *source.Result) {
+			if ps := operation(t, r, "GET /users/{id}").Parameters; len(ps) != 1 || ps[0].In != "path" {
+				t.Errorf("%+v", ps)
+			}
+			if ps := operation(t, r, "GET /cats/{id}").Parameters; len(ps) != 2 || ps[1].In != "query" {
+				t.Errorf("one of each name and place was declared: %+v", ps)
+			}
+		}},
 		{"examples and no schemas", head + `paths:
   /a:
     get: {responses: {'200': {description: ok, content: {application/json: {example: {id: 7, tags: [x], email: a@b.example}}}}}}
