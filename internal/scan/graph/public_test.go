@@ -47,6 +47,9 @@ var publicFacts = []struct {
 
 // TestPublic holds the graph to what is known of public APIs.
 func TestPublic(t *testing.T) {
+	if testing.Short() {
+		t.Skip("real documents take a while: tested without -short, and by make scan-corpus")
+	}
 	dir := os.Getenv("CRENEL_CORPUS")
 	if dir == "" {
 		cache, err := os.UserCacheDir()
