@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/crenel-project/crenel/demo/harbour"
@@ -88,7 +89,7 @@ func (t *tour) alone(ctx context.Context) (err error) {
 	}
 	t.table(rows)
 	t.linef("")
-	t.linef("  %s of %d stopped: %s", t.bold(fmt.Sprint(len(rows)-len(wrong))), len(rows), counts(byGuard))
+	t.linef("  %s of %d stopped: %s", t.bold(strconv.Itoa(len(rows)-len(wrong))), len(rows), counts(byGuard))
 	t.linef("  The other %d of these items are not a matter of identity, or still open:", len(others))
 	t.table(others)
 	for _, w := range wrong {

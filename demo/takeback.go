@@ -49,8 +49,8 @@ func (t *tour) follow(ctx context.Context, token string) (*following, error) {
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
 	client := *t.gateway.client
-	client.Timeout = 0 // it is read for as long as it is open
-	resp, err := client.Do(req)
+	client.Timeout = 0          // it is read for as long as it is open
+	resp, err := client.Do(req) //nolint:bodyclose // by following.close
 	if err != nil {
 		return nil, fmt.Errorf("following parcels: %w", err)
 	}
