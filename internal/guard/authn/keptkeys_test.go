@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -35,6 +36,24 @@ func process(t *testing.T, folder string, iss *issuer, log io.Writer, change fun
 		t.Fatal(err)
 	}
 	return g, store
+}
+
+// said is a log that is read while it is written.
+type said struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (s *said) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.buf.Write(p)
+}
+
+func (s *said) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.buf.String()
 }
 
 func down(i *issuer) {
@@ -73,7 +92,7 @@ func TestKeptKeys(t *testing.T) {
 
 		iss.set(down)
 		time.Sleep(20 * time.Minute)
-		var log bytes.Buffer
+		var log said
 		g, _ = process(t, folder, iss, &log, nil)
 		want(t, ruled(t, g, fresh(rsaKey(), "RS256")), exchange.Allow, "")
 		want(t, ruled(t, g, fresh(rsaOther(), "RS256")), exchange.Deny, "authn.signature")
@@ -197,7 +216,7 @@ func TestKeptKeysBroken(t *testing.T) {
 					t.Fatal(err)
 				}
 				iss.set(down)
-				var log bytes.Buffer
+				var log said
 				g, _ = process(t, folder, iss, &log, nil)
 				defer g.Close()
 				for _, k := range []key{rsaKey(), rsaOther()} {
@@ -232,7 +251,7 @@ func TestKeysCannotBeKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		var log bytes.Buffer
+		var log said
 		g, _ := process(t, folder, newIssuer(rsaKey()), &log, nil)
 		want(t, ruled(t, g, fresh(rsaKey(), "RS256")), exchange.Allow, "")
 		time.Sleep(time.Hour)
