@@ -37,7 +37,7 @@ func (s *stand) person() *person {
 	}
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: s.pool}}
 	s.t.Cleanup(transport.CloseIdleConnections)
-	return &person{s, &http.Client{Jar: jar, Transport: transport, Timeout: 20 * time.Second}}
+	return &person{s, &http.Client{Jar: jar, Transport: transport, Timeout: time.Minute}}
 }
 
 type shown struct {

@@ -62,8 +62,8 @@ func newChromium(t *testing.T) *chromium {
 	var at string
 	select {
 	case at = <-address:
-	case <-time.After(30 * time.Second):
-		t.Fatal("chromium did not start within 30 seconds")
+	case <-time.After(time.Minute):
+		t.Fatal("chromium did not start within a minute")
 	}
 	r, err := http.NewRequestWithContext(ctx, http.MethodPut, "http://"+at+"/json/new?about:blank", nil)
 	if err != nil {
@@ -94,7 +94,7 @@ func newChromium(t *testing.T) *chromium {
 func (c *chromium) do(method string, params map[string]any) map[string]any {
 	c.t.Helper()
 	c.next++
-	ctx, cancel := context.WithTimeout(c.ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(c.ctx, time.Minute)
 	defer cancel()
 	b, err := json.Marshal(map[string]any{"id": c.next, "method": method, "params": params})
 	if err != nil {
@@ -160,7 +160,7 @@ func (c *chromium) eval(script string) any {
 // until waits until a script is true: of a page that is still on its way it is not.
 func (c *chromium) until(script string) {
 	c.t.Helper()
-	for end := time.Now().Add(15 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		out := c.do("Runtime.evaluate", map[string]any{"expression": `document.readyState === "complete" && Boolean(` + script + `)`, "returnByValue": true})
 		result, _ := out["result"].(map[string]any)
 		if result["value"] == true {

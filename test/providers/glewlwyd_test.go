@@ -53,6 +53,7 @@ func TestTokensOfGlewlwyd(t *testing.T) {
   guards: &guards
     authn: {methods: [{jwt: {issuer: %q, ca: %q, audience: [%q], type: [at+jwt], dpop: {}}}]}
     limit: {rates: []}
+    waf: {mode: off}
 - name: asked
   hosts: [127.0.0.1]
   spec: api.yaml
@@ -60,6 +61,7 @@ func TestTokensOfGlewlwyd(t *testing.T) {
   guards:
     authn: {methods: [{introspection: {issuer: %[2]q, ca: %[3]q, audience: [%[4]q], ttl: 2s, auth: {method: bearer, token: "${ASKING_TOKEN}"}}}]}
     limit: {rates: []}
+    waf: {mode: off}
 `, s.upstream(), g.Issuer, own.file, pets),
 		files: map[string]string{"api.yaml": scoped},
 	})

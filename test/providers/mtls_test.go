@@ -145,6 +145,7 @@ func TestClientCertificates(t *testing.T) {
   guards:
     authn: {methods: [{mtls: {ca: %q, subject: uri, roles: {"spiffe://example.org/*": [clerk]}, tenant: o}}]}
     limit: {rates: []}
+    waf: {mode: off}
 `, s.upstream(), clients.file),
 				files: map[string]string{"api.yaml": certified},
 			})

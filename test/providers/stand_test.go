@@ -101,6 +101,7 @@ func (s *stand) start(issuer, login, upstream string) {
   guards:
     authn: {methods: [{session: {}}]}
     limit: {rates: []}
+    waf: {mode: off}
 `, s.upstream(), upstream, issuer, s.origin, login), files: map[string]string{"api.yaml": shop}})
 }
 
