@@ -72,6 +72,7 @@ func newScan() *cobra.Command {
 	f.StringVar(&s.graphFile, "graph", "", "draw that into a `file` (.svg or .dot), and exit")
 	f.BoolVarP(&s.verbose, "verbose", "v", false, "tell of each hypothesis and why it was not proven")
 	c.MarkFlagsMutuallyExclusive("safe", "aggressive")
+	c.AddCommand(newScanDoctor())
 	return c
 }
 

@@ -109,6 +109,11 @@ func (o *Options) Check() error {
 	if _, err := o.mode(); err != nil {
 		say("%v", err)
 	}
+	if err := o.Actors.Validate(); err != nil {
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			say("actors.%s", line)
+		}
+	}
 	for _, list := range []struct {
 		name string
 		ids  []string

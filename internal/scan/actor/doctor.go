@@ -101,7 +101,7 @@ func (p *People) Doctor(ctx context.Context) *Diagnosis {
 		}
 	}
 	if len(p.All()) == 0 && len(problems) == 0 {
-		add("accounts", Doubt, "there is nobody but nobody: no accounts are configured, and making them was forbidden", "Give accounts.user and accounts.peer.")
+		add("accounts", Doubt, "there is nobody but nobody: no accounts are configured, and making them was forbidden", "Give actors.accounts.user and actors.accounts.peer.")
 	}
 	for _, n := range notes {
 		add("note", Well, n, "")

@@ -99,7 +99,7 @@ func TestDoctor(t *testing.T) {
 			h := newHouse(t)
 			h.me(h.header("Authorization", "Bearer "))
 			return serve(t, h), shapeOf{noRegister: true, noLogin: true}, Config{}
-		}, true, []string{"FAILED   account user", "no operation that looks like a registration", "accounts.user and accounts.peer"}, nil},
+		}, true, []string{"FAILED   account user", "no operation that looks like a registration", "actors.accounts.user and actors.accounts.peer"}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			address, shape, cfg := c.target(t)

@@ -86,25 +86,25 @@ func adviceFor(err error) string {
 	bl, ok := asBlocked(err)
 	switch {
 	case ok && bl.stop == obstacleVerify:
-		return "Give accounts that are confirmed already: accounts.user.login and accounts.peer.login, or let the test environment confirm by itself."
+		return "Give accounts that are confirmed already: actors.accounts.user.login and actors.accounts.peer.login, or let the test environment confirm by itself."
 	case ok && bl.stop == obstacleCaptcha:
-		return "Switch the captcha off in the test environment, or give accounts: accounts.user and accounts.peer."
+		return "Switch the captcha off in the test environment, or give accounts: actors.accounts.user and actors.accounts.peer."
 	case ok && bl.stop == obstacleInvite:
-		return "Give accounts that exist: accounts.user and accounts.peer; or an invitation in the test environment."
+		return "Give accounts that exist: actors.accounts.user and actors.accounts.peer; or an invitation in the test environment."
 	case ok && bl.stop == obstacleOTP:
-		return "Give credentials that are past the second factor: accounts.user.bearer, .steps or .script, or accounts without one."
+		return "Give credentials that are past the second factor: actors.accounts.user.bearer, .steps or .script, or accounts without one."
 	case ok && bl.stop == obstacleLogin:
-		return "Accounts are made by someone who is logged in: give accounts.admin, or accounts.user and accounts.peer."
+		return "Accounts are made by someone who is logged in: give actors.accounts.admin, or actors.accounts.user and actors.accounts.peer."
 	case ok && bl.stop == obstacleClosed:
-		return "Open registration in the test environment, or give accounts: accounts.user and accounts.peer."
+		return "Open registration in the test environment, or give accounts: actors.accounts.user and actors.accounts.peer."
 	case ok && bl.stop == obstacleRate:
-		return "Lift the limit for the test environment, or give accounts: accounts.user and accounts.peer."
+		return "Lift the limit for the test environment, or give accounts: actors.accounts.user and actors.accounts.peer."
 	case errors.Is(err, target.ErrScope):
 		return "Name that origin among those in scope."
 	case errors.Is(err, ErrCannotRegister):
-		return "Give accounts: accounts.user and accounts.peer, by login, bearer, api_key, headers, oauth2, steps or script."
+		return "Give accounts: actors.accounts.user and actors.accounts.peer, by login, bearer, api_key, headers, oauth2, steps or script."
 	case errors.Is(err, ErrCannotLogin):
-		return "Look at the last answer above. If the way to log in is unusual, describe it: accounts.NAME.steps, or .script."
+		return "Look at the last answer above. If the way to log in is unusual, describe it: actors.accounts.NAME.steps, or .script."
 	}
 	return "Correct the account in the configuration."
 }

@@ -1,0 +1,55 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/crenel-project/crenel/internal/scan"
+)
+
+// newScanDoctor is crenel scan doctor.
+func newScanDoctor() *cobra.Command {
+	s := &scanning{}
+	asJSON := false
+	c := &cobra.Command{
+		Use:   "doctor",
+		Short: "Say whether a target can be tested: is it there, is its base path right, does everyone log in",
+		Args:  cobra.NoArgs,
+		Example: examples(
+			"crenel scan doctor --spec openapi.yaml --target http://127.0.0.1:9000",
+			"crenel scan doctor -c scan.yaml",
+		),
+		RunE: func(c *cobra.Command, _ []string) error {
+			o, err := s.options(c)
+			if err != nil {
+				return err
+			}
+			d, err := scan.Doctor(c.Context(), o)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				enc := json.NewEncoder(c.OutOrStdout())
+				enc.SetIndent("", "  ")
+				if err := enc.Encode(d); err != nil {
+					return fmt.Errorf("writing the diagnosis: %w", err)
+				}
+			} else if err := d.Print(c.OutOrStdout()); err != nil {
+				return err
+			}
+			if !d.Usable() {
+				return fmt.Errorf("%w: %w", scan.ErrTarget, errReported)
+			}
+			return nil
+		},
+	}
+	f := c.Flags()
+	f.StringVarP(&s.file, "config", "c", "", "options in a `file` (scan.yaml); flags override it")
+	f.StringVar(&s.o.Spec, "spec", "", "the API's description: a `file` or address")
+	f.StringVar(&s.o.Target, "target", "", "where the API is: `address` with its base path")
+	f.Uint64Var(&s.o.Seed, "seed", 0, "draw values by this `number`: the same seed makes the same calls")
+	f.BoolVar(&asJSON, "json", false, "print JSON")
+	return c
+}
