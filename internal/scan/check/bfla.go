@@ -1,0 +1,273 @@
+package check
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/crenel-project/crenel/internal/scan/actor"
+	"github.com/crenel-project/crenel/internal/scan/graph"
+	"github.com/crenel-project/crenel/internal/scan/scenario"
+	"github.com/crenel-project/crenel/internal/scan/target"
+	"github.com/crenel-project/crenel/internal/scan/world"
+)
+
+var _ = register(&Check{
+	ID: "bfla", Title: "A user can do what only others should",
+	OWASP: "API5:2023", CWE: "CWE-862", WSTG: "WSTG-ATHZ-02",
+	CVSS:  "CVSS:4.0/AV:N/AC:L/AT:N/PR:L/UI:N/VC:H/VI:H/VA:N/SC:N/SI:N/SA:N",
+	About: "Calls, as an ordinary user, the operations that are for administrators or for another role: by their paths, tags, scopes, roles and descriptions.",
+	Proof: "A read gives the user what it gives to the one it is for, or what is another user's; a change is seen in a read that said the same twice before. Controls: nobody without credentials gets it; the status code alone proves nothing.",
+	Fix:   "Check the caller's role at every operation, by default denied; keep one table of operations and roles, and test it.",
+	Mode:  Default,
+	Run:   bfla,
+})
+
+// restricted says why an operation is not for an ordinary user; "" when it is,
+// or when nothing tells.
+func (p *Probe) restricted(op *graph.Op, user *actor.Actor) string {
+	if g := op.Purposes[graph.Admin]; g.Score >= 0.5 {
+		return g.Why
+	}
+	role := user.Role
+	if role == "" {
+		role = user.Facts["role"]
+	}
+	if role == "" {
+		return ""
+	}
+	for name, v := range op.Extensions {
+		list, ok := v.([]any)
+		if !ok || !reRoles.MatchString(name) || len(list) == 0 {
+			continue
+		}
+		if !slices.ContainsFunc(list, func(r any) bool { return strings.EqualFold(fmt.Sprint(r), role) }) {
+			return fmt.Sprintf("%s names other roles", name)
+		}
+	}
+	return ""
+}
+
+var reRoles = regexp.MustCompile(`(?i)^x-.*(role|permission|authorit|privilege)`)
+
+func bfla(ctx context.Context, p *Probe) error {
+	user := p.Actor(actor.User)
+	if user == nil {
+		return nil
+	}
+	return Each(ctx, p, p.Ops(), func(ctx context.Context, op *graph.Op) error {
+		if !op.Secured || op.Has(graph.Hazard) || op.Has(graph.Login) || op.Has(graph.Logout) || op.Kind == graph.Delete || p.restricted(op, user) == "" {
+			return nil
+		}
+		if op.Method == "GET" {
+			return p.readsAsOther(ctx, op, user)
+		}
+		if p.Mode == Safe {
+			return nil
+		}
+		return p.actsAsOther(ctx, op, user)
+	})
+}
+
+// entitled are the actors that an operation may be for: all but users.
+func (p *Probe) entitled() []*actor.Actor {
+	var out []*actor.Actor
+	for _, a := range p.People.All() {
+		if a.Name != actor.User && a.Name != actor.Peer && a.Name != actor.Foreign {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// callFor is a call of an operation that works for the one it is for, and that
+// one; else the best that can be made as the user.
+func (p *Probe) callFor(ctx context.Context, op *graph.Op, user *actor.Actor) (*world.Call, *target.Exchange, *actor.Actor, error) {
+	if op.Method == "GET" {
+		for _, a := range p.entitled() {
+			c, err := p.World.Call(ctx, op, a, nil)
+			if err != nil {
+				continue
+			}
+			x, err := p.send(ctx, c)
+			if err != nil {
+				return nil, nil, nil, err
+			}
+			if x.Status/100 == 2 {
+				return c, x, a, nil
+			}
+		}
+	}
+	for _, a := range append(p.entitled(), user) {
+		if c, err := p.World.Call(ctx, op, a, nil); err == nil {
+			return c, nil, nil, nil
+		}
+	}
+	return nil, nil, nil, nil
+}
+
+func (p *Probe) readsAsOther(ctx context.Context, op *graph.Op, user *actor.Actor) error {
+	c, theirs, who, err := p.callFor(ctx, op, user)
+	if err != nil || c == nil {
+		return err
+	}
+	mine, err := p.send(ctx, c.By(user))
+	if err != nil {
+		return err
+	}
+	if mine.Status/100 != 2 || !telling(mine) {
+		p.Note(op, Clean)
+		return nil
+	}
+	var l steps
+	l.add(p.step(nil, c.By(nil), "nobody", scenario.Control))
+	l.list[0].Note, l.list[0].Expect = "nobody without credentials gets it", []scenario.Expect{{Status: "!2xx"}}
+	attack := scenario.Expect{Status: "2xx"}
+	switch {
+	case who != nil && scenario.Alike(theirs, mine):
+		st, err := p.step(nil, c, "entitled", scenario.Control)
+		st.Note, st.Expect = "the one it is for gets it", []scenario.Expect{{Status: "2xx"}}
+		l.add(st, err)
+		attack.Like = "entitled"
+	case who != nil && scenario.Form(theirs.Body) == scenario.Form(mine.Body) && p.ofOthers(mine) != "":
+		attack.Contains = []string{p.ofOthers(mine)}
+	case who == nil && p.ofOthers(mine) != "":
+		attack.Contains = []string{p.ofOthers(mine)}
+	default:
+		p.Note(op, Inconclusive)
+		return nil
+	}
+	st, err := p.step(nil, c.By(user), "attack", scenario.Attack)
+	st.Note, st.Expect = "an ordinary user gets it as well", []scenario.Expect{attack}
+	l.add(st, err)
+	return p.provedOther(ctx, op, user, &l, "reads what is not for users")
+}
+
+// ofOthers is a fact of another user that an answer holds, as a placeholder.
+func (p *Probe) ofOthers(x *target.Exchange) string {
+	for _, a := range p.People.All() {
+		if a.Name == actor.User {
+			continue
+		}
+		for _, f := range []string{"email", "phone", "username"} {
+			if v := a.Facts[f]; len(v) >= 6 && scenario.Holds(x, v) {
+				return "${" + a.Name + "." + f + "}"
+			}
+		}
+	}
+	return ""
+}
+
+func (p *Probe) provedOther(ctx context.Context, op *graph.Op, user *actor.Actor, l *steps, what string) error {
+	if l.err != nil {
+		p.Note(op, Inconclusive)
+		return nil //nolint:nilerr // a call that cannot be written as a step proves nothing
+	}
+	_, err := p.Prove(ctx, Hypothesis{
+		Op: op, Where: "role", Title: fmt.Sprintf("%s %s: an ordinary user %s", op.Method, op.Path, what),
+		Description: fmt.Sprintf("The operation is not for ordinary users (%s), and does its work for one.", p.restricted(op, user)),
+		Scenario:    &scenario.Scenario{Name: fmt.Sprintf("%s %s as an ordinary user", op.Method, op.Path), Steps: l.list},
+	})
+	return err
+}
+
+// actsAsOther calls an operation that changes something as the user, on what is
+// the user's own, and looks at what the user can read before and after.
+func (p *Probe) actsAsOther(ctx context.Context, op *graph.Op, user *actor.Actor) error {
+	c, _, _, err := p.callFor(ctx, op, user)
+	if err != nil || c == nil {
+		return err
+	}
+	c = p.onOwn(op, c.By(user), user)
+	looks, err := p.mirrors(ctx, user)
+	if err != nil {
+		return err
+	}
+	x, err := p.send(ctx, c)
+	if err != nil {
+		return err
+	}
+	if x.Status/100 != 2 {
+		p.Note(op, Clean)
+		return nil
+	}
+	for _, m := range looks {
+		now, err := p.send(ctx, m.call)
+		if err != nil {
+			return err
+		}
+		if scenario.Alike(m.last, now) {
+			continue
+		}
+		var l steps
+		add := func(call *world.Call, id string, part scenario.Part, note string, e ...scenario.Expect) {
+			st, err := p.step(nil, call, id, part)
+			st.Note, st.Expect = note, e
+			l.add(st, err)
+		}
+		add(m.call, "before", scenario.Control, "what the user sees", scenario.Expect{Status: "2xx"})
+		add(c.By(nil), "nobody", scenario.Control, "nobody tries", scenario.Expect{Status: "any"})
+		add(m.call, "still", scenario.Control, "nothing has changed", scenario.Expect{Status: "2xx", Like: "before"})
+		add(c, "attack", scenario.Attack, "the user does it", scenario.Expect{Status: "2xx"})
+		add(m.call, "after", scenario.Observe, "and it is done", scenario.Expect{Status: "2xx", Unlike: "before"})
+		return p.provedOther(ctx, op, user, &l, "does what is not for users")
+	}
+	p.Note(op, Inconclusive)
+	return nil
+}
+
+// onOwn puts the user's own objects and account into a call.
+func (p *Probe) onOwn(op *graph.Op, c *world.Call, user *actor.Actor) *world.Call {
+	for _, in := range op.Inputs {
+		r := p.resourceOf(in)
+		if r == nil || in.In == "header" {
+			continue
+		}
+		if r.IsPerson || r.IsTenant {
+			if own := p.self(r, user); len(own) > 0 {
+				c = c.On(in.Where(), idFor(in, own[0].object), own[0].object)
+			}
+			continue
+		}
+		if own := p.subjects(r, user, 1); len(own) > 0 {
+			c = c.On(in.Where(), idFor(in, own[0].object), own[0].object)
+		}
+	}
+	return c
+}
+
+// mirrors are reads in which a user sees what changes: plain ones, and of the
+// user's own objects; each said the same twice.
+func (p *Probe) mirrors(ctx context.Context, user *actor.Actor) ([]*witness, error) {
+	var out []*witness
+	tried := 0
+	for _, op := range p.Graph.Ops {
+		if op.Method != "GET" || !p.reads(op) || op.Kind == graph.List && len(out) > 12 {
+			continue
+		}
+		if tried++; tried > 40 {
+			break
+		}
+		c, err := p.World.Call(ctx, op, user, nil)
+		if err != nil {
+			continue
+		}
+		x, err := p.send(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		if x.Status/100 != 2 {
+			continue
+		}
+		again, err := p.send(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		if scenario.Alike(x, again) && telling(x) {
+			out = append(out, &witness{c, again})
+		}
+	}
+	return out, nil
+}
