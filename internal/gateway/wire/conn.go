@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"container/list"
+	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -232,7 +233,7 @@ func (c *conn) handshake() error {
 		}
 		defer func() { <-turn }()
 	}
-	return c.tls.Handshake()
+	return c.tls.HandshakeContext(context.Background()) // the connection's deadline bounds it
 }
 
 // readFrames passes on what an HTTP/2 client sends, until it is too much.

@@ -54,7 +54,7 @@ func StartServer(t testing.TB) *Server {
 // Start starts it, on the same port as before.
 func (s *Server) Start() {
 	s.t.Helper()
-	s.cmd = exec.Command(s.path, "--port", s.port, "--bind", "127.0.0.1", "--dir", s.dir, "--save", "", "--appendonly", "no") //nolint:gosec // the server on PATH
+	s.cmd = exec.Command(s.path, "--port", s.port, "--bind", "127.0.0.1", "--dir", s.dir, "--save", "", "--appendonly", "no") //nolint:gosec,noctx // the server on PATH, until Stop
 	var out bytes.Buffer
 	s.cmd.Stdout, s.cmd.Stderr = &out, &out
 	if err := s.cmd.Start(); err != nil {
