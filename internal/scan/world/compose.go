@@ -486,7 +486,7 @@ func (m *maker) mended(s *schema.Schema, n *node, pointer string) *node {
 		return n
 	}
 	for range 3 {
-		g, err := generate.Value(s, m.w.rng, generate.Options{Direction: schema.Request, Strict: true, Examples: true, Optional: -1})
+		g, err := m.w.drawn(s, generate.Options{Direction: schema.Request, Strict: true, Examples: true, Optional: -1})
 		if err != nil {
 			break
 		}
@@ -612,7 +612,7 @@ func (m *maker) distinct(item *schema.Schema, n *node, k *node, where string) *n
 		return slices.ContainsFunc(n.kids, func(o *node) bool { return string(o.write(nil)) == string(x.write(nil)) })
 	}
 	for try := 0; taken(k) && try < 10; try++ {
-		v, err := generate.Value(item, m.w.rng, generate.Options{Direction: schema.Request, Strict: true})
+		v, err := m.w.drawn(item, generate.Options{Direction: schema.Request, Strict: true})
 		if err != nil {
 			return k
 		}

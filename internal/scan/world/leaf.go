@@ -153,7 +153,7 @@ func (m *maker) leaf(s *spot) bool {
 	}
 	if s.schema != nil && !s.schema.Anything() {
 		for range 5 {
-			v, err := generate.Value(s.schema, m.w.rng, generate.Options{Direction: schema.Request, Strict: true, Optional: -1})
+			v, err := m.w.drawn(s.schema, generate.Options{Direction: schema.Request, Strict: true, Optional: -1})
 			if err != nil {
 				break
 			}
@@ -179,6 +179,19 @@ func (m *maker) leaf(s *spot) bool {
 		return put("[]")
 	}
 	return put(`"text"`)
+}
+
+// drawn makes a value at random. A schema for which none was found is not asked
+// again: looking costs more than anything else here.
+func (w *World) drawn(s *schema.Schema, o generate.Options) (value.Value, error) {
+	if w.hopeless[s] {
+		return value.Value{}, generate.ErrNoValue
+	}
+	v, err := generate.Value(s, w.rng, o)
+	if err != nil {
+		w.hopeless[s] = true
+	}
+	return v, err
 }
 
 // makeable reports whether objects of a resource can be made or found.

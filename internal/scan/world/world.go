@@ -13,6 +13,7 @@ import (
 	"github.com/crenel-project/crenel/internal/scan/actor"
 	"github.com/crenel-project/crenel/internal/scan/graph"
 	"github.com/crenel-project/crenel/internal/scan/target"
+	"github.com/crenel-project/crenel/internal/spec/schema"
 )
 
 // People are the actors of a run.
@@ -75,6 +76,7 @@ type World struct {
 	barren   map[callKey]bool // resources' Create that failed as an actor
 	pending  []*Call          // Creates whose answer named no identifier
 	spent    int
+	hopeless map[*schema.Schema]bool // schemas for which no value is found at random
 	building bool
 	self     *actor.Actor // whose facts a login uses
 }
@@ -106,7 +108,7 @@ func New(g *graph.Graph, people People, c Sender, o Options) *World {
 		mint: mint{run: o.Run, n: o.Seed << 20}, rng: rand.New(rand.NewPCG(o.Seed, 0x63726e6c)), //nolint:gosec // values must repeat with the seed; none is a secret
 		pool: map[string][]*known{}, seen: map[string]*profile{}, lessons: map[*graph.Op]*lessons{}, shared: map[string]*lesson{},
 		calls: map[callKey]*Call{}, cover: map[*graph.Op]*tally{}, failed: map[callKey]map[string]int{},
-		readers: map[*graph.Resource]*graph.Op{}, barren: map[callKey]bool{},
+		readers: map[*graph.Resource]*graph.Op{}, barren: map[callKey]bool{}, hopeless: map[*schema.Schema]bool{},
 	}
 }
 
