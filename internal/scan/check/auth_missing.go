@@ -3,6 +3,7 @@ package check
 import (
 	"context"
 	"fmt"
+	"net/http"
 
 	"github.com/crenel-project/crenel/internal/scan/actor"
 	"github.com/crenel-project/crenel/internal/scan/graph"
@@ -28,7 +29,7 @@ func authMissing(ctx context.Context, p *Probe) error {
 		return nil
 	}
 	return Each(ctx, p, p.Ops(), func(ctx context.Context, op *graph.Op) error {
-		if !op.Secured || op.Public || !op.SecurityDeclared || !p.reads(op) || op.Method == "POST" && op.Kind == graph.Action {
+		if !op.Secured || op.Public || !op.SecurityDeclared || !p.reads(op) || op.Method == http.MethodPost && op.Kind == graph.Action {
 			return nil
 		}
 		c, err := p.World.Call(ctx, op, user, nil)

@@ -3,6 +3,7 @@ package check
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"regexp"
 	"slices"
 	"strings"
@@ -61,7 +62,7 @@ func bfla(ctx context.Context, p *Probe) error {
 		if !op.Secured || op.Has(graph.Hazard) || op.Has(graph.Login) || op.Has(graph.Logout) || op.Kind == graph.Delete || p.restricted(op, user) == "" {
 			return nil
 		}
-		if op.Method == "GET" {
+		if op.Method == http.MethodGet {
 			return p.readsAsOther(ctx, op, user)
 		}
 		if p.Mode == Safe {
@@ -85,7 +86,7 @@ func (p *Probe) entitled() []*actor.Actor {
 // callFor is a call of an operation that works for the one it is for, and that
 // one; else the best that can be made as the user.
 func (p *Probe) callFor(ctx context.Context, op *graph.Op, user *actor.Actor) (*world.Call, *target.Exchange, *actor.Actor, error) {
-	if op.Method == "GET" {
+	if op.Method == http.MethodGet {
 		for _, a := range p.entitled() {
 			c, err := p.World.Call(ctx, op, a, nil)
 			if err != nil {
@@ -244,7 +245,7 @@ func (p *Probe) mirrors(ctx context.Context, user *actor.Actor) ([]*witness, err
 	var out []*witness
 	tried := 0
 	for _, op := range p.Graph.Ops {
-		if op.Method != "GET" || !p.reads(op) || op.Kind == graph.List && len(out) > 12 {
+		if op.Method != http.MethodGet || !p.reads(op) || op.Kind == graph.List && len(out) > 12 {
 			continue
 		}
 		if tried++; tried > 40 {

@@ -3,6 +3,7 @@ package check
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"strings"
 
 	"github.com/crenel-project/crenel/internal/scan/actor"
@@ -55,9 +56,9 @@ func (p *Probe) reads(op *graph.Op) bool {
 		}
 	}
 	switch op.Method {
-	case "GET", "HEAD":
+	case http.MethodGet, http.MethodHead:
 		return op.Kind != graph.Delete
-	case "POST":
+	case http.MethodPost:
 		return p.Mode > Safe && (op.Kind == graph.Action || op.Kind == graph.Read || op.Kind == graph.List)
 	}
 	return false

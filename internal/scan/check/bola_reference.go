@@ -3,6 +3,7 @@ package check
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"strings"
 
 	"github.com/crenel-project/crenel/internal/scan/actor"
@@ -29,7 +30,7 @@ func bolaReference(ctx context.Context, p *Probe) error {
 		return nil
 	}
 	return Each(ctx, p, p.Ops(), func(ctx context.Context, op *graph.Op) error {
-		if op.Method == "GET" || op.Kind == graph.Delete || op.Has(graph.Hazard) || op.Has(graph.Admin) || op.Has(graph.Login) || op.Has(graph.Register) {
+		if op.Method == http.MethodGet || op.Kind == graph.Delete || op.Has(graph.Hazard) || op.Has(graph.Admin) || op.Has(graph.Login) || op.Has(graph.Register) {
 			return nil
 		}
 		for _, in := range op.Inputs {

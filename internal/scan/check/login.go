@@ -125,12 +125,12 @@ func (d *door) matches() string {
 	return ""
 }
 
-// of is what identifies an account, as placeholders: "${fresh1.email}".
-func (d *door) of(name, password string) map[string]string {
+// fresh is what identifies a scenario's own account, as placeholders: "${fresh1.email}".
+func (d *door) fresh(password string) map[string]string {
 	out := map[string]string{"password": password}
 	for fact := range d.fields {
 		if fact != "password" && fact != "confirm" {
-			out[fact] = "${" + name + "." + fact + "}"
+			out[fact] = "${fresh1." + fact + "}"
 		}
 	}
 	return out
@@ -138,7 +138,7 @@ func (d *door) of(name, password string) map[string]string {
 
 // made up: an account of nobody, of the form that accounts have.
 func (d *door) unknown(name string) map[string]string {
-	out := map[string]string{"password": "wrong-${canary.pw}-A1!"}
+	out := map[string]string{"password": wrongPassword}
 	for fact := range d.fields {
 		switch fact {
 		case "email":
@@ -153,7 +153,7 @@ func (d *door) unknown(name string) map[string]string {
 	return out
 }
 
-const wrongPassword = "wrong-${canary.pw}-A1!"
+const wrongPassword = "wrong-${canary.pw}-A1!" //nolint:gosec // nobody's: it is there to be wrong
 
 // steps collects steps and the first error.
 type steps struct {
@@ -175,13 +175,13 @@ func loginUnlimited(ctx context.Context, p *Probe) error {
 	}
 	zero := 0
 	var s steps
-	s.add(d.step(p, "first", scenario.Control, "the account opens with its password", d.of("fresh1", "${fresh1.password}"), d.in()))
+	s.add(d.step(p, "first", scenario.Control, "the account opens with its password", d.fresh("${fresh1.password}"), d.in()))
 	s.list[0].As = "fresh1"
 	s.list[0].Send.Without = []string{"*"}
-	st, err := d.step(p, "tries", scenario.Attack, "thirty wrong passwords, one after the other", d.of("fresh1", "wrong-${turn}-${canary.pw}-A1!"), scenario.Expect{Status: "429|423|403|503|420", AtMost: &zero}, scenario.Expect{Status: "2xx", AtMost: &zero})
+	st, err := d.step(p, "tries", scenario.Attack, "thirty wrong passwords, one after the other", d.fresh("wrong-${turn}-${canary.pw}-A1!"), scenario.Expect{Status: "429|423|403|503|420", AtMost: &zero}, scenario.Expect{Status: "2xx", AtMost: &zero})
 	st.Times = 30
 	s.add(st, err)
-	s.add(d.step(p, "open", scenario.Observe, "and it opens with the right one at once", d.of("fresh1", "${fresh1.password}"), d.in()))
+	s.add(d.step(p, "open", scenario.Observe, "and it opens with the right one at once", d.fresh("${fresh1.password}"), d.in()))
 	if s.err != nil {
 		return nil //nolint:nilerr // a call that cannot be written as a step proves nothing
 	}
@@ -199,13 +199,13 @@ func loginEnumeration(ctx context.Context, p *Probe) error {
 		return nil
 	}
 	var s steps
-	s.add(d.step(p, "first", scenario.Setup, "an account that is there", d.of("fresh1", "${fresh1.password}"), d.in()))
+	s.add(d.step(p, "first", scenario.Setup, "an account that is there", d.fresh("${fresh1.password}"), d.in()))
 	s.list[0].As = "fresh1"
 	s.list[0].Send.Without = []string{"*"}
-	s.add(d.step(p, "known", scenario.Control, "a wrong password for it", d.of("fresh1", wrongPassword), scenario.Expect{Status: "4xx"}))
+	s.add(d.step(p, "known", scenario.Control, "a wrong password for it", d.fresh(wrongPassword), scenario.Expect{Status: "4xx"}))
 	s.add(d.step(p, "unknown", scenario.Control, "the same for one that is not", d.unknown("a"), scenario.Expect{Status: "!429"}))
 	s.add(d.step(p, "unknown2", scenario.Control, "and for another", d.unknown("b"), scenario.Expect{Like: "unknown"}))
-	s.add(d.step(p, "again", scenario.Attack, "the first again: answered as before, and not as the others", d.of("fresh1", wrongPassword), scenario.Expect{Like: "known", Unlike: "unknown"}))
+	s.add(d.step(p, "again", scenario.Attack, "the first again: answered as before, and not as the others", d.fresh(wrongPassword), scenario.Expect{Like: "known", Unlike: "unknown"}))
 	if s.err != nil {
 		return nil //nolint:nilerr // a call that cannot be written as a step proves nothing
 	}
@@ -410,17 +410,17 @@ func (p *Probe) resetBy(ctx context.Context, d *door, forgot, reset *graph.Op) (
 		}
 	}
 	var s steps
-	s.add(d.step(p, "old", scenario.Setup, "an account opens with its password", d.of("fresh1", "${fresh1.password}"), d.in()))
+	s.add(d.step(p, "old", scenario.Setup, "an account opens with its password", d.fresh("${fresh1.password}"), d.in()))
 	s.list[0].As = "fresh1"
 	s.list[0].Send.Without = []string{"*"}
-	s.add(d.step(p, "before", scenario.Control, "and not with another", d.of("fresh1", newPassword), scenario.Expect{Status: "!2xx"}))
+	s.add(d.step(p, "before", scenario.Control, "and not with another", d.fresh(newPassword), scenario.Expect{Status: "!2xx"}))
 	st, err := p.World.Step(ask, bind)
 	st.ID, st.Part, st.As, st.Note, st.Save = "forgot", scenario.Attack, actor.Nobody, "a stranger asks for a reset, and the answer holds the token", []scenario.Save{save}
 	s.add(st, err)
 	st, err = p.World.Step(set, to)
 	st.ID, st.Part, st.As, st.Note = "reset", scenario.Attack, actor.Nobody, "the stranger sets a new password with it"
 	s.add(st, err)
-	s.add(d.step(p, "after", scenario.Observe, "and the account opens with that", d.of("fresh1", newPassword), d.in()))
+	s.add(d.step(p, "after", scenario.Observe, "and the account opens with that", d.fresh(newPassword), d.in()))
 	if s.err != nil {
 		return false, nil //nolint:nilerr // a call that cannot be written as a step proves nothing
 	}

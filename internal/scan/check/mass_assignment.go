@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/crenel-project/crenel/internal/scan/actor"
@@ -30,7 +31,7 @@ var _ = register(&Check{
 func (p *Probe) plants(out *graph.Output, now any) []string {
 	switch v := now.(type) {
 	case bool:
-		return []string{fmt.Sprint(!v)}
+		return []string{strconv.FormatBool(!v)}
 	case json.Number:
 		switch out.Meaning {
 		case graph.MeansMoney, graph.MeansQuantity:

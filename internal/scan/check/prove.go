@@ -32,9 +32,9 @@ func (p *Probe) Prove(ctx context.Context, h Hypothesis) (bool, error) {
 	if h.Op != nil {
 		h.Method, h.Path = h.Op.Method, h.Op.Path
 	}
-	print := finding.Print(p.Check.ID, h.Method, h.Path, h.Where)
+	mark := finding.Print(p.Check.ID, h.Method, h.Path, h.Where)
 	p.mu.Lock()
-	known := p.findings[print]
+	known := p.findings[mark]
 	p.mu.Unlock()
 	if known != nil {
 		return true, nil
@@ -65,14 +65,14 @@ func (p *Probe) Prove(ctx context.Context, h Hypothesis) (bool, error) {
 		p.refuted(ctx, h, out)
 		return false, nil
 	}
-	f, err := p.finding(h, print, reduced, out)
+	f, err := p.finding(h, mark, reduced, out)
 	if err != nil {
 		return false, err
 	}
 	p.mu.Lock()
-	_, twice := p.findings[print]
+	_, twice := p.findings[mark]
 	if !twice {
-		p.findings[print], p.proofs[print] = f, &Proof{Finding: f, Scenario: reduced}
+		p.findings[mark], p.proofs[mark] = f, &Proof{Finding: f, Scenario: reduced}
 	}
 	p.mu.Unlock()
 	p.Note(h.Op, Open)
@@ -134,10 +134,10 @@ func turnedAway(o *scenario.Outcome) []string {
 	return out
 }
 
-func (p *Probe) finding(h Hypothesis, print string, sc *scenario.Scenario, o *scenario.Outcome) (*finding.Finding, error) {
+func (p *Probe) finding(h Hypothesis, mark string, sc *scenario.Scenario, o *scenario.Outcome) (*finding.Finding, error) {
 	c := p.Check
 	f := &finding.Finding{
-		Fingerprint: print, Check: c.ID, Title: h.Title, OWASP: h.OWASP, CWE: h.CWE, WSTG: c.WSTG, CVSS: h.CVSS,
+		Fingerprint: mark, Check: c.ID, Title: h.Title, OWASP: h.OWASP, CWE: h.CWE, WSTG: c.WSTG, CVSS: h.CVSS,
 		Method: h.Method, Path: h.Path, Where: h.Where, Description: h.Description, Fix: c.Fix,
 		Evidence: o.Evidence(p.Origin),
 	}

@@ -173,7 +173,7 @@ func (p *Probe) try(ctx context.Context, op *graph.Op, as *actor.Actor, over map
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		return nil, nil //nolint:nilerr // that no call can be made is an answer, too
+		return nil, nil // that no call can be made is an answer, too
 	}
 	return p.send(ctx, c)
 }

@@ -182,7 +182,7 @@ func (r *run) step(ctx context.Context, st *Step) (why string, err error) {
 	r.out.Results = append(r.out.Results, res)
 	for _, s := range st.Save {
 		if err := r.save(&s, res.Last()); err != nil {
-			return err.Error(), nil
+			return err.Error(), nil //nolint:nilerr // it is what the step did not show
 		}
 	}
 	for i := range st.Expect {
