@@ -254,6 +254,7 @@ func (r *run) build(ctx context.Context, mode check.Mode) error {
 	if err := r.world.Build(ctx); err != nil {
 		return fmt.Errorf("making objects: %w", err)
 	}
+	r.graph.Settle()                    // nobody else uses it now
 	r.client.OnExchange(r.world.Follow) // what checks make is cleaned up as well
 	return nil
 }
