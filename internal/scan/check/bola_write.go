@@ -71,7 +71,7 @@ func (p *Probe) changes(op *graph.Op) bool {
 			return false
 		}
 	}
-	return op.Method != http.MethodGet && op.Method != "HEAD" && op.Method != "OPTIONS" && op.Kind != graph.Create && op.Kind != graph.List || op.Kind == graph.Delete
+	return op.Method != http.MethodGet && op.Method != http.MethodHead && op.Method != http.MethodOptions && op.Kind != graph.Create && op.Kind != graph.List || op.Kind == graph.Delete
 }
 
 func (p *Probe) writeBy(ctx context.Context, op *graph.Op, in *graph.Input, s *subject, deletes bool) (bool, error) {

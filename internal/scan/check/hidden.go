@@ -3,6 +3,7 @@ package check
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"regexp"
 	"strconv"
 	"strings"
@@ -118,7 +119,7 @@ func oldVersion(ctx context.Context, p *Probe) error {
 	}
 	other := p.Attackers()[0]
 	return Each(ctx, p, p.Ops(), func(ctx context.Context, op *graph.Op) error {
-		if op.Kind != graph.Read || op.Method != "GET" || op.About == nil || op.Has(graph.Admin) {
+		if op.Kind != graph.Read || op.Method != http.MethodGet || op.About == nil || op.Has(graph.Admin) {
 			return nil
 		}
 		in := p.naming(op, op.About)

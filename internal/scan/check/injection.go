@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -30,7 +31,7 @@ func (p *Probe) slotsOf(ctx context.Context, op *graph.Op) ([]*slot, error) {
 			return nil, nil
 		}
 	}
-	if op.Kind == graph.Delete || p.Mode == Safe && op.Method != "GET" {
+	if op.Kind == graph.Delete || p.Mode == Safe && op.Method != http.MethodGet {
 		return nil, nil
 	}
 	var call *world.Call

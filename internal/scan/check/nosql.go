@@ -3,6 +3,7 @@ package check
 import (
 	"context"
 	"fmt"
+	"net/http"
 
 	"github.com/crenel-project/crenel/internal/scan/actor"
 	"github.com/crenel-project/crenel/internal/scan/graph"
@@ -81,7 +82,7 @@ func nosqlLogin(ctx context.Context, p *Probe) error {
 
 func nosqlOperator(ctx context.Context, p *Probe) error {
 	return p.everySlot(ctx, func(s *slot) bool {
-		return s.in.In == "query" && s.op.Method == "GET" && s.op.Answered == "list" || s.in.In == "body" && s.op.Method == "POST" && (s.op.Has(graph.Search) || s.op.Kind == graph.Action && s.op.Answered == "list")
+		return s.in.In == "query" && s.op.Method == http.MethodGet && s.op.Answered == "list" || s.in.In == "body" && s.op.Method == http.MethodPost && (s.op.Has(graph.Search) || s.op.Kind == graph.Action && s.op.Answered == "list")
 	}, func(ctx context.Context, s *slot) error {
 		again, err := p.send(ctx, s.call)
 		if err != nil || !scenario.Alike(s.base, again) {

@@ -3,6 +3,7 @@ package check
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"regexp"
 	"strings"
 
@@ -141,7 +142,7 @@ func (p *Probe) compare(ctx context.Context, r *graph.Resource, o *world.Object,
 	user := p.Actor(actor.User)
 	lists, reads := 0, 0
 	for _, op := range r.Ops {
-		if op.Has(graph.Admin) || op.Has(graph.Hazard) || (op.Method != "GET") {
+		if op.Has(graph.Admin) || op.Has(graph.Hazard) || (op.Method != http.MethodGet) {
 			continue
 		}
 		switch op.Kind {

@@ -3,6 +3,7 @@ package check
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"regexp"
 	"strings"
 
@@ -45,7 +46,7 @@ func (p *Probe) sqlSlot(ctx context.Context, s *slot) error {
 	if err != nil {
 		return err
 	}
-	searches := s.op.Method == "GET" && s.in.In == "query" && s.in.Object == nil && (s.op.Answered == "list" || s.op.Has(graph.Search) || s.op.Kind == graph.List)
+	searches := s.op.Method == http.MethodGet && s.in.In == "query" && s.in.Object == nil && (s.op.Answered == "list" || s.op.Has(graph.Search) || s.op.Kind == graph.List)
 	complains := one.Status >= 500 && two.Status < 500 || reSQLError.Match(one.Body) && !reSQLError.Match(two.Body)
 	// Where two plain calls are answered differently, a difference says nothing.
 	if stable && (searches || complains || !scenario.Alike(one, two, s.value+"''", s.value+"'")) {

@@ -2,6 +2,7 @@ package check
 
 import (
 	"context"
+	"net/http"
 	"regexp"
 	"strings"
 	"time"
@@ -83,7 +84,7 @@ func (p *Probe) ssrfLater(ctx context.Context, s *slot, x *target.Exchange, addr
 	tried := 0
 	for _, op := range s.op.About.Ops {
 		in := p.naming(op, s.op.About)
-		if in == nil || in.In != "path" || op.Kind != graph.Action || op.Method == "GET" && !op.Has(graph.Webhook) && !strings.Contains(op.Path, "test") && !strings.Contains(op.Path, "ping") || op.Has(graph.Hazard) {
+		if in == nil || in.In != "path" || op.Kind != graph.Action || op.Method == http.MethodGet && !op.Has(graph.Webhook) && !strings.Contains(op.Path, "test") && !strings.Contains(op.Path, "ping") || op.Has(graph.Hazard) {
 			continue
 		}
 		if tried++; tried > 4 {

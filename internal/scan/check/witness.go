@@ -2,6 +2,7 @@ package check
 
 import (
 	"context"
+	"net/http"
 	"strings"
 
 	"github.com/crenel-project/crenel/internal/scan/actor"
@@ -28,7 +29,7 @@ func (p *Probe) witness(ctx context.Context, a *actor.Actor) (*witness, error) {
 	tried := 0
 	for _, pass := range []bool{true, false} {
 		for _, op := range p.Graph.Ops {
-			if op.Method != "GET" || op.Has(graph.WhoAmI) != pass || !p.reads(op) || op.Has(graph.Health) {
+			if op.Method != http.MethodGet || op.Has(graph.WhoAmI) != pass || !p.reads(op) || op.Has(graph.Health) {
 				continue
 			}
 			if tried++; tried > 60 {
