@@ -22,8 +22,8 @@ var _ = register(&Check{
 	About: "Calls, as an ordinary user, the operations that are for administrators or for another role: by their paths, tags, scopes, roles and descriptions.",
 	Proof: "A read gives the user what it gives to the one it is for, or what is another user's; a change is seen in a read that said the same twice before. Controls: nobody without credentials gets it; the status code alone proves nothing.",
 	Fix:   "Check the caller's role at every operation, by default denied; keep one table of operations and roles, and test it.",
-	Mode:  Default,
-	Run:   bfla,
+	Mode:  Default, Dirty: true,
+	Run: bfla,
 })
 
 // restricted says why an operation is not for an ordinary user; "" when it is,

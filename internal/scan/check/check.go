@@ -38,6 +38,9 @@ type Check struct {
 	Proof string // what proves it, and which controls keep honest behaviour apart
 	Fix   string // how to mend it, for a developer
 	Mode  Mode   // the least mode in which it runs
+	// Dirty checks change what the run made (its texts, its fields): they run
+	// after those that look for it.
+	Dirty bool
 	// Late checks change or destroy what others lean on: they run after all
 	// others, one at a time.
 	Late bool

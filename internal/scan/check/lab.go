@@ -130,11 +130,11 @@ func (l *Lab) begin() {
 	})
 }
 
-// Run runs checks: first those that disturb nobody, side by side, then those
-// that want to be alone, then those that destroy. It returns what ended it.
+// Run runs checks: first those that disturb nobody, side by side, then those that
+// change what the run made, then those that want to be alone, then those that destroy. It returns what ended it.
 func (l *Lab) Run(ctx context.Context, list []*Check, progress func(c *Check, done, of int)) error {
 	l.begin()
-	var together, alone, late []*Check
+	var clean, dirty, alone, late []*Check
 	for _, c := range list {
 		switch {
 		case c.Mode > l.Mode:
@@ -142,11 +142,13 @@ func (l *Lab) Run(ctx context.Context, list []*Check, progress func(c *Check, do
 			late = append(late, c)
 		case c.Alone:
 			alone = append(alone, c)
+		case c.Dirty:
+			dirty = append(dirty, c)
 		default:
-			together = append(together, c)
+			clean = append(clean, c)
 		}
 	}
-	of := len(together) + len(alone) + len(late)
+	of := len(clean) + len(dirty) + len(alone) + len(late)
 	var done atomic.Int64
 	one := func(ctx context.Context, c *Check) error {
 		err := l.check(ctx, c)
@@ -158,15 +160,17 @@ func (l *Lab) Run(ctx context.Context, list []*Check, progress func(c *Check, do
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	var wg sync.WaitGroup
-	for _, c := range together {
-		wg.Go(func() {
-			if err := one(ctx, c); err != nil {
-				stop(err)
-			}
-		})
+	for _, group := range [][]*Check{clean, dirty} {
+		var wg sync.WaitGroup
+		for _, c := range group {
+			wg.Go(func() {
+				if err := one(ctx, c); err != nil {
+					stop(err)
+				}
+			})
+		}
+		wg.Wait()
 	}
-	wg.Wait()
 	for _, c := range slices.Concat(alone, late) {
 		if ctx.Err() != nil {
 			break

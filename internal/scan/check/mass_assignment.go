@@ -23,8 +23,8 @@ var _ = register(&Check{
 	About: "Adds to bodies the fields that answers hold and requests do not declare (roles, owners, prices, balances, states).",
 	Proof: "The user reads the field back with the value that was sent; it had another before, or is made another without. Controls: the same call without the field.",
 	Fix:   "Take the fields that callers may set from a list, for each operation, and refuse the others (additionalProperties: false).",
-	Mode:  Default,
-	Run:   massAssignment,
+	Mode:  Default, Dirty: true,
+	Run: massAssignment,
 })
 
 // plants says which values are put into a field of a meaning: JSON texts. None:

@@ -28,8 +28,8 @@ var (
 		About: "Puts query operators in place of scalars: as objects into JSON, in brackets into query parameters.",
 		Proof: "An operator that matches everything is answered otherwise than one that matches nothing, and so is a second pair. Controls: the plain value and a wrong one.",
 		Fix:   "Check that each value is of the type that you expect, before it becomes part of a query; turn off the parsing of brackets in queries.",
-		Mode:  Default,
-		Run:   nosqlOperator,
+		Mode:  Default, Dirty: true,
+		Run: nosqlOperator,
 	})
 )
 

@@ -15,7 +15,7 @@ var _ = register(&Check{
 	About: "Puts the address of another site into each input that takes a URL or a path to return to.",
 	Proof: "The answer's Location leads to that site by its host, not only in a parameter. Controls: another site's name leads there as well, so it is the caller who chooses.",
 	Fix:   "Redirect only to paths of one's own, or to addresses of a fixed list, compared after parsing.",
-	Mode:  Default,
+	Mode:  Default, Dirty: true,
 	Run: func(ctx context.Context, p *Probe) error {
 		return p.everySlot(ctx, func(s *slot) bool { return takesURL(s.in) }, p.redirects)
 	},

@@ -18,7 +18,7 @@ var _ = register(&Check{
 	About: "Puts quotes, and then pairs of conditions that are true and false, into each text that operations take; into sort orders, expressions that order one way or the other.",
 	Proof: "A true condition is answered in one way and a false one in another, and so is a second pair with other constants; or a lone quote brings a database's error and a doubled one does not. Controls: the plain value, twice the same.",
 	Fix:   "Pass values to the database as parameters, never in the statement's text; choose sort columns from a fixed list.",
-	Mode:  Default,
+	Mode:  Default, Dirty: true,
 	Run: func(ctx context.Context, p *Probe) error {
 		return p.everySlot(ctx, func(*slot) bool { return true }, p.sqlSlot)
 	},

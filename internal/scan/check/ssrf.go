@@ -19,8 +19,8 @@ var _ = register(&Check{
 	About: "Puts an address of the scanner's own listener, inside the target's network, into each input that takes a URL or looks like it; for what is called later, does what makes the target call.",
 	Proof: "The target called the address, which nobody else knows, twice in two runs. Where the listener is on loopback or a private address, no honest callback leads there.",
 	Fix:   "Resolve the name, refuse private, loopback and link-local addresses, connect to the address that was checked, and follow no redirects (or check each).",
-	Mode:  Default,
-	Run:   ssrf,
+	Mode:  Default, Dirty: true,
+	Run: ssrf,
 })
 
 // takesURL: the input takes an address.

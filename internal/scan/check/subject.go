@@ -49,6 +49,8 @@ func (p *Probe) subjects(r *graph.Resource, owner *actor.Actor, most int) []*sub
 		}
 		found = append(found, s)
 	}
+	// Those whose owner reads a unique text back prove more than those without.
+	slices.SortStableFunc(fresh, func(a, b *subject) int { return min(1, len(b.marks)) - min(1, len(a.marks)) })
 	all := slices.Concat(fresh, found)
 	return all[:min(most, len(all))]
 }

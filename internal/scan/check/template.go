@@ -17,8 +17,8 @@ var (
 		About: "Puts sums of large numbers, in the syntaxes of the usual template languages, into each text that operations take.",
 		Proof: "The answer holds the product of two numbers of which only the factors were sent; twice, with other numbers. Controls: the plain factors bring no product.",
 		Fix:   "Never make a template of what a caller sends: pass it to a fixed template as a value.",
-		Mode:  Default,
-		Run:   templateInjection,
+		Mode:  Default, Dirty: true,
+		Run: templateInjection,
 	})
 	_ = register(&Check{
 		ID: "command-injection", Title: "An input runs shell commands",
@@ -27,8 +27,8 @@ var (
 		About: "Puts harmless shell commands (a sum; a call to the listener) into each text that operations take, behind the characters that end a shell's word.",
 		Proof: "The answer holds the product of two numbers of which only the factors were sent, twice with other numbers; or the target called the listener's address. Controls: the plain text does neither.",
 		Fix:   "Start programs with a list of arguments and no shell, and let callers choose from a fixed list.",
-		Mode:  Default,
-		Run:   commandInjection,
+		Mode:  Default, Dirty: true,
+		Run: commandInjection,
 	})
 )
 

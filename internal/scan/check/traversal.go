@@ -16,7 +16,7 @@ var _ = register(&Check{
 	About: "Puts paths to files that every system has, in several spellings, into each input that is a name or a path.",
 	Proof: "The answer holds what such a file begins with. Controls: the same path to a file that is not there does not bring it, nor does the plain value.",
 	Fix:   "Choose files by a fixed list or an identifier; else join, clean, and check that the result lies under the directory (os.Root in Go).",
-	Mode:  Default,
+	Mode:  Default, Dirty: true,
 	Run: func(ctx context.Context, p *Probe) error {
 		return p.everySlot(ctx, takesPath, p.traverses)
 	},
