@@ -62,3 +62,12 @@ func (r *Recipe) Text(o *Object, text string) string {
 	}
 	return variableOf(made, o, text)
 }
+
+// WithFile is the same call with another file in one input.
+func (c *Call) WithFile(where string, f File) *Call {
+	d := c.clone()
+	d.Last = nil
+	d.Files = maps.Clone(d.Files)
+	d.Files[where] = f
+	return d
+}

