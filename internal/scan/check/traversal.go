@@ -2,6 +2,7 @@ package check
 
 import (
 	"context"
+	"net/http"
 	"regexp"
 	"strings"
 
@@ -13,7 +14,7 @@ var _ = register(&Check{
 	ID: "path-traversal", Title: "A name leads out of its directory",
 	OWASP: "API8:2023", CWE: "CWE-22", WSTG: "WSTG-ATHZ-01",
 	CVSS:  "CVSS:4.0/AV:N/AC:L/AT:N/PR:L/UI:N/VC:H/VI:N/VA:N/SC:N/SI:N/SA:N",
-	About: "Puts paths to files that every system has, in several spellings, into each input that is a name or a path.",
+	About: "Puts paths to files that every system has, in several spellings, into each input of a read that is a name or a path. Nothing is tried where a call may write.",
 	Proof: "The answer holds what such a file begins with. Controls: the same path to a file that is not there does not bring it, nor does the plain value.",
 	Fix:   "Choose files by a fixed list or an identifier; else join, clean, and check that the result lies under the directory (os.Root in Go).",
 	Mode:  Default, Dirty: true,
@@ -24,7 +25,12 @@ var _ = register(&Check{
 
 var reFileName = regexp.MustCompile(`file|path|name$|template|document|dir|folder|page|view|include|load|download|attachment|report|export|lang|locale|theme|image|img|log|resource|asset|key$`)
 
+// takesPath: only reads are tried. Where a call makes something, the name may be
+// one to write to, and the file of the system would be gone.
 func takesPath(s *slot) bool {
+	if s.op.Method != http.MethodGet || s.op.Kind != graph.Read && s.op.Kind != graph.List && !s.op.Has(graph.Download) && !s.op.Has(graph.Search) && s.op.Kind != graph.Action {
+		return false
+	}
 	return s.in.Meaning == graph.MeansFileName || s.op.Has(graph.Download) || reFileName.MatchString(strings.ToLower(s.in.Name)) || strings.Contains(s.value, ".")
 }
 

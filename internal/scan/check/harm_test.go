@@ -1,0 +1,27 @@
+package check
+
+import (
+	"testing"
+
+	"github.com/crenel-project/crenel/internal/scan/graph"
+	"github.com/crenel-project/crenel/internal/spec"
+)
+
+// A path to a file of the system goes only into reads: a call that writes would
+// put its own text in that file's place.
+func TestTraversalOnlyReads(t *testing.T) {
+	for _, c := range []struct {
+		method string
+		kind   graph.Kind
+		want   bool
+	}{
+		{"GET", graph.Read, true}, {"GET", graph.List, true}, {"POST", graph.Create, false}, {"POST", graph.Action, false},
+		{"PUT", graph.Update, false}, {"PATCH", graph.Update, false}, {"DELETE", graph.Delete, false},
+	} {
+		op := &graph.Op{Operation: &spec.Operation{Method: c.method}, Kind: c.kind}
+		in := &graph.Input{Op: op, In: "query", Name: "file_name", Meaning: graph.MeansFileName}
+		if got := takesPath(&slot{op: op, in: in}); got != c.want {
+			t.Errorf("%s %s: tried %v, want %v", c.method, c.kind, got, c.want)
+		}
+	}
+}
