@@ -28,13 +28,13 @@ demo: build
 
 test: build lint unit fuzz-short ## everything that CI holds a change to
 
-# The race detector makes the sample API's attacks (each logs in for itself) and
-# the Core Rule Set ten times slower: those run whole without it, and with it
+# The race detector makes the sample API's attacks (each logs in for itself), its
+# scans and the Core Rule Set ten times slower: those run whole without it, and with it
 # what is left of them in short mode. Those with real providers, fronts and a
 # browser wait for others and keep to time-outs: without it too.
 unit:
 	@$(GO) test -race -short -timeout 15m $$( $(GO) list ./... | grep -v -e /demo/harbour -e /test/providers)
-	$(GO) test -timeout 15m ./demo/harbour/... ./internal/guard/waf ./internal/spec/schema ./internal/state ./test/providers
+	$(GO) test -timeout 15m ./demo/harbour/... ./internal/guard/waf ./internal/scan ./internal/spec/schema ./internal/state ./test/providers
 	@echo "JSON-Schema-Test-Suite:"
 	@$(GO) test -count=1 -v -run '^TestSuite$$' ./internal/spec/schema | grep -E 'required cases|SKIP|FAIL'
 

@@ -27,6 +27,9 @@ var (
 // sample is Harbour on loopback, with some of its holes open, and the options to scan it.
 func sample(t *testing.T, holes []string) *Options {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("SKIPPED in short mode: a whole scan of the sample API")
+	}
 	h, err := harbour.New(harbour.Options{Holes: holes, Logger: slog.New(slog.DiscardHandler), WebhookAllow: nil})
 	if err != nil {
 		t.Fatal(err)
