@@ -79,6 +79,7 @@ type Lab struct {
 	nonce    atomic.Int64
 	slots    chan struct{}
 	once     sync.Once
+	quiet    sync.RWMutex // held for reading by what is sent, for writing by what nothing may disturb
 	privacy  map[*graph.Resource]*Privacy
 	crack    sync.Once
 	secret   string // that signs tokens, found by guessing
@@ -124,6 +125,12 @@ func (l *Lab) begin() {
 		l.slots = make(chan struct{}, l.Workers)
 		l.findings, l.proofs, l.cells = map[string]*finding.Finding{}, map[string]*Proof{}, map[cell]State{}
 		l.privacy = map[*graph.Resource]*Privacy{}
+		if l.World != nil {
+			l.World = &quietWorld{l.World, &l.quiet}
+		}
+		if l.People != nil {
+			l.People = &quietPeople{l.People, &l.quiet}
+		}
 		if l.Log == nil {
 			l.Log = slog.New(slog.DiscardHandler)
 		}
@@ -315,6 +322,8 @@ func (p *Probe) Do(ctx context.Context, as *actor.Actor, r *target.Request) (*ta
 		name = as.Name
 		as.Session.Apply(r)
 	}
+	p.quiet.RLock()
+	defer p.quiet.RUnlock()
 	return p.Stage.Sender.Do(ctx, name, r)
 }
 

@@ -42,22 +42,32 @@ func (p *Probe) Prove(ctx context.Context, h Hypothesis) (bool, error) {
 	if err := h.Scenario.Check(); err != nil {
 		return false, fmt.Errorf("%s %s: %w", h.Method, h.Path, err)
 	}
-	full, err := p.attempt(ctx, h.Scenario)
+	full, err := p.attempt(ctx, h.Scenario, false)
 	if err != nil {
 		return false, err
+	}
+	if disturbed(h.Scenario, full) {
+		if full, err = p.attempt(ctx, h.Scenario, true); err != nil {
+			return false, err
+		}
 	}
 	if full.Verdict != scenario.Proven {
 		p.refuted(ctx, h, full)
 		return false, nil
 	}
 	reduced := scenario.Reduce(h.Scenario)
-	out, err := p.attempt(ctx, reduced)
+	out, err := p.attempt(ctx, reduced, compares(reduced))
 	if err != nil {
 		return false, err
 	}
 	if out.Verdict != scenario.Proven && len(reduced.Steps) < len(h.Scenario.Steps) {
 		reduced = h.Scenario
-		if out, err = p.attempt(ctx, reduced); err != nil {
+		if out, err = p.attempt(ctx, reduced, compares(reduced)); err != nil {
+			return false, err
+		}
+	}
+	if disturbed(reduced, out) {
+		if out, err = p.attempt(ctx, reduced, true); err != nil {
 			return false, err
 		}
 	}
@@ -82,6 +92,13 @@ func (p *Probe) Prove(ctx context.Context, h Hypothesis) (bool, error) {
 	return true, nil
 }
 
+// open reports whether a hole of this check is a finding already.
+func (p *Probe) open(op *graph.Op, where string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.findings[finding.Print(p.Check.ID, op.Method, op.Path, where)] != nil
+}
+
 func (p *Probe) refuted(ctx context.Context, h Hypothesis, o *scenario.Outcome) {
 	state := Clean
 	if o.Verdict == scenario.Inconclusive {
@@ -92,9 +109,10 @@ func (p *Probe) refuted(ctx context.Context, h Hypothesis, o *scenario.Outcome) 
 }
 
 // attempt runs a scenario once. Where an actor was turned away, the session is
-// looked at: a dead one is renewed, and the scenario begins again.
-func (p *Probe) attempt(ctx context.Context, sc *scenario.Scenario) (*scenario.Outcome, error) {
-	out, err := p.Stage.Run(ctx, sc, p.fresh())
+// looked at: a dead one is renewed, and the scenario begins again. Quiet: while
+// no other check sends anything.
+func (p *Probe) attempt(ctx context.Context, sc *scenario.Scenario, quiet bool) (*scenario.Outcome, error) {
+	out, err := p.stage(ctx, sc, quiet)
 	if err != nil || out.Verdict == scenario.Proven {
 		return out, err
 	}
@@ -114,7 +132,7 @@ func (p *Probe) attempt(ctx context.Context, sc *scenario.Scenario) (*scenario.O
 	if !renewed {
 		return out, nil
 	}
-	return p.Stage.Run(ctx, sc, p.fresh())
+	return p.stage(ctx, sc, quiet)
 }
 
 // turnedAway lists the actors whose requests were answered as a stranger's are.

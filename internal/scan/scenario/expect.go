@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -62,7 +63,11 @@ func (r *run) expect(ctx context.Context, e *Expect, res *Result) (why string, e
 		if o == nil || o.Last() == nil {
 			return fmt.Sprintf("there is no answer of step %q to compare with", other.step), nil
 		}
-		if r.alike(x, o.Last()) != other.want {
+		alike := r.alike(x, o.Last())
+		if o.Step != nil && o.Step.As == res.Step.As && reflect.DeepEqual(o.Step.Send, res.Step.Send) {
+			alike = Alike(x, o.Last()) // one request, sent twice: it is the texts of this run in which its answers may differ
+		}
+		if alike != other.want {
 			return fmt.Sprintf("like the answer of step %q: %v, want %v", other.step, !other.want, other.want), nil
 		}
 	}

@@ -1,0 +1,93 @@
+package check
+
+import (
+	"context"
+	"slices"
+	"sync"
+
+	"github.com/crenel-project/crenel/internal/scan/actor"
+	"github.com/crenel-project/crenel/internal/scan/graph"
+	"github.com/crenel-project/crenel/internal/scan/scenario"
+	"github.com/crenel-project/crenel/internal/scan/target"
+	"github.com/crenel-project/crenel/internal/scan/world"
+)
+
+// Checks run side by side, and what one of them makes is in the lists that
+// another compares. So that neither a hole is missed nor one imagined, what is
+// decided by comparing two answers can be run while no other check sends
+// anything: everything that checks send holds the quiet for reading, such a
+// scenario holds it for writing.
+//
+// The holders never nest: a scenario sends by its Stage, not by the Probe.
+
+// quietWorld is the world as checks see it: what it sends waits for the quiet.
+type quietWorld struct {
+	World
+	quiet *sync.RWMutex
+}
+
+func (w *quietWorld) Send(ctx context.Context, c *world.Call) (*target.Exchange, error) {
+	w.quiet.RLock()
+	defer w.quiet.RUnlock()
+	return w.World.Send(ctx, c) //nolint:wrapcheck // nothing is added
+}
+
+func (w *quietWorld) Make(ctx context.Context, r *graph.Resource, as *actor.Actor) (*world.Object, error) {
+	w.quiet.RLock()
+	defer w.quiet.RUnlock()
+	return w.World.Make(ctx, r, as) //nolint:wrapcheck // nothing is added
+}
+
+func (w *quietWorld) Recipe(ctx context.Context, r *graph.Resource, as *actor.Actor, prefix string) (*world.Recipe, error) {
+	w.quiet.RLock()
+	defer w.quiet.RUnlock()
+	return w.World.Recipe(ctx, r, as, prefix) //nolint:wrapcheck // nothing is added
+}
+
+// quietPeople are the people as checks see them: new accounts wait for the quiet.
+type quietPeople struct {
+	People
+	quiet *sync.RWMutex
+}
+
+func (p *quietPeople) Register(ctx context.Context, extra map[string]any) (*actor.Actor, *target.Exchange, error) {
+	p.quiet.RLock()
+	defer p.quiet.RUnlock()
+	return p.People.Register(ctx, extra) //nolint:wrapcheck // nothing is added
+}
+
+func (p *quietPeople) Fresh(ctx context.Context) (*actor.Actor, error) {
+	p.quiet.RLock()
+	defer p.quiet.RUnlock()
+	return p.People.Fresh(ctx) //nolint:wrapcheck // nothing is added
+}
+
+// stage runs a scenario once: quiet while nothing else is sent, else beside others.
+func (p *Probe) stage(ctx context.Context, sc *scenario.Scenario, quiet bool) (*scenario.Outcome, error) {
+	if quiet {
+		p.quiet.Lock()
+		defer p.quiet.Unlock()
+	} else {
+		p.quiet.RLock()
+		defer p.quiet.RUnlock()
+	}
+	return p.Stage.Run(ctx, sc, p.fresh()) //nolint:wrapcheck // the scenario's name is in it
+}
+
+// disturbed reports whether what others did meanwhile may be why an outcome is
+// not a proof: the step that decided compares with the answer of another.
+func disturbed(sc *scenario.Scenario, o *scenario.Outcome) bool {
+	if o.Verdict == scenario.Proven {
+		return false
+	}
+	i := slices.IndexFunc(sc.Steps, func(st scenario.Step) bool { return st.ID == o.Step })
+	return i >= 0 && slices.ContainsFunc(sc.Steps[i].Expect, func(e scenario.Expect) bool { return e.Like != "" })
+}
+
+// compares reports whether a scenario takes a difference between answers for
+// an effect: what others do meanwhile could be one.
+func compares(sc *scenario.Scenario) bool {
+	return slices.ContainsFunc(sc.Steps, func(st scenario.Step) bool {
+		return st.Part == scenario.Observe && slices.ContainsFunc(st.Expect, func(e scenario.Expect) bool { return e.Unlike != "" || e.Differs != nil })
+	})
+}
