@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/crenel-project/crenel/internal/scan/actor"
@@ -25,22 +26,63 @@ var _ = register(&Check{
 	Run:   bolaRead,
 })
 
+// pair is somebody who owns things, and those who should not get at them.
+type pair struct {
+	owner  *actor.Actor
+	others []*actor.Actor
+}
+
+// pairs are the user and the attackers, then any two of another role that the
+// run was given accounts of: an operation may be for that role alone.
+func (p *Probe) pairs() []pair {
+	var out []pair
+	if user := p.Actor(actor.User); user != nil && len(p.Attackers()) > 0 {
+		out = append(out, pair{user, p.Attackers()})
+	}
+	byRole := map[string][]*actor.Actor{}
+	var roles []string
+	for _, a := range p.entitled() {
+		role := roleOf(a)
+		if role == "" || a.Name == actor.Admin || strings.HasPrefix(a.Name, "fresh") {
+			continue
+		}
+		if len(byRole[role]) == 0 {
+			roles = append(roles, role)
+		}
+		byRole[role] = append(byRole[role], a)
+	}
+	for _, role := range roles {
+		if of := byRole[role]; len(of) > 1 {
+			out = append(out, pair{of[0], of[1:2]})
+		}
+	}
+	return out
+}
+
 func bolaRead(ctx context.Context, p *Probe) error {
-	user := p.Actor(actor.User)
-	if user == nil || len(p.Attackers()) == 0 {
+	pairs := p.pairs()
+	if len(pairs) == 0 {
 		return nil
 	}
 	return Each(ctx, p, p.Ops(), func(ctx context.Context, op *graph.Op) error {
 		if !p.reads(op) {
 			return nil
 		}
+		if err := p.readsNamed(ctx, op, pairs); err != nil {
+			return err
+		}
 		for _, in := range op.Inputs {
 			r := p.resourceOf(in)
 			if r == nil || in.In == "header" && !in.Required {
 				continue
 			}
-			if err := p.readBy(ctx, op, in, r); err != nil {
-				return err
+			for i, of := range pairs {
+				if i > 0 && p.open(op, in.Where()) {
+					break
+				}
+				if err := p.readBy(ctx, op, in, r, of); err != nil {
+					return err
+				}
 			}
 		}
 		return nil
@@ -50,10 +92,13 @@ func bolaRead(ctx context.Context, p *Probe) error {
 // reads reports whether a call of op may be repeated at will: it shows things,
 // and destroys nothing.
 func (p *Probe) reads(op *graph.Op) bool {
-	for _, not := range []graph.Purpose{graph.Hazard, graph.Logout, graph.Login, graph.Register, graph.Refresh, graph.PasswordChange, graph.PasswordReset, graph.PasswordForgot, graph.Admin} {
+	for _, not := range []graph.Purpose{graph.Hazard, graph.Logout, graph.Login, graph.Register, graph.Refresh, graph.PasswordChange, graph.PasswordReset, graph.PasswordForgot} {
 		if op.Has(not) {
 			return false
 		}
+	}
+	if user := p.Actor(actor.User); op.Has(graph.Admin) && (user == nil || p.restricted(op, user) != "") {
+		return false
 	}
 	switch op.Method {
 	case http.MethodGet, http.MethodHead:
@@ -65,8 +110,8 @@ func (p *Probe) reads(op *graph.Op) bool {
 }
 
 // readBy tries one input of one operation.
-func (p *Probe) readBy(ctx context.Context, op *graph.Op, in *graph.Input, r *graph.Resource) error {
-	user := p.Actor(actor.User)
+func (p *Probe) readBy(ctx context.Context, op *graph.Op, in *graph.Input, r *graph.Resource, of pair) error {
+	user := of.owner
 	subjects := p.subjects(r, user, 2)
 	if r.IsPerson || r.IsTenant {
 		subjects = append(subjects, p.self(r, user)...)
@@ -84,7 +129,7 @@ func (p *Probe) readBy(ctx context.Context, op *graph.Op, in *graph.Input, r *gr
 			p.Note(op, Skipped)
 			continue
 		}
-		done, err := p.readAs(ctx, op, in, s, own, mine)
+		done, err := p.readAs(ctx, op, in, s, own, mine, of.others)
 		if err != nil || done {
 			return err
 		}
@@ -93,13 +138,15 @@ func (p *Probe) readBy(ctx context.Context, op *graph.Op, in *graph.Input, r *gr
 }
 
 // readAs tries the attackers in turn, and says whether one got through.
-func (p *Probe) readAs(ctx context.Context, op *graph.Op, in *graph.Input, s *subject, own *world.Call, mine *target.Exchange) (bool, error) {
+func (p *Probe) readAs(ctx context.Context, op *graph.Op, in *graph.Input, s *subject, own *world.Call, mine *target.Exchange, others []*actor.Actor) (bool, error) {
 	marked := false
 	for _, c := range s.object.Canaries {
 		marked = marked || scenario.Holds(mine, c)
 	}
-	for _, other := range p.Attackers() {
-		foreign := own.By(other)
+	if s.object.Owner == nil {
+		others = slices.DeleteFunc(slices.Clone(others), func(a *actor.Actor) bool { return s.object.SeenBy[a.Name] || sameTenant(a, own.As) })
+	}
+	for _, foreign := range p.aims(ctx, own, in, others) {
 		theirs, err := p.send(ctx, foreign)
 		if err != nil {
 			return false, err
@@ -145,6 +192,42 @@ func (p *Probe) subjectOf(op *graph.Op, s *subject) *graph.Resource {
 		return op.About
 	}
 	return r
+}
+
+// aims are the calls with which others go after an object: the owner's own call,
+// and, where the object lies under another one that the path names as well, below
+// one of their own.
+func (p *Probe) aims(ctx context.Context, own *world.Call, in *graph.Input, others []*actor.Actor) []*world.Call {
+	var out []*world.Call
+	for _, a := range others {
+		out = append(out, own.By(a))
+	}
+	for _, up := range own.Op.Inputs {
+		r := p.resourceOf(up)
+		if up == in || up.In != "path" || in.In != "path" || r == nil || r.IsPerson || r.IsTenant || own.Uses[up.Where()] == nil {
+			continue
+		}
+		for _, a := range others {
+			if o := p.owned(ctx, r, a); o != nil {
+				out = append(out, own.By(a).On(up.Where(), idFor(up, o), o))
+			}
+		}
+	}
+	return out
+}
+
+// owned is an object that an actor has, made when there is none; nil when none can be.
+func (p *Probe) owned(ctx context.Context, r *graph.Resource, a *actor.Actor) *world.Object {
+	for _, o := range p.World.Objects(r, a) {
+		if !o.Deleted && o.ID != "" && o.Made {
+			return o
+		}
+	}
+	o, err := p.World.Make(ctx, r, a)
+	if err != nil {
+		return nil
+	}
+	return o
 }
 
 func (p *Probe) readHypothesis(op *graph.Op, in *graph.Input, s *subject, own, foreign *world.Call, mine *target.Exchange, marked bool) (Hypothesis, error) {

@@ -87,8 +87,14 @@ func massAssignment(ctx context.Context, p *Probe) error {
 		switch {
 		case op.Has(graph.Register):
 			return nil
-		case op.Kind == graph.Update:
-			return p.assignsUpdate(ctx, op, user)
+		case op.Kind == graph.Update || op.Method == http.MethodPatch:
+			if err := p.assignsUpdate(ctx, op, user); err != nil {
+				return err
+			}
+			if err := p.givesAway(ctx, op, user); err != nil {
+				return err
+			}
+			return p.assignsSelf(ctx, op, user)
 		case op.Kind == graph.Create:
 			return p.assignsCreate(ctx, op, user)
 		}

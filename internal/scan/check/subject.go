@@ -49,10 +49,24 @@ func (p *Probe) subjects(r *graph.Resource, owner *actor.Actor, most int) []*sub
 		}
 		found = append(found, s)
 	}
+	if len(fresh)+len(found) == 0 {
+		// What a list showed to this actor and to no other who might be an attacker:
+		// nobody says whose it is, but it is not theirs.
+		for _, o := range p.World.Objects(r, nil) {
+			if o.Owner == nil && o.ID != "" && !o.Made && o.SeenBy[owner.Name] && !slices.ContainsFunc(p.Attackers(), func(a *actor.Actor) bool { return o.SeenBy[a.Name] && !sameTenant(a, owner) }) {
+				found = append(found, &subject{object: o})
+			}
+		}
+	}
 	// Those whose owner reads a unique text back prove more than those without.
 	slices.SortStableFunc(fresh, func(a, b *subject) int { return min(1, len(b.marks)) - min(1, len(a.marks)) })
 	all := slices.Concat(fresh, found)
 	return all[:min(most, len(all))]
+}
+
+// sameTenant reports whether two actors are known to be of one tenant.
+func sameTenant(a, b *actor.Actor) bool {
+	return a.Facts["tenant"] != "" && a.Facts["tenant"] == b.Facts["tenant"]
 }
 
 // setup is the steps that make the subject.

@@ -1,0 +1,463 @@
+package check
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/crenel-project/crenel/internal/scan/actor"
+	"github.com/crenel-project/crenel/internal/scan/graph"
+	"github.com/crenel-project/crenel/internal/scan/scenario"
+	"github.com/crenel-project/crenel/internal/scan/target"
+	"github.com/crenel-project/crenel/internal/scan/world"
+)
+
+var (
+	_ = register(&Check{
+		ID: "single-use", Title: "What is good for once can be used again",
+		OWASP: "API6:2023", CWE: "CWE-837", WSTG: "WSTG-BUSL-05",
+		CVSS:  "CVSS:4.0/AV:N/AC:L/AT:N/PR:L/UI:N/VC:N/VI:H/VA:N/SC:N/SI:N/SA:N",
+		About: "Redeems a coupon, or gives a vote, twice from one new account.",
+		Proof: "A number that the account reads (a balance, a count) moves at the first use, stays when read again, and moves as much again at the second. The status code proves nothing.",
+		Fix:   "Check and record the use in one statement, with a unique key of account and coupon.",
+		Mode:  Default, Dirty: true,
+		Run: singleUse,
+	})
+	_ = register(&Check{
+		ID: "race", Title: "Requests sent at one moment do more than one after the other",
+		OWASP: "API6:2023", CWE: "CWE-362", WSTG: "WSTG-BUSL-04",
+		CVSS:  "CVSS:4.0/AV:N/AC:L/AT:P/PR:L/UI:N/VC:N/VI:H/VA:N/SC:N/SI:N/SA:N",
+		About: "Spends all that a new account has, several times at the same moment; redeems a coupon several times at the same moment.",
+		Proof: "More of the calls succeed than do one after the other, and the account's numbers end elsewhere. Controls: one after the other, on another new account, the second call is refused.",
+		Fix:   "Check and deduct in one statement (UPDATE … WHERE balance >= amount), or lock the row.",
+		Mode:  Default, Alone: true,
+		Run: races,
+	})
+	_ = register(&Check{
+		ID: "step-skipped", Title: "A step that must come before is left out",
+		OWASP: "API6:2023", CWE: "CWE-841", WSTG: "WSTG-BUSL-06",
+		CVSS:  "CVSS:4.0/AV:N/AC:L/AT:N/PR:L/UI:N/VC:N/VI:H/VA:N/SC:N/SI:N/SA:N",
+		About: "Calls operations that ask for proof of a payment without it, on a new object that nobody has paid for.",
+		Proof: "The object changes as it does for one who has paid. Controls: with a made-up payment the call is refused and nothing changes.",
+		Fix:   "Look up what must have happened before (the payment of this very object) in every step; the order of pages in an app is no guard.",
+		Mode:  Default, Dirty: true,
+		Run: stepSkipped,
+	})
+)
+
+// gauge is a number that an account reads of itself, or of an object.
+type gauge struct {
+	call *world.Call
+	at   string
+}
+
+func (p *Probe) dials(ctx context.Context, a *actor.Actor, c *world.Call) []*world.Call {
+	var out []*world.Call
+	user := p.Actor(actor.User)
+	for _, op := range p.Graph.Ops {
+		if op.Method == http.MethodGet && len(op.PathParams) == 0 && op.Answered != "list" && op.Secured && p.reads(op) && !op.Has(graph.Search) && !op.Has(graph.Health) && len(out) < 12 {
+			if r, err := p.World.Call(ctx, op, user, nil); err == nil {
+				out = append(out, r.By(a))
+			}
+		}
+	}
+	for _, o := range c.Uses {
+		if r := p.World.Reader(o); r != nil {
+			out = append(out, r.By(a))
+		}
+	}
+	return out
+}
+
+// reading is what the dials' numbers are: dial → pointer → number.
+func (p *Probe) reading(ctx context.Context, dials []*world.Call) ([]map[string]int64, error) {
+	out := make([]map[string]int64, len(dials))
+	for i, d := range dials {
+		x, err := p.send(ctx, d)
+		if err != nil {
+			return nil, err
+		}
+		out[i] = numbers(x)
+	}
+	return out, nil
+}
+
+// numbers are the whole numbers of an answer outside of lists.
+func numbers(x *target.Exchange) map[string]int64 {
+	out := map[string]int64{}
+	body, ok := scenario.Decode(x.Body)
+	if x.Status/100 != 2 || !ok {
+		return out
+	}
+	scenario.Walk(body, func(at string, v any) {
+		if n, ok := v.(json.Number); ok && !reIndex.MatchString(at) {
+			if i, err := strconv.ParseInt(string(n), 10, 64); err == nil {
+				out[at] = i
+			}
+		}
+	})
+	return out
+}
+
+// usable reports whether a new account may call op for these checks.
+func usable(op *graph.Op) bool {
+	return op.Secured && op.Method != http.MethodGet && op.Kind != graph.Delete && !op.Has(graph.Hazard) && !op.Has(graph.Admin) && !op.Has(graph.Register) && !op.Has(graph.Login)
+}
+
+func singleUse(ctx context.Context, p *Probe) error {
+	user := p.Actor(actor.User)
+	if user == nil || p.People.RegisterEntry() == nil {
+		return nil
+	}
+	for _, op := range p.Ops() {
+		if !usable(op) || !op.Has(graph.Coupon) {
+			continue
+		}
+		c, err := p.World.Call(ctx, op, user, nil)
+		if err != nil {
+			p.Note(op, Skipped)
+			continue
+		}
+		a, err := p.People.Fresh(ctx)
+		if err != nil {
+			return nil //nolint:nilerr // without new accounts there is nothing to try it with
+		}
+		dials := p.dials(ctx, a, c)
+		var at [3][]map[string]int64
+		for i := range at {
+			if i > 0 {
+				if _, err := p.send(ctx, c.By(a)); err != nil {
+					return err
+				}
+			}
+			if at[i], err = p.reading(ctx, dials); err != nil {
+				return err
+			}
+		}
+		p.Note(op, Clean)
+		g := moved(dials, at)
+		if g == nil {
+			continue
+		}
+		var l steps
+		look := func(id string, part scenario.Part, note, save string, e scenario.Expect) {
+			st, err := p.step(nil, g.call, id, part)
+			e.Status, e.At = "2xx", g.at
+			st.As, st.Note, st.Expect = "fresh1", note, []scenario.Expect{e}
+			if save != "" {
+				st.Save = []scenario.Save{{As: save, At: g.at}}
+			}
+			l.add(st, err)
+		}
+		use := func(id string, part scenario.Part, note string, e scenario.Expect) {
+			st, err := p.step(nil, c, id, part)
+			st.As, st.Note, st.Expect = "fresh1", note, []scenario.Expect{e}
+			l.add(st, err)
+		}
+		none, one := "${none}", "${one}"
+		look("before", scenario.Control, "what a new account has", "none", scenario.Expect{})
+		use("first", scenario.Control, "it is used", scenario.Expect{Status: "2xx"})
+		look("used", scenario.Control, "and counts", "one", scenario.Expect{Differs: &none})
+		look("still", scenario.Control, "once", "", scenario.Expect{Equals: &one})
+		use("attack", scenario.Attack, "it is used again", scenario.Expect{Status: "any"})
+		look("after", scenario.Observe, "and counts again", "", scenario.Expect{Differs: &one})
+		if l.err != nil {
+			continue
+		}
+		if _, err := p.Prove(ctx, Hypothesis{
+			Op: op, Where: "repeat", Title: fmt.Sprintf("%s %s works again and again for one account", op.Method, op.Path),
+			Description: fmt.Sprintf("The second use moves %s of %s %s as the first did.", strings.TrimPrefix(g.at, "/"), g.call.Op.Method, g.call.Op.Path),
+			Scenario:    &scenario.Scenario{Name: "used twice", Steps: l.list},
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// moved is the number that moved twice by the same.
+func moved(dials []*world.Call, at [3][]map[string]int64) *gauge {
+	for i, d := range dials {
+		for _, ptr := range sorted(at[0][i]) {
+			a, b, c := at[0][i][ptr], at[1][i][ptr], at[2][i][ptr]
+			if a != b && c-b == b-a {
+				return &gauge{d, ptr}
+			}
+		}
+	}
+	return nil
+}
+
+func sorted(m map[string]int64) []string {
+	out := make([]string, 0, len(m))
+	for k := range m {
+		out = append(out, k)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// funds are how a new account comes by money: a call that makes one of its
+// numbers grow; nil when none is known. The number is one that is called so.
+func (p *Probe) funds(ctx context.Context) (fund *world.Call, g *gauge, has int64, err error) {
+	user := p.Actor(actor.User)
+	a, err := p.People.Fresh(ctx)
+	if err != nil {
+		return nil, nil, 0, nil //nolint:nilerr // without new accounts there is nothing to try it with
+	}
+	find := func(dials []*world.Call, now []map[string]int64) (*gauge, int64) {
+		for i, d := range dials {
+			for _, at := range sorted(now[i]) {
+				if name := at[strings.LastIndexByte(at, '/')+1:]; now[i][at] > 0 && reFunds.MatchString(name) {
+					return &gauge{d, at}, now[i][at]
+				}
+			}
+		}
+		return nil, 0
+	}
+	dials := p.dials(ctx, a, &world.Call{})
+	now, err := p.reading(ctx, dials)
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	if g, n := find(dials, now); g != nil {
+		return nil, g, n, nil
+	}
+	for _, op := range p.Ops() {
+		if !usable(op) || !op.Has(graph.Coupon) && !op.Has(graph.Transfer) && !op.Has(graph.Payment) || len(op.PathParams) > 0 {
+			continue
+		}
+		c, err := p.World.Call(ctx, op, user, nil)
+		if err != nil {
+			continue
+		}
+		if _, err := p.send(ctx, c.By(a)); err != nil {
+			return nil, nil, 0, err
+		}
+		if now, err = p.reading(ctx, dials); err != nil {
+			return nil, nil, 0, err
+		}
+		if g, n := find(dials, now); g != nil {
+			return c, g, n, nil
+		}
+	}
+	return nil, nil, 0, nil
+}
+
+const atOnce = 8 // requests of a race
+
+func races(ctx context.Context, p *Probe) error {
+	user := p.Actor(actor.User)
+	if user == nil || p.People.RegisterEntry() == nil {
+		return nil
+	}
+	fund, g, has, err := p.funds(ctx)
+	if err != nil || g == nil {
+		return err
+	}
+	for _, op := range p.Ops() {
+		if !usable(op) || !op.Has(graph.Transfer) && !op.Has(graph.Payment) {
+			continue
+		}
+		c, err := p.World.Call(ctx, op, user, nil)
+		if err != nil {
+			p.Note(op, Skipped)
+			continue
+		}
+		for _, in := range op.Inputs {
+			if in.In == "body" && in.Meaning == graph.MeansMoney && !in.Listed {
+				if err := p.spends(ctx, op, c.With(in.Where(), strconv.FormatInt(has, 10)), fund); err != nil {
+					return err
+				}
+				break
+			}
+		}
+	}
+	return nil
+}
+
+// spends spends all there is twice, one after the other; and where the second
+// is refused, several times at one moment.
+func (p *Probe) spends(ctx context.Context, op *graph.Op, c, fund *world.Call) error {
+	a, err := p.People.Fresh(ctx)
+	if err != nil {
+		return nil //nolint:nilerr // without new accounts there is nothing to try it with
+	}
+	if fund != nil {
+		if _, err := p.send(ctx, fund.By(a)); err != nil {
+			return err
+		}
+	}
+	dials := p.dials(ctx, a, &world.Call{})
+	had, err := p.reading(ctx, dials)
+	if err != nil {
+		return err
+	}
+	first, err := p.send(ctx, c.By(a))
+	if err != nil {
+		return err
+	}
+	second, err := p.send(ctx, c.By(a))
+	if err != nil {
+		return err
+	}
+	if first.Status/100 != 2 || second.Status/100 != 4 || second.Status == 429 {
+		p.Note(op, Inconclusive)
+		return nil
+	}
+	spent, err := p.reading(ctx, dials)
+	if err != nil {
+		return err
+	}
+	p.Note(op, Clean)
+	// Where it ends is seen in a number that spending moves: the balance itself
+	// may be what was written last, and so the same as after one.
+	tried := 0
+	for i, d := range dials {
+		for _, at := range sorted(spent[i]) {
+			if had[i][at] == spent[i][at] || tried >= 6 {
+				continue
+			}
+			tried++
+			if ok, err := p.atOneMoment(ctx, op, c, fund, d, at); err != nil || ok {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (p *Probe) atOneMoment(ctx context.Context, op *graph.Op, c, fund, reader *world.Call, at string) (bool, error) {
+	var l steps
+	add := func(call *world.Call, as, id string, part scenario.Part, note string, e ...scenario.Expect) {
+		st, err := p.step(nil, call, id, part)
+		st.As, st.Note, st.Expect = as, note, e
+		switch id {
+		case "orderly":
+			st.Save = []scenario.Save{{As: "orderly", At: at}}
+		case "attack":
+			st.Times, st.Together = atOnce, true
+		}
+		l.add(st, err)
+	}
+	if fund != nil {
+		add(fund, "fresh2", "fund2", scenario.Control, "a new account comes by money", scenario.Expect{Status: "2xx"})
+	}
+	add(c, "fresh2", "one", scenario.Control, "it spends all of it", scenario.Expect{Status: "2xx"})
+	add(c, "fresh2", "two", scenario.Control, "there is nothing left to spend", scenario.Expect{Status: "4xx"})
+	add(reader, "fresh2", "orderly", scenario.Control, "where that ends", scenario.Expect{Status: "2xx"})
+	if fund != nil {
+		add(fund, "fresh1", "fund1", scenario.Control, "another new account comes by as much", scenario.Expect{Status: "2xx"})
+	}
+	add(c, "fresh1", "attack", scenario.Attack, fmt.Sprintf("it spends all of it %d times at one moment", atOnce), scenario.Expect{Status: "2xx", AtLeast: 2})
+	orderly := "${orderly}"
+	add(reader, "fresh1", "after", scenario.Observe, "that ends elsewhere", scenario.Expect{Status: "2xx", At: at, Differs: &orderly})
+	if l.err != nil {
+		return false, nil //nolint:nilerr // a call that cannot be written as a step proves nothing
+	}
+	return p.Prove(ctx, Hypothesis{
+		Op: op, Where: "race", Title: fmt.Sprintf("%s %s spends the same money several times at one moment", op.Method, op.Path),
+		Description: "One after the other, the second call is refused. At the same moment several succeed, and the account's numbers end elsewhere.",
+		Scenario:    &scenario.Scenario{Name: "the same money, several times at one moment", Steps: l.list},
+	})
+}
+
+func stepSkipped(ctx context.Context, p *Probe) error {
+	user := p.Actor(actor.User)
+	if user == nil {
+		return nil
+	}
+	return Each(ctx, p, p.Ops(), func(ctx context.Context, op *graph.Op) error {
+		if op.Method == http.MethodGet || op.Kind == graph.Delete || op.Has(graph.Hazard) || op.Has(graph.Admin) || op.About == nil {
+			return nil
+		}
+		for _, in := range op.Inputs {
+			if in.In != "body" || !in.Required || !p.provesPayment(in) {
+				continue
+			}
+			if err := p.skips(ctx, op, in, user); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// provesPayment reports whether an input names what an operation that pays made.
+func (p *Probe) provesPayment(in *graph.Input) bool {
+	for _, e := range in.Producers {
+		if e.Score >= 0.5 && e.From.Op != nil && e.From.Op.Has(graph.Payment) {
+			return true
+		}
+	}
+	name := strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(in.Name))
+	for _, w := range []string{"paymentid", "paymentref", "paymentintent", "paymenttoken", "transactionid", "receiptid", "chargeid", "paymentreference"} {
+		if name == w {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *Probe) skips(ctx context.Context, op *graph.Op, in *graph.Input, user *actor.Actor) error {
+	c, err := p.World.Call(ctx, op, user, nil)
+	if err != nil {
+		// It may be that nothing was paid yet: what is asked for is left out anyway.
+		if c, err = p.World.Call(ctx, op, user, map[string]string{in.Where(): jsonString("00000000-0000-4000-8000-000000000000")}); err != nil {
+			p.Note(op, Skipped)
+			return nil //nolint:nilerr // an operation that cannot be called does not end the run
+		}
+	}
+	for _, path := range op.Inputs {
+		r := p.resourceOf(path)
+		if path.In != "path" || r == nil {
+			continue
+		}
+		for _, s := range p.subjects(r, user, 1) {
+			reader := p.World.Reader(s.object)
+			if s.recipe == nil || reader == nil {
+				continue
+			}
+			call := c.On(path.Where(), idFor(path, s.object), s.object)
+			fake := `"3f1c2b4a-5d6e-4f70-8a9b-0c1d2e3f4a5b"`
+			if in.Type == "integer" || in.Type == "number" {
+				fake = "999999937"
+			}
+			for _, way := range []struct{ with, title, said string }{
+				{"", "goes through without the payment that it asks for", "A made-up value in %s is refused; where it is left out, the call does its work on an object that nobody has paid for."},
+				{fake, "takes a payment that nobody has made", "With a made-up value in %s the call does its work on an object that nobody has paid for."},
+			} {
+				l := steps{list: s.setup()}
+				add := func(k *world.Call, id string, part scenario.Part, note string, e ...scenario.Expect) {
+					st, err := p.step(s, k, id, part)
+					st.Note, st.Expect = note, e
+					l.add(st, err)
+				}
+				add(reader, "before", scenario.Control, "the object is new", scenario.Expect{Status: "2xx"})
+				if way.with == "" {
+					add(call.With(in.Where(), fake), "forged", scenario.Control, "with a made-up payment the call is refused", scenario.Expect{Status: "4xx"})
+				} else {
+					add(call.With(in.Where(), fake).By(nil), "nobody", scenario.Control, "without credentials the call is refused", scenario.Expect{Status: "4xx"})
+				}
+				add(reader, "still", scenario.Control, "and nothing has changed", scenario.Expect{Status: "2xx", Like: "before"})
+				add(call.With(in.Where(), way.with), "attack", scenario.Attack, "nobody has paid, and it goes through", scenario.Expect{Status: "2xx"})
+				add(reader, "after", scenario.Observe, "and the object has changed", scenario.Expect{Status: "2xx", Unlike: "before"})
+				if l.err != nil {
+					p.Note(op, Inconclusive)
+					continue
+				}
+				if ok, err := p.Prove(ctx, Hypothesis{
+					Op: op, Where: in.Where(), Title: fmt.Sprintf("%s %s %s", op.Method, op.Path, way.title), Description: fmt.Sprintf(way.said, in.Where()),
+					Scenario: &scenario.Scenario{Name: "a step left out", Steps: l.list},
+				}); err != nil || ok {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}

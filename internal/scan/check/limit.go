@@ -1,0 +1,383 @@
+package check
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/crenel-project/crenel/internal/scan/actor"
+	"github.com/crenel-project/crenel/internal/scan/graph"
+	"github.com/crenel-project/crenel/internal/scan/scenario"
+	"github.com/crenel-project/crenel/internal/scan/world"
+)
+
+var (
+	_ = register(&Check{
+		ID: "page-size", Title: "A page may be as large as a caller says",
+		OWASP: "API4:2023", CWE: "CWE-770", WSTG: "WSTG-BUSL-05",
+		CVSS:  "CVSS:4.0/AV:N/AC:L/AT:N/PR:L/UI:N/VC:N/VI:N/VA:L/SC:N/SI:N/SA:N",
+		About: "Asks lists for pages far larger than the description allows.",
+		Proof: "The page holds more than the described maximum, or says that it is as large as was asked. Controls: a page of one holds one, so the number is obeyed.",
+		Fix:   "Refuse, or cut down to, a fixed maximum.",
+		Mode:  Default,
+		Run:   pageSize,
+	})
+	_ = register(&Check{
+		ID: "batch-size", Title: "A batch may be as large as a caller says",
+		OWASP: "API4:2023", CWE: "CWE-770", WSTG: "WSTG-BUSL-05",
+		CVSS:  "CVSS:4.0/AV:N/AC:L/AT:N/PR:L/UI:N/VC:N/VI:N/VA:L/SC:N/SI:N/SA:N",
+		About: "Sends lists of identifiers many times longer than the description allows to operations that read, with one that exists as the last.",
+		Proof: "The answer holds the text of the object that came last: all of the list was worked off. Controls: the same list without it does not bring it.",
+		Fix:   "Bound the number of elements before the first of them is looked at.",
+		Mode:  Aggressive,
+		Run:   batchSize,
+	})
+	_ = register(&Check{
+		ID: "expansion", Title: "Relations are expanded as deep as a caller says",
+		OWASP: "API4:2023", CWE: "CWE-1050", WSTG: "WSTG-BUSL-05",
+		CVSS:  "CVSS:4.0/AV:N/AC:L/AT:N/PR:L/UI:N/VC:N/VI:N/VA:H/SC:N/SI:N/SA:N",
+		About: "Asks for relations that lead back to where they began, again and again.",
+		Proof: "The answer holds objects within objects as deep as was asked. Controls: without the expansion they are not there.",
+		Fix:   "Take the names that can be expanded from a list, one level deep.",
+		Mode:  Aggressive,
+		Run:   expansion,
+	})
+)
+
+func pageSize(ctx context.Context, p *Probe) error {
+	return Each(ctx, p, p.Ops(), func(ctx context.Context, op *graph.Op) error {
+		if op.Method != http.MethodGet || op.Answered != "list" || op.Has(graph.Hazard) {
+			return nil
+		}
+		for _, in := range op.Inputs {
+			if in.Meaning != graph.MeansPageSize || in.In != "query" {
+				continue
+			}
+			most := 100
+			if in.Schema != nil {
+				if n, err := strconv.Atoi(in.Schema.Rules().Bounds.Maximum); err == nil && n > 0 {
+					most = n
+				}
+			}
+			for _, a := range append([]*actor.Actor{p.Actor(actor.User)}, p.Attackers()...) {
+				if a == nil {
+					continue
+				}
+				done, err := p.pages(ctx, op, in, a, most)
+				if err != nil {
+					return err
+				}
+				if done {
+					break
+				}
+			}
+		}
+		return nil
+	})
+}
+
+func (p *Probe) pages(ctx context.Context, op *graph.Op, in *graph.Input, a *actor.Actor, most int) (bool, error) {
+	c, err := p.World.Call(ctx, op, a, nil)
+	if err != nil {
+		p.Note(op, Skipped)
+		return false, nil //nolint:nilerr // an operation that cannot be called does not end the run
+	}
+	asked := strconv.Itoa(most * 1000)
+	one, large := c.With(in.Where(), "1"), c.With(in.Where(), asked)
+	small, err := p.send(ctx, one)
+	if err != nil || small.Status/100 != 2 || items(small.Body, op.ListAt) != 1 {
+		return false, err
+	}
+	x, err := p.send(ctx, large)
+	if err != nil {
+		return false, err
+	}
+	p.Note(op, Clean)
+	if x.Status/100 != 2 {
+		return false, nil
+	}
+	// Where a few more objects make a page too large, they are made.
+	if n := items(x.Body, op.ListAt); op.About != nil && p.Mode > Safe && n >= 0 && n <= most && most-n < 12 {
+		for range most + 1 - n {
+			if _, err := p.World.Make(ctx, op.About, a); err != nil {
+				break
+			}
+		}
+		if x, err = p.send(ctx, large); err != nil {
+			return false, err
+		}
+	}
+	var proof scenario.Expect
+	switch n := items(x.Body, op.ListAt); {
+	case n > most:
+		proof = scenario.Expect{Status: "2xx", At: op.ListAt, MinItems: most + 1}
+	case n > 1 && echoAt(x.Body, in.Name, asked) != "" && echoAt(small.Body, in.Name, "1") != "":
+		proof = scenario.Expect{Status: "2xx", At: echoAt(x.Body, in.Name, asked), Equals: &asked}
+	default:
+		return false, nil
+	}
+	var l steps
+	single := 1
+	st, err := p.step(nil, one, "one", scenario.Control)
+	st.Note, st.Expect = "a page of one holds one", []scenario.Expect{{Status: "2xx", At: op.ListAt, MinItems: 1, MaxItems: &single}}
+	l.add(st, err)
+	st, err = p.step(nil, large, "attack", scenario.Attack)
+	st.Note, st.Expect = fmt.Sprintf("a page of %s is not refused, nor cut to %d", asked, most), []scenario.Expect{proof}
+	l.add(st, err)
+	return p.limitless(ctx, op, in.Where(), &l, "gives pages of any size", "The page's size is the caller's choice, far beyond what the description allows.")
+}
+
+func (p *Probe) limitless(ctx context.Context, op *graph.Op, where string, l *steps, what, description string) (bool, error) {
+	if l.err != nil {
+		p.Note(op, Inconclusive)
+		return false, nil //nolint:nilerr // a call that cannot be written as a step proves nothing
+	}
+	return p.Prove(ctx, Hypothesis{
+		Op: op, Where: where, Title: fmt.Sprintf("%s %s %s", op.Method, op.Path, what), Description: description,
+		Scenario: &scenario.Scenario{Name: fmt.Sprintf("%s %s without bounds", op.Method, op.Path), Steps: l.list},
+	})
+}
+
+func items(body []byte, at string) int {
+	v, ok := scenario.Decode(body)
+	if !ok {
+		return -1
+	}
+	for _, found := range scenario.Find(v, at) {
+		if list, ok := found.([]any); ok {
+			return len(list)
+		}
+	}
+	return -1
+}
+
+// echoAt is where an answer repeats a page's size, outside of lists.
+func echoAt(body []byte, name, text string) string {
+	v, ok := scenario.Decode(body)
+	if !ok {
+		return ""
+	}
+	out := ""
+	scenario.Walk(v, func(at string, s any) {
+		if scenario.Plain(s) == text && !reIndex.MatchString(at) && strings.EqualFold(flat(at[strings.LastIndexByte(at, '/')+1:]), flat(name)) {
+			out = at
+		}
+	})
+	return out
+}
+
+func flat(name string) string { return strings.NewReplacer("_", "", "-", "").Replace(name) }
+
+func batchSize(ctx context.Context, p *Probe) error {
+	user := p.Actor(actor.User)
+	if user == nil {
+		return nil
+	}
+	return Each(ctx, p, p.Ops(), func(ctx context.Context, op *graph.Op) error {
+		if !p.reads(op) || op.Method != http.MethodPost {
+			return nil
+		}
+		for _, in := range op.Inputs {
+			r := p.resourceOf(in)
+			if r == nil || !in.Listed || in.In != "body" || strings.Count(in.Pointer, "*") != 1 || !strings.HasSuffix(in.Pointer, "/*") {
+				continue
+			}
+			for _, s := range p.subjects(r, user, 1) {
+				if err := p.batches(ctx, op, in, s, user); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+const batchOf = 1000 // elements of a batch that is too long
+
+func (p *Probe) batches(ctx context.Context, op *graph.Op, in *graph.Input, s *subject, user *actor.Actor) error {
+	if s.recipe == nil || len(s.marks) == 0 {
+		return nil
+	}
+	base, err := p.World.Call(ctx, op, user, nil)
+	if err != nil {
+		p.Note(op, Skipped)
+		return nil //nolint:nilerr // an operation that cannot be called does not end the run
+	}
+	id := idFor(in, s.object)
+	none := make([]string, 0, batchOf)
+	for i := range batchOf {
+		none = append(none, elsewhere(id, i))
+	}
+	list := "body." + strings.TrimSuffix(in.Pointer, "/*")
+	with := func(last ...string) *world.Call {
+		return base.With(list, "["+strings.Join(append(none[:batchOf-1:batchOf-1], last...), ",")+"]")
+	}
+	x, err := p.send(ctx, with(id))
+	if err != nil {
+		return err
+	}
+	p.Note(op, Clean)
+	if x.Status/100 != 2 || !p.anyHeld(x, s) {
+		return nil
+	}
+	marks := p.shown(x, s)
+	if len(marks) == 0 {
+		return nil
+	}
+	l := steps{list: s.setup()}
+	text := s.recipe.Text(s.object, id)
+	if text == "" {
+		return nil
+	}
+	bare := with()
+	st, err := p.World.Step(bare, nil)
+	st.ID, st.Part, st.Note, st.Expect = "without", scenario.Control, "the list without the object does not bring it", []scenario.Expect{{Lacks: marks}}
+	l.add(st, err)
+	const mark = "zqlastqz"
+	st, err = p.World.Step(with(jsonString(mark)), nil)
+	if err == nil {
+		st.Send.Body = strings.Replace(st.Send.Body, jsonString(mark), text, 1)
+	}
+	st.ID, st.Part, st.Note, st.Expect = "attack", scenario.Attack, fmt.Sprintf("the last of %d is worked off", batchOf), []scenario.Expect{{Status: "2xx", Contains: marks}}
+	l.add(st, err)
+	_, err = p.limitless(ctx, op, in.Where(), &l, "works off batches of any size", fmt.Sprintf("A list of %d identifiers is worked off to its end.", batchOf))
+	return err
+}
+
+// elsewhere is the nth made-up identifier of the form of one that exists: a JSON text.
+func elsewhere(id string, n int) string {
+	text := strings.Trim(id, `"`)
+	if strings.Trim(text, "0123456789") == "" {
+		made := strconv.Itoa(1_000_000_000 + n)
+		if id != text {
+			return jsonString(made)
+		}
+		return made
+	}
+	made := []byte(absent(text))
+	tail := fmt.Sprintf("%04d", n)
+	if len(made) > 8 {
+		copy(made[len(made)-4:], tail)
+	}
+	return jsonString(string(made))
+}
+
+var reExpand = regexp.MustCompile(`(?i)^(expand|include|includes|embed|populate|with|relations?|fields\[\]|_?expand|_embed)$`)
+
+func expansion(ctx context.Context, p *Probe) error {
+	user := p.Actor(actor.User)
+	if user == nil {
+		return nil
+	}
+	return Each(ctx, p, p.Ops(), func(ctx context.Context, op *graph.Op) error {
+		if op.Method != http.MethodGet || !p.reads(op) {
+			return nil
+		}
+		for _, in := range op.Inputs {
+			if in.In != "query" || !reExpand.MatchString(in.Name) {
+				continue
+			}
+			if err := p.expands(ctx, op, in, user); err != nil {
+				return err
+			}
+			break // one name for a list is enough
+		}
+		return nil
+	})
+}
+
+func (p *Probe) expands(ctx context.Context, op *graph.Op, in *graph.Input, user *actor.Actor) error {
+	base, err := p.World.Call(ctx, op, user, nil)
+	if err != nil {
+		p.Note(op, Skipped)
+		return nil //nolint:nilerr // an operation that cannot be called does not end the run
+	}
+	where := in.Where()
+	base = base.With(where, "")
+	plain, err := p.send(ctx, base)
+	if err != nil || plain.Status/100 != 2 {
+		return err
+	}
+	p.Note(op, Clean)
+	body, ok := scenario.Decode(plain.Body)
+	if !ok {
+		return nil
+	}
+	// What an object refers to, and what is referred to from there: the object's own kind.
+	var to []string
+	scenario.Walk(body, func(at string, _ any) {
+		name := at[strings.LastIndexByte(at, '/')+1:]
+		if short := strings.TrimSuffix(strings.TrimSuffix(name, "_id"), "Id"); short != name && short != "" && len(to) < 5 && !reIndex.MatchString(at) {
+			to = append(to, short)
+		}
+	})
+	var back []string
+	if op.About != nil {
+		back = []string{op.About.Name + "s", op.About.Name}
+		if strings.HasSuffix(op.About.Name, "y") {
+			back[0] = strings.TrimSuffix(op.About.Name, "y") + "ies"
+		}
+	}
+	for _, a := range to {
+		for _, b := range back {
+			chain := strings.Repeat(a+"."+b+".", 3)
+			deep := base.With(where, chainText(in, strings.TrimSuffix(chain, ".")))
+			x, err := p.send(ctx, deep)
+			if err != nil {
+				return err
+			}
+			at := nested(x.Body, a, b, 3)
+			if x.Status/100 != 2 || at == "" {
+				continue
+			}
+			var l steps
+			st, err := p.step(nil, base, "plain", scenario.Control)
+			st.Note, st.Expect = "without it, there is nothing of that kind", []scenario.Expect{{Status: "2xx"}, {At: at, Missing: true}}
+			l.add(st, err)
+			st, err = p.step(nil, deep, "attack", scenario.Attack)
+			st.Note, st.Expect = "objects within objects, six deep", []scenario.Expect{{Status: "2xx", At: at, Matches: "."}}
+			l.add(st, err)
+			if ok, err := p.limitless(ctx, op, where, &l, "expands relations as deep as a caller says", "Relations that lead back to where they began are followed again and again; each turn multiplies the answer."); err != nil || ok {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func chainText(in *graph.Input, chain string) string {
+	if in.Type == "array" {
+		return "[" + jsonString(chain) + "]"
+	}
+	return jsonString(chain)
+}
+
+// nested is where an answer holds a scalar below a and b in turn, so many times.
+func nested(body []byte, a, b string, times int) string {
+	v, ok := scenario.Decode(body)
+	if !ok {
+		return ""
+	}
+	out := ""
+	scenario.Walk(v, func(at string, s any) {
+		parts := strings.Split(at, "/")
+		n, want := 0, a
+		for _, part := range parts {
+			if part == want {
+				n++
+				if want == a {
+					want = b
+				} else {
+					want = a
+				}
+			}
+		}
+		if n >= 2*times && s != nil && out == "" && scenario.Plain(s) != "" {
+			out = wild(at)
+		}
+	})
+	return out
+}

@@ -1,0 +1,202 @@
+package check
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/crenel-project/crenel/internal/scan/actor"
+	"github.com/crenel-project/crenel/internal/scan/graph"
+	"github.com/crenel-project/crenel/internal/scan/scenario"
+	"github.com/crenel-project/crenel/internal/scan/target"
+	"github.com/crenel-project/crenel/internal/scan/world"
+)
+
+// assignsSelf: an update of the caller's own account takes what other reads of
+// the account hold (a wallet's balance, a plan). It is done to accounts that the
+// scenario registers.
+func (p *Probe) assignsSelf(ctx context.Context, op *graph.Op, user *actor.Actor) error {
+	if len(op.PathParams) > 0 || p.People.RegisterEntry() == nil || !op.Secured {
+		return nil
+	}
+	base, err := p.World.Call(ctx, op, user, nil)
+	if err != nil {
+		return nil //nolint:nilerr // an operation that cannot be called does not end the run
+	}
+	takes := map[string]bool{}
+	for _, in := range op.Inputs {
+		takes[in.Name] = true
+	}
+	tried := 0
+	for _, other := range p.Graph.Ops {
+		if other.Method != http.MethodGet || len(other.PathParams) > 0 || other.Answered == "list" || !other.Secured || !p.reads(other) {
+			continue
+		}
+		reader, err := p.World.Call(ctx, other, user, nil)
+		if err != nil {
+			continue
+		}
+		x, err := p.send(ctx, reader)
+		if err != nil {
+			return err
+		}
+		body, ok := scenario.Decode(x.Body)
+		if x.Status/100 != 2 || !ok {
+			continue
+		}
+		type hit struct{ at, name, v string }
+		var hits []hit
+		scenario.Walk(body, func(at string, v any) {
+			name := at[strings.LastIndexByte(at, '/')+1:]
+			if takes[name] || strings.Count(at, "/") > 2 || reIndex.MatchString(at) {
+				return
+			}
+			list := p.rights(name, v)
+			if _, number := v.(json.Number); number && len(list) > 1 {
+				list = list[:1]
+			}
+			for _, text := range list {
+				hits = append(hits, hit{at, name, text})
+			}
+		})
+		for _, h := range hits {
+			if tried++; tried > 12 {
+				return nil
+			}
+			if _, err := p.setsOwn(ctx, op, base, reader, h.at, h.name, h.v); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (p *Probe) setsOwn(ctx context.Context, op *graph.Op, base, reader *world.Call, at, name, v string) (bool, error) {
+	where := "body./" + name
+	if p.open(op, where) {
+		return true, nil
+	}
+	want := scenario.Plain(decoded(v))
+	var l steps
+	add := func(call *world.Call, id string, part scenario.Part, note string, e ...scenario.Expect) {
+		st, err := p.step(nil, call, id, part)
+		st.As, st.Note, st.Expect = "fresh1", note, e
+		l.add(st, err)
+	}
+	add(base, "plain", scenario.Control, "a new account calls without the field", scenario.Expect{Status: "any"})
+	add(reader, "before", scenario.Control, "it has something else", scenario.Expect{Status: "2xx", At: at, Differs: &want})
+	add(base.With(where, v), "attack", scenario.Attack, "it calls with the field", scenario.Expect{Status: "any"})
+	add(reader, "after", scenario.Observe, "it has what was sent", scenario.Expect{Status: "2xx", At: at, Equals: &want})
+	if l.err != nil {
+		return false, nil //nolint:nilerr // a call that cannot be written as a step proves nothing
+	}
+	return p.Prove(ctx, Hypothesis{
+		Op: op, Where: where, Title: fmt.Sprintf("%s %s lets a user set %s of the own account", op.Method, op.Path, name),
+		Description: fmt.Sprintf("The request's description does not have the field, and yet it was taken: %s %s shows what was sent.", reader.Op.Method, reader.Op.Path),
+		Scenario:    &scenario.Scenario{Name: "a field of the account that is not for callers", Steps: l.list},
+	})
+}
+
+// givesAway: an update takes the owner's field, so that an object becomes
+// another's: that other can read it from then on.
+func (p *Probe) givesAway(ctx context.Context, op *graph.Op, user *actor.Actor) error {
+	if op.About == nil || op.About.IsPerson || op.About.IsTenant {
+		return nil
+	}
+	in := p.naming(op, op.About)
+	if in == nil || in.In != "path" {
+		return nil
+	}
+	takes := map[string]bool{}
+	for _, i := range op.Inputs {
+		if !i.ReadOnly {
+			takes[i.Name] = true
+		}
+	}
+	for _, s := range p.subjects(op.About, user, 1) {
+		reader := p.World.Reader(s.object)
+		if s.recipe == nil || reader == nil || len(s.marks) == 0 || reader.Op.Kind == graph.List {
+			continue
+		}
+		own, err := p.on(ctx, op, user, in, s.object)
+		if err != nil {
+			continue
+		}
+		x, err := p.send(ctx, reader)
+		if err != nil {
+			return err
+		}
+		marks := p.shown(x, s)
+		for _, other := range p.Attackers() {
+			for _, name := range p.ownerFields(x, user) {
+				if takes[name.field] || other.Facts[name.fact] == "" || other.Facts[name.fact] == user.Facts[name.fact] || len(marks) == 0 {
+					continue
+				}
+				text := other.Facts[name.fact]
+				if !name.number {
+					text = jsonString(text)
+				}
+				if ok, err := p.givenAway(ctx, op, s, own.With("body./"+name.field, text), reader, other, name, marks); err != nil || ok {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// ownerField is a field in which an answer names its owner by a fact.
+type ownerField struct {
+	at          string // pointer in the answer
+	field, fact string
+	number      bool
+}
+
+// ownerFields are the fields of an answer that hold what identifies an actor.
+func (p *Probe) ownerFields(x *target.Exchange, a *actor.Actor) []ownerField {
+	body, ok := scenario.Decode(x.Body)
+	if !ok {
+		return nil
+	}
+	var out []ownerField
+	scenario.Walk(body, func(at string, v any) {
+		if strings.Count(at, "/") > 2 || reIndex.MatchString(at) || v == nil { // the second is an envelope's
+			return
+		}
+		name := at[strings.LastIndexByte(at, '/')+1:]
+		_, number := v.(json.Number)
+		for _, fact := range append(selfIDs(a), "username", "email") {
+			if f := a.Facts[fact]; f != "" && scenario.Plain(v) == f && name != "id" && len(f) > 1 {
+				out = append(out, ownerField{at, name, fact, number})
+				return
+			}
+		}
+	})
+	return out
+}
+
+func (p *Probe) givenAway(ctx context.Context, op *graph.Op, s *subject, with, reader *world.Call, other *actor.Actor, f ownerField, marks []string) (bool, error) {
+	l := steps{list: s.setup()}
+	add := func(call *world.Call, id string, part scenario.Part, note string, e ...scenario.Expect) {
+		st, err := p.step(s, call, id, part)
+		st.Note, st.Expect = note, e
+		l.add(st, err)
+	}
+	name, at := f.field, f.at
+	want := scenario.Plain(decoded(with.Values["body./"+name]))
+	add(reader, "own", scenario.Control, "the object is its owner's", scenario.Expect{Status: "2xx", Contains: marks, At: at, Differs: &want})
+	add(with.By(nil), "nobody", scenario.Control, "nobody without credentials tries", scenario.Expect{Status: "any"})
+	add(reader, "still", scenario.Control, "and it still is", scenario.Expect{Status: "2xx", Contains: marks, At: at, Differs: &want})
+	add(with, "attack", scenario.Attack, "the owner's call names "+other.Name+" as the owner", scenario.Expect{Status: "any"})
+	add(reader.By(other), "after", scenario.Observe, other.Name+" gets it as their own now", scenario.Expect{Status: "2xx", At: at, Equals: &want})
+	if l.err != nil {
+		return false, nil //nolint:nilerr // a call that cannot be written as a step proves nothing
+	}
+	return p.Prove(ctx, Hypothesis{
+		Op: op, Where: "body./" + name, Title: fmt.Sprintf("%s %s lets a user set %s: the object becomes another's", op.Method, op.Path, name),
+		Description: "The request's description does not have the owner's field, and yet it was taken: the one whom it names has the object from then on.",
+		Scenario:    &scenario.Scenario{Name: "an object given to somebody else", Steps: l.list},
+	})
+}
