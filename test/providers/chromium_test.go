@@ -123,6 +123,8 @@ func (c *chromium) do(method string, params map[string]any) map[string]any {
 			c.mu.Lock()
 			c.log = append(c.log, string(message.Params))
 			c.mu.Unlock()
+		case message.ID == c.next && message.Error != nil && method == "Runtime.evaluate" && strings.Contains(message.Error.Message, "navigated or closed"):
+			return nil // the page that was asked gave way to another
 		case message.ID == c.next && message.Error != nil:
 			c.t.Fatalf("%s: %s", method, message.Error.Message)
 		case message.ID == c.next:
