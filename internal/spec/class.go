@@ -29,7 +29,7 @@ var classRules = makeClassRules([]struct {
 	{ClassPersonal, `email, e mail, emails, mail address, phone, phones, telephone, mobile, cell phone, fax, msisdn, first name, firstname, last name, lastname, middle name, full name, fullname, given name, family name,
 		surname, maiden name, birth, birthday, birthdate, dob, date of birth, gender, sex, ethnicity, race, religion, nationality, marital status, sexual orientation, political, union membership,
 		address, addresses, street, street address, post code, postcode, postal code, zip, zip code, zipcode, house number, ip address, ipaddress, ip addr, remote ip, client ip, signature, biometric, fingerprint, photo id, avatar,
-		user name, customer name, contact name, person name, employee name, patient name, member name, recipient name, sender name, driver name, courier name, owner name, author name, guest name, passenger name, display name, nickname, contact number`},
+		user name, customer name, contact name, person name, employee name, patient name, member name, recipient name, sender name, driver name, owner name, author name, guest name, passenger name, display name, nickname, contact number`},
 })
 
 func makeClassRules(lists []struct {
@@ -130,7 +130,7 @@ var holdsAll = map[string]bool{"address": true, "medical": true, "diagnosis": tr
 
 // personNouns are nouns whose name is a person's.
 var personNouns = map[string]bool{
-	"user": true, "customer": true, "person": true, "contact": true, "employee": true, "patient": true, "member": true, "recipient": true, "sender": true, "driver": true, "courier": true,
+	"user": true, "customer": true, "person": true, "contact": true, "employee": true, "patient": true, "member": true, "recipient": true, "sender": true, "driver": true,
 	"owner": true, "author": true, "guest": true, "passenger": true, "subscriber": true, "student": true, "teacher": true, "doctor": true, "agent": true, "candidate": true, "applicant": true,
 	"beneficiary": true, "payer": true, "payee": true, "holder": true, "profile": true, "attendee": true, "participant": true, "player": true, "visitor": true, "lead": true, "parent": true, "child": true, "spouse": true,
 	"consignee": true, "buyer": true, "seller": true, "borrower": true, "tourist": true, "addressee": true, "rider": true,

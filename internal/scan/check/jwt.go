@@ -198,7 +198,7 @@ func (p *Probe) guesses() []string {
 			continue
 		}
 		seen[w] = true
-		for _, form := range []string{"%s", "%ssecret", "%s-secret", "%s_secret", "%skey", "%s-key", "%s123", "%s1234", "secret%s", "secret-%s", "%sjwt", "jwt-%s", "%s-jwt", "%s-jwt-secret", "%s_jwt_secret", "%stoken", "%s-token", "%s-share", "share-%s", "%s2024", "%s2025", "%s2026", "%s!", "my%s", "my-%s-secret"} {
+		for _, form := range []string{"%s", "%ssecret", "%s-secret", "%s_secret", "%skey", "%s-key", "%s123", "%s1234", "secret%s", "secret-%s", "%sjwt", "jwt-%s", "%s-jwt", "%s-jwt-secret", "%s_jwt_secret", "%stoken", "%s-token", "%s2024", "%s2025", "%s2026", "%s!", "my%s", "my-%s-secret"} {
 			out = append(out, fmt.Sprintf(form, w), strings.ToUpper(w[:1])+fmt.Sprintf(form, w)[min(1, len(fmt.Sprintf(form, w))):])
 		}
 	}

@@ -141,7 +141,7 @@ func ownerRank(name string) int {
 
 var (
 	strongPeople = set(`user customer member subscriber patient account_user app_user end_user`)
-	softPeople   = set(`account profile person people client employee student teacher player driver courier guest admin administrator agent seller buyer vendor doctor author owner contact_user operator staff identity principal player passenger tenant_user team_member worker candidate applicant`)
+	softPeople   = set(`account profile person people client employee student teacher player driver guest admin administrator agent seller buyer vendor doctor author owner contact_user operator staff identity principal player passenger tenant_user team_member worker candidate applicant`)
 	softTenants  = set(`tenant company organization organisation org workspace account team group project shop store merchant school clinic hospital club business customer_account site institution agency realm partner enterprise household family`)
 	firmTenants  = set(`tenant company organization organisation org workspace realm enterprise`)
 )

@@ -41,7 +41,7 @@ var (
 		service shop store company tenant org organization team group project task ticket message chat note file document image photo album page blog category tag role
 		session device card wallet bank loan policy claim patient doctor appointment booking reservation flight hotel room seat event venue artist song playlist movie
 		employee student teacher course lesson exam member owner author seller buyer vendor supplier merchant cart basket coupon voucher address contact lead campaign
-		list board issue job request review rating subscription plan address parcel shipment package delivery driver courier trip ride location city country region zone`)
+		list board issue job request review rating subscription plan address shipment package delivery driver trip ride location city country region zone`)
 	idPrefixes = set(`new old parent target source from to src dst dest destination related linked origin original previous next current root main primary default selected given external internal`)
 
 	// nounFirst are verbs that as the first of several words are mostly part of a noun: "order-items", "test-results".

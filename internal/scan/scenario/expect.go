@@ -86,7 +86,7 @@ func (r *run) expectAt(e *Expect, x *target.Exchange) (string, error) {
 			if err != nil {
 				return nil, err
 			}
-			return regexp.QuoteMeta(plain(v)), nil
+			return regexp.QuoteMeta(Plain(v)), nil
 		})
 		if err != nil {
 			return "", fmt.Errorf("%w: %w", errSetup, err)
@@ -157,7 +157,7 @@ func (r *run) expectAt(e *Expect, x *target.Exchange) (string, error) {
 				return false, err
 			}
 		}
-		return re == nil || re.MatchString(plain(v)), nil
+		return re == nil || re.MatchString(Plain(v)), nil
 	}
 	for _, v := range found {
 		ok, err := holds(v)
@@ -173,7 +173,7 @@ func (r *run) expectAt(e *Expect, x *target.Exchange) (string, error) {
 
 // same compares a JSON value with a text: numbers by value.
 func same(v any, text string) bool {
-	p := plain(v)
+	p := Plain(v)
 	if p == text {
 		return true
 	}
@@ -268,7 +268,7 @@ func echoes(x *target.Exchange, texts []string) []string {
 func (r *run) varying() []string {
 	var out []string
 	for _, v := range r.vars {
-		if s := plain(v); len(s) >= 3 {
+		if s := Plain(v); len(s) >= 3 {
 			out = append(out, s)
 		}
 	}

@@ -19,11 +19,11 @@ func TestJWT(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		return plain(v)
+		return Plain(v)
 	}
 	signed := do("jwt.hmac", map[string]string{"key64": rfcKey, "claims": `{"iss":"eve","exp":"@now+60"}`})
 	h, c, err := ParseJWT(signed)
-	if err != nil || h["alg"] != "HS256" || c["iss"] != "eve" || plain(c["exp"]) == "1300819380" {
+	if err != nil || h["alg"] != "HS256" || c["iss"] != "eve" || Plain(c["exp"]) == "1300819380" {
 		t.Errorf("signed anew: %v %v %v", h, c, err)
 	}
 	none := do("jwt.none", map[string]string{"alg": "nOnE"})
@@ -44,7 +44,7 @@ func TestJWT(t *testing.T) {
 		t.Errorf("claim: %s", v)
 	}
 	weak, err := funcs["jwt.hmac"](map[string]string{"token": rfcToken, "key": "secret"})
-	if err != nil || !HMACVerifies(plain(weak), []byte("secret")) || HMACVerifies(plain(weak), []byte("other")) {
+	if err != nil || !HMACVerifies(Plain(weak), []byte("secret")) || HMACVerifies(Plain(weak), []byte("other")) {
 		t.Errorf("a token signed with a weak secret: %v %v", weak, err)
 	}
 	for _, bad := range []string{"", "a.b", "a.b.c", "e30.W10.x"} {

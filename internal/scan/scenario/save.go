@@ -19,7 +19,7 @@ func (r *run) save(s *Save, x *target.Exchange) error {
 		// What stands beside the value is known only now: a canary, another id.
 		pattern, err := render(s.Pattern, inPlain, func(name string) (any, error) {
 			v, err := r.get(name)
-			return regexp.QuoteMeta(plain(v)), err
+			return regexp.QuoteMeta(Plain(v)), err
 		})
 		if err != nil {
 			return err

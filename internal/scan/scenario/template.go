@@ -96,7 +96,7 @@ func quotedAfter(text string, quoted bool) bool {
 
 // filtered is a value as text, through filters; raw says that it must go in as it is.
 func filtered(v any, filters string) (out string, raw bool, err error) {
-	out = plain(v)
+	out = Plain(v)
 	for _, f := range strings.Split(strings.TrimPrefix(filters, "|"), "|") {
 		switch f {
 		case "":
@@ -123,11 +123,8 @@ func filtered(v any, filters string) (out string, raw bool, err error) {
 	return out, raw, nil
 }
 
-// plain is a JSON value as people write it: a string without quotes.
 // Plain is a JSON value as people write it: a string without quotes.
-func Plain(v any) string { return plain(v) }
-
-func plain(v any) string {
+func Plain(v any) string {
 	switch v := v.(type) {
 	case nil:
 		return "null"

@@ -72,7 +72,7 @@ const (
 )
 
 // assign chooses the identifiers of a call so that they go together: the item's
-// order is the order in the path, the payment is that of the parcel.
+// order is the order in the path, the payment is that of the same order.
 func (w *World) assign(op *graph.Op, as *actor.Actor, p plan) map[string]choice {
 	taught := w.taughtOf(op)
 	var inputs []*graph.Input
