@@ -101,7 +101,10 @@ func (s *scanning) run(c *cobra.Command) error {
 		},
 	})
 	if err != nil && res == nil {
-		return err
+		if errors.Is(err, scan.ErrTarget) {
+			return err
+		}
+		return usagef("%v", err) // nothing was sent: 1 would say that there are findings
 	}
 	if s.json != "" {
 		if werr := writeJSON(s.json, c.OutOrStdout(), res.Report); werr != nil {
@@ -124,7 +127,7 @@ func (s *scanning) options(c *cobra.Command) (*scan.Options, error) {
 	if s.file != "" {
 		fromFile, err := scan.LoadOptions(s.file)
 		if err != nil {
-			return nil, err
+			return nil, usagef("%v", err)
 		}
 		flags := s.o
 		o = fromFile
