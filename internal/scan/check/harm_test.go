@@ -1,6 +1,7 @@
 package check
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/crenel-project/crenel/internal/scan/graph"
@@ -23,5 +24,24 @@ func TestTraversalOnlyReads(t *testing.T) {
 		if got := takesPath(&slot{op: op, in: in}); got != c.want {
 			t.Errorf("%s %s: tried %v, want %v", c.method, c.kind, got, c.want)
 		}
+	}
+}
+
+// A condition that holds for every row, and a comment over a statement's end, go
+// only where rows are read: an UPDATE or DELETE would reach all of them.
+func TestSQLConditionsSpareRows(t *testing.T) {
+	for _, method := range []string{"POST", "PUT", "PATCH", "DELETE"} {
+		forms := sqlForms(method)
+		if len(forms) == 0 {
+			t.Errorf("%s: nothing is tried at all", method)
+		}
+		for _, form := range forms {
+			if strings.Contains(strings.ToUpper(form), " OR ") || strings.Contains(form, "--") {
+				t.Errorf("%s carries %s", method, form)
+			}
+		}
+	}
+	if len(sqlForms("GET")) != len(sqlPairs) {
+		t.Error("reads do not carry every form")
 	}
 }

@@ -94,7 +94,10 @@ func debugExposed(ctx context.Context, p *Probe) error {
 			if err != nil {
 				return err
 			}
-			if x.Status/100 != 2 || !regexp.MustCompile(page.holds).Match(x.Body) {
+			if x.Status/100 != 2 {
+				continue
+			}
+			if !regexp.MustCompile(page.holds).Match(x.Body) {
 				continue
 			}
 			var l steps

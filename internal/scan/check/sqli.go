@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/crenel-project/crenel/internal/scan/graph"
@@ -80,18 +81,25 @@ var sqlPairs = []string{
 	"%[1]s AND %[2]s",
 }
 
+// sqlForms are those of the pairs that a call may carry: in a statement that
+// changes rows, a condition that is always true, or a comment over the rest of
+// the statement, would change all of them.
+func sqlForms(method string) []string {
+	if method == http.MethodGet {
+		return sqlPairs
+	}
+	return slices.DeleteFunc(slices.Clone(sqlPairs), func(form string) bool {
+		return strings.Contains(form, " OR ") || strings.Contains(form, "--")
+	})
+}
+
 func (p *Probe) sqlBoolean(ctx context.Context, s *slot) (bool, error) {
 	values := []string{s.value}
 	if s.value == "" {
 		values = []string{"a"}
 	}
 	for _, v := range values {
-		for _, form := range sqlPairs {
-			// In a statement that changes rows, a condition that is always true, or
-			// a comment over the rest, would change all of them.
-			if s.op.Method != http.MethodGet && (strings.Contains(form, " OR ") || strings.Contains(form, "--")) {
-				continue
-			}
+		for _, form := range sqlForms(s.op.Method) {
 			yes, err := p.send(ctx, s.with(fmt.Sprintf(form, v, "7=7")))
 			if err != nil {
 				return false, err
