@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Finding is one hole, with its proof.
@@ -51,6 +52,8 @@ type Evidence struct {
 	Request  Message `json:"request"`
 	Response Message `json:"response"`
 	Millis   float64 `json:"ms"`
+	// Sent is when the request went out.
+	Sent time.Time `json:"sent,omitzero"`
 }
 
 // Message is a request or an answer.

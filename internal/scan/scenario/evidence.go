@@ -33,7 +33,7 @@ func (o *Outcome) Evidence(origin string) []finding.Evidence {
 			out = append(out, finding.Evidence{
 				Step: r.Step.ID, Part: string(part), Note: r.Step.Note, As: r.Step.As,
 				Request: request(x.Request, origin, hide), Response: answer(x, hide),
-				Millis: float64(x.Duration.Microseconds()) / 1000,
+				Millis: float64(x.Duration.Microseconds()) / 1000, Sent: x.Sent.UTC(),
 			})
 		}
 	}
