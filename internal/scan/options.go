@@ -54,6 +54,9 @@ type Options struct {
 
 	Seed uint64 `yaml:"seed"`
 
+	// Record, when set, is written everything that is sent and answered, as an
+	// HTTP Archive (HAR 1.2) without credentials. Run does not close it.
+	Record io.Writer `yaml:"-"`
 	// Dir is where relative files of the options are; LoadOptions sets it.
 	Dir     string       `yaml:"-"`
 	Version string       `yaml:"-"` // of the tool, for reports

@@ -57,6 +57,8 @@ type run struct {
 	lab      *check.Lab
 	listener *listener.Listener
 	notebook check.Notebook
+	archive  *target.HAR
+	written  []*check.Check // the user's own
 
 	phase string
 	since time.Time
@@ -83,6 +85,9 @@ func Run(ctx context.Context, o *Options, ev Events) (*Result, error) {
 	}
 	baseline, err := r.baseline()
 	if err != nil {
+		return nil, err
+	}
+	if r.written, err = r.ownChecks(); err != nil {
 		return nil, err
 	}
 	if err := r.understand(ctx); err != nil {
@@ -194,6 +199,10 @@ func (r *run) open() error {
 	}
 	r.client = c
 	c.OnExchange(r.notebook.Note)
+	if o.Record != nil {
+		r.archive = target.NewHAR(c, o.Record, false)
+		c.OnExchange(r.archive.Add)
+	}
 	r.report.Target = c.Origin() + c.Base()
 	if o.Listener.Off {
 		return nil
@@ -210,6 +219,11 @@ func (r *run) open() error {
 }
 
 func (r *run) close() {
+	if r.archive != nil {
+		if err := r.archive.Close(); err != nil {
+			r.log.Warn("recording what was sent", "error", err)
+		}
+	}
 	if err := r.client.Close(); err != nil {
 		r.log.Warn("closing the connections to the target", "error", err)
 	}
@@ -274,7 +288,7 @@ func (r *run) attack(ctx context.Context, mode check.Mode) error {
 		Stage: &scenario.Stage{Sender: r.client, People: r.people, Listener: heard, RunID: r.report.Run},
 	}
 	var list []*check.Check
-	for _, c := range check.All() {
+	for _, c := range slices.Concat(check.All(), r.written) {
 		named := slices.Contains(r.o.Checks, c.ID)
 		if (len(r.o.Checks) == 0 && !c.Off || named) && !slices.Contains(r.o.Skip, c.ID) && c.Mode <= mode {
 			list = append(list, c)
@@ -282,6 +296,24 @@ func (r *run) attack(ctx context.Context, mode check.Mode) error {
 	}
 	r.report.Stats.Checks = len(list)
 	return r.lab.Run(ctx, list, func(c *check.Check, done, of int) { r.progress(done, of, c.ID) })
+}
+
+// ownChecks reads the checks that the user wrote. A check that is named and
+// exists nowhere is a mistake, which Options.Check leaves to this.
+func (r *run) ownChecks() ([]*check.Check, error) {
+	if r.o.ChecksDir == "" {
+		return nil, nil
+	}
+	list, err := check.ReadWritten(r.o.file(r.o.ChecksDir))
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range slices.Concat(r.o.Checks, r.o.Skip) {
+		if check.Find(id) == nil && !slices.ContainsFunc(list, func(c *check.Check) bool { return c.ID == id }) {
+			return nil, fmt.Errorf("there is no check %q, neither among crenel scan --list-checks nor in %s", id, r.o.ChecksDir)
+		}
+	}
+	return list, nil
 }
 
 // finish cleans up and completes the report. Cleaning up outlives a run that was

@@ -81,6 +81,7 @@ type Lab struct {
 	once     sync.Once
 	quiet    sync.RWMutex // held for reading by what is sent, for writing by what nothing may disturb
 	privacy  map[*graph.Resource]*Privacy
+	written  []*Check // beside All: those that users wrote
 	crack    sync.Once
 	secret   string // that signs tokens, found by guessing
 }
@@ -153,6 +154,11 @@ func (l *Lab) Run(ctx context.Context, list []*Check, progress func(c *Check, do
 			dirty = append(dirty, c)
 		default:
 			clean = append(clean, c)
+		}
+	}
+	for _, c := range list {
+		if Find(c.ID) == nil {
+			l.written = append(l.written, c)
 		}
 	}
 	of := len(clean) + len(dirty) + len(alone) + len(late)
@@ -236,7 +242,7 @@ func (l *Lab) Table() []Cell {
 	defer l.mu.Unlock()
 	var out []Cell
 	for _, op := range l.Graph.Ops {
-		for _, c := range All() {
+		for _, c := range slices.Concat(All(), l.written) {
 			if s := l.cells[cell{c.ID, op}]; s != "" {
 				out = append(out, Cell{Check: c.ID, Method: op.Method, Path: op.Path, State: s})
 			}
