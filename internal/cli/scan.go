@@ -1,12 +1,13 @@
 package cli
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/crenel-project/crenel/internal/finding"
 	"github.com/crenel-project/crenel/internal/scan"
 	checks "github.com/crenel-project/crenel/internal/scan/check"
+	"github.com/crenel-project/crenel/internal/scan/report"
 )
 
 // exitTarget is the code for a target that cannot be tested.
@@ -28,7 +30,9 @@ type scanning struct {
 	file                  string
 	o                     scan.Options
 	safe, aggressive      bool
-	json, failOn          string
+	failOn, record        string
+	suppressions          string
+	out                   outputs
 	listChecks            bool
 	planOnly              bool
 	graphFile             string
@@ -42,10 +46,17 @@ func newScan() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "scan",
 		Short: "Test an API as an attacker with several accounts would, and prove every hole",
-		Args:  cobra.NoArgs,
+		Long: `Works out from its description how an API is meant to be used, makes accounts or
+takes those that it is given, makes objects as each of them, and then tries what
+nobody should be able to do. What it reports it has proven, twice, with controls.
+
+Exit codes: 0 nothing that counts was found, 1 findings, 2 the command was called
+wrongly, 3 the target cannot be tested.`,
+		Args: cobra.NoArgs,
 		Example: examples(
 			"crenel scan --spec openapi.yaml --target http://127.0.0.1:9000",
-			"crenel scan -c scan.yaml --fail-on high --json report.json",
+			"crenel scan -c scan.yaml --fail-on high --sarif out.sarif --junit out.xml --html report.html",
+			"crenel scan -c scan.yaml --baseline main.json --fail-on new --markdown comment.md",
 			"crenel scan --plan --spec openapi.yaml --graph api.svg   # what it would work with; nothing is sent",
 			"crenel scan --list-checks",
 		),
@@ -65,20 +76,24 @@ func newScan() *cobra.Command {
 	f.DurationVar(&s.maxTime, "max-time", 0, "take at most this `time`, such as 10m")
 	f.Float64Var(&s.o.Limits.Rate, "rate", 0, "send at most `N` requests a second")
 	f.Uint64Var(&s.o.Seed, "seed", 0, "draw values by this `number`: the same seed makes the same calls")
-	f.StringVar(&s.json, "json", "", "write the report as JSON to a `file` (- for standard output)")
-	f.StringVar(&s.failOn, "fail-on", "low", "exit with 1 when there are findings of this `severity` or graver; never: do not")
+	s.out.flags(c)
+	f.StringVar(&s.record, "record", "", "write everything that is sent and answered to a `file`, as an HTTP Archive without credentials")
+	f.StringVar(&s.failOn, "fail-on", "low", "exit with 1 when there are findings of this `severity` or graver; new: that the baseline does not have; new,high: both; never: do not")
+	f.StringVar(&s.o.Baseline, "baseline", "", "an earlier JSON report, a `file`: findings say whether they are new")
+	f.StringVar(&s.suppressions, "suppressions", "", "findings that do not count, why and until when: a YAML `file`")
+	f.StringVar(&s.o.ChecksDir, "checks", "", "your own checks: a `directory` of YAML files")
 	f.BoolVar(&s.listChecks, "list-checks", false, "print what is looked for, and exit")
 	f.BoolVar(&s.planOnly, "plan", false, "print what the description says of the API: resources, who makes and who takes which value, purposes; and exit")
 	f.StringVar(&s.graphFile, "graph", "", "draw that into a `file` (.svg or .dot), and exit")
 	f.BoolVarP(&s.verbose, "verbose", "v", false, "tell of each hypothesis and why it was not proven")
 	c.MarkFlagsMutuallyExclusive("safe", "aggressive")
-	c.AddCommand(newScanDoctor())
+	c.AddCommand(newScanDoctor(), newScanVerify(), newScanDiff(), newScanCompute())
 	return c
 }
 
 func (s *scanning) run(c *cobra.Command) error {
 	if s.listChecks {
-		return listChecks(c.OutOrStdout())
+		return s.list(c.OutOrStdout())
 	}
 	if s.planOnly || s.graphFile != "" {
 		return s.plan(c)
@@ -87,35 +102,43 @@ func (s *scanning) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	least := finding.Info
-	if s.failOn != "never" {
-		if least, err = finding.ParseSeverity(s.failOn); err != nil {
-			return usagef("--fail-on: %v", err)
+	limit, err := parseThreshold(s.failOn, o.Baseline != "")
+	if err != nil {
+		return err
+	}
+	var record *os.File
+	if s.record != "" {
+		if record, err = os.OpenFile(s.record, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600); err != nil {
+			return fmt.Errorf("recording what is sent: %w", err)
 		}
+		o.Record = record
 	}
 	out := c.ErrOrStderr()
-	res, err := scan.Run(c.Context(), o, scan.Events{
-		Phase: func(name string) { _, _ = fmt.Fprintf(out, "%s …\n", name) },
-		Found: func(f *finding.Finding) {
-			_, _ = fmt.Fprintf(out, "  %-8s %s\n", f.Severity, f.Title)
-		},
-	})
+	p := newProgress(out)
+	res, err := scan.Run(c.Context(), o, p.events())
+	p.end()
+	if record != nil {
+		if cerr := record.Close(); cerr != nil && err == nil {
+			err = fmt.Errorf("recording what is sent: %w", cerr)
+		}
+	}
 	if err != nil && res == nil {
 		if errors.Is(err, scan.ErrTarget) {
 			return err
 		}
 		return usagef("%v", err) // nothing was sent: 1 would say that there are findings
 	}
-	if s.json != "" {
-		if werr := writeJSON(s.json, c.OutOrStdout(), res.Report); werr != nil {
-			return werr
-		}
+	counted := limit.counted(res.Report)
+	if werr := s.out.write(c.OutOrStdout(), res, counted); werr != nil {
+		return errors.Join(werr, err)
 	}
-	summary(out, res.Report)
+	if terr := (report.Terminal{Colour: newPrinter(out).colour, Width: width(out), All: s.verbose}).Write(out, res.Report); terr != nil {
+		return errors.Join(terr, err)
+	}
 	if err != nil {
 		return err
 	}
-	if s.failOn != "never" && len(res.Report.Counted(least, false)) > 0 {
+	if len(counted) > 0 {
 		return errFindings
 	}
 	return nil
@@ -133,9 +156,22 @@ func (s *scanning) options(c *cobra.Command) (*scan.Options, error) {
 		o = fromFile
 		if flags.Spec != "" {
 			o.Spec = flags.Spec
+			if abs, err := filepath.Abs(flags.Spec); err == nil && !strings.Contains(flags.Spec, "://") {
+				o.Spec = abs
+			}
 		}
 		if flags.Target != "" {
 			o.Target = flags.Target
+		}
+		for _, over := range []struct{ flag, to *string }{{&flags.Baseline, &o.Baseline}, {&flags.ChecksDir, &o.ChecksDir}} {
+			if *over.flag != "" {
+				// Flags are relative to where the command is called, the file's to the file.
+				abs, err := filepath.Abs(*over.flag)
+				if err != nil {
+					return nil, fmt.Errorf("%s: %w", *over.flag, err)
+				}
+				*over.to = abs
+			}
 		}
 		if c.Flags().Changed("max-requests") {
 			o.Limits.MaxRequests = flags.Limits.MaxRequests
@@ -164,16 +200,32 @@ func (s *scanning) options(c *cobra.Command) (*scan.Options, error) {
 	if s.verbose {
 		o.Log = slog.New(slog.NewTextHandler(c.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
+	if s.suppressions != "" {
+		more, err := finding.ReadSuppressions(s.suppressions)
+		if err != nil {
+			return nil, usagef("%v", err)
+		}
+		o.Suppress = append(o.Suppress, more...)
+	}
 	if err := o.Check(); err != nil {
 		return nil, usagef("%v", err)
 	}
 	return o, nil
 }
 
-func listChecks(w io.Writer) error {
+// list prints the checks, the user's own among them.
+func (s *scanning) list(w io.Writer) error {
+	all := checks.All()
+	if s.o.ChecksDir != "" {
+		own, err := checks.ReadWritten(s.o.ChecksDir)
+		if err != nil {
+			return err
+		}
+		all = append(all, own...)
+	}
 	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
 	_, _ = fmt.Fprintln(t, "CHECK\tOWASP\tCWE\tWSTG\tSEVERITY\tMODE\tWHAT")
-	for _, c := range checks.All() {
+	for _, c := range all {
 		_, severity, err := finding.Rate(c.CVSS)
 		if err != nil {
 			return err
@@ -183,28 +235,6 @@ func listChecks(w io.Writer) error {
 	return t.Flush()
 }
 
-func writeJSON(file string, stdout io.Writer, v any) (err error) {
-	w := stdout
-	if file != "-" {
-		f, err := os.OpenFile(file, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-		if err != nil {
-			return fmt.Errorf("writing the report: %w", err)
-		}
-		defer func() { err = errors.Join(err, f.Close()) }()
-		w = f
-	}
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	e.SetEscapeHTML(false)
-	return e.Encode(v)
-}
-
-func summary(w io.Writer, r *scan.Report) {
-	_, _ = fmt.Fprintf(w, "\n%d findings; %d of %d operations reached; %d requests in %.1f s\n", len(r.Findings), r.Stats.Reached, r.Stats.Operations, r.Stats.Requests, r.Stats.Seconds)
-	for _, p := range r.Problems {
-		_, _ = fmt.Fprintf(w, "! %s %s\n  %s\n", p.Who, p.What, p.Advice)
-	}
-	if r.Ended != "" {
-		_, _ = fmt.Fprintf(w, "ended early: %s\n", r.Ended)
-	}
+func writeJSON(file string, stdout io.Writer, v any) error {
+	return into(file, stdout, func(w io.Writer) error { return encode(w, v) })
 }

@@ -1,11 +1,16 @@
 package finding
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"time"
+
+	"github.com/goccy/go-yaml"
 )
 
 // Baseline is what is known already: the fingerprints of an earlier run. A
@@ -66,6 +71,26 @@ type Suppression struct {
 	By          string `json:"by,omitempty" yaml:"by,omitempty"`
 	// Expires is a date, "2027-01-31": from that day on (UTC) the finding counts again.
 	Expires string `json:"expires" yaml:"expires"`
+}
+
+// ReadSuppressions reads a YAML file: a list of suppressions. All mistakes are
+// told together.
+func ReadSuppressions(file string) ([]Suppression, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("reading suppressions: %w", err)
+	}
+	var list []Suppression
+	if err := yaml.NewDecoder(bytes.NewReader(data), yaml.Strict()).Decode(&list); err != nil && !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("reading suppressions in %s: %s", file, yaml.FormatError(err, false, true))
+	}
+	var wrong []error
+	for _, s := range list {
+		if err := s.Check(); err != nil {
+			wrong = append(wrong, fmt.Errorf("%s: %w", file, err))
+		}
+	}
+	return list, errors.Join(wrong...)
 }
 
 // Check says what is wrong with a suppression.

@@ -221,7 +221,7 @@ func (r *run) open() error {
 func (r *run) close() {
 	if r.archive != nil {
 		if err := r.archive.Close(); err != nil {
-			r.log.Warn("recording what was sent", "error", err)
+			r.report.Notes = append(r.report.Notes, "The record of what was sent is not whole: "+err.Error())
 		}
 	}
 	if err := r.client.Close(); err != nil {
