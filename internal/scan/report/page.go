@@ -23,7 +23,7 @@ var pageText string
 var pageStyle string
 
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
-	"clean": clean, "operation": operation, "lower": strings.ToLower, "count": count, "text": shownText, "who": func(s string) string { return cmp.Or(s, "nobody") },
+	"clean": clean, "operation": operation, "lower": strings.ToLower, "count": count, "text": shownText, "who": func(s string) string { return clean(cmp.Or(s, "nobody")) },
 	"status": status, "stylesheet": func() template.CSS { return template.CSS(pageStyle) }, //nolint:gosec // our own
 	"deref":       func(b *bool) bool { return b != nil && *b },
 	"requestLine": func(m finding.Message) string { return m.Method + " " + m.URL },
