@@ -190,6 +190,11 @@ func (w *Written) valid() error {
 			}
 			st.Send = &scenario.Send{Method: "GET", Path: "/"} // as a stand-in: what it is said of steps that send holds for calls
 		}
+		if st.Send != nil && strings.HasPrefix(st.Send.Path, "${op.path}") && w.Applies != nil {
+			send := *st.Send
+			send.Path = "/" // what it stands for begins so
+			st.Send = &send
+		}
 		sc.Steps = append(sc.Steps, st)
 	}
 	if err := sc.Check(); err != nil {

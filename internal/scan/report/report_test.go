@@ -15,6 +15,7 @@ import (
 
 	"github.com/crenel-project/crenel/internal/finding"
 	"github.com/crenel-project/crenel/internal/scan"
+	"github.com/crenel-project/crenel/internal/scan/scantest"
 )
 
 // published reads a schema that others published.
@@ -106,7 +107,7 @@ func TestSARIF(t *testing.T) {
 					t.Errorf("%s is not in it: %s", want, b.String())
 				}
 			}
-			line := lineOf(t, notesSpec, "operationId: getNote")
+			line := lineOf(t, scantest.Spec, "operationId: getNote")
 			if f := r.Findings[0]; f.Place == nil || f.Place.Line < line-2 || f.Place.Line > line+1 {
 				t.Errorf("place %+v, want about line %d", f.Place, line)
 			}
