@@ -26,6 +26,7 @@ import (
 	"github.com/crenel-project/crenel/internal/control"
 	"github.com/crenel-project/crenel/internal/exchange"
 	"github.com/crenel-project/crenel/internal/guard/authn/revocation"
+	"github.com/crenel-project/crenel/internal/scan/scantest"
 	"github.com/crenel-project/crenel/internal/state"
 	"github.com/crenel-project/crenel/internal/trail"
 )
@@ -58,6 +59,7 @@ func TestScripts(t *testing.T) {
 			"shows":   shows,
 			"lacks":   lacks,
 			"revoked": revoked,
+			"notes":   serveNotes,
 
 			"transmitter": transmitter,
 			"recorded":    inTrail,
@@ -93,6 +95,16 @@ func serving(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Setenv("LISTEN", free.Addr().String())
 	ts.Check(free.Close())
 	ts.Setenv("UPSTREAM", api.URL)
+}
+
+// serveNotes starts the scan tests' API, with its hole (notes open NAME) or
+// without (notes closed NAME), writes its description to api.yaml and its address
+// to NAME.
+func serveNotes(ts *testscript.TestScript, _ bool, args []string) {
+	api := httptest.NewServer(&scantest.Notes{Open: args[0] == "open"})
+	ts.Defer(api.Close)
+	ts.Setenv(args[1], api.URL)
+	ts.Check(os.WriteFile(ts.MkAbs("api.yaml"), []byte(scantest.Spec), 0o600))
 }
 
 // call sends a request until somebody answers, and holds the answer to its status:

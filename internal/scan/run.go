@@ -327,7 +327,9 @@ func (r *run) finish(ctx context.Context, ended error, baseline *finding.Baselin
 		r.report.Coverage = r.world.Coverage()
 	}
 	if r.lab != nil {
-		r.report.Findings, r.report.Checks = r.lab.Findings(), r.lab.Table()
+		// An empty list is written as one, not as null.
+		r.report.Findings = append(r.report.Findings, r.lab.Findings()...)
+		r.report.Checks = append(r.report.Checks, r.lab.Table()...)
 	}
 	if baseline != nil {
 		r.report.Gone = baseline.Mark(r.report.Findings)

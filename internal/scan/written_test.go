@@ -37,6 +37,9 @@ func TestWrittenCheck(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if res.Report.Findings == nil || res.Report.Checks == nil {
+			t.Error("a list is null in JSON")
+		}
 		var got []string
 		for _, f := range res.Report.Findings {
 			got = append(got, f.Check+" "+f.Method+" "+f.Path)
