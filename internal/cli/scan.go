@@ -141,6 +141,9 @@ func (s *scanning) run(c *cobra.Command) error {
 	if len(counted) > 0 {
 		return errFindings
 	}
+	if c.Context().Err() != nil {
+		return errors.New("the scan was stopped before its end: what it did not come to is not clean")
+	}
 	return nil
 }
 

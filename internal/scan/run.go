@@ -109,7 +109,8 @@ func Run(ctx context.Context, o *Options, ev Events) (*Result, error) {
 	if r.lab != nil {
 		res.Proofs = r.lab.Proofs()
 	}
-	if ended != nil && r.report.Stats.Reached == 0 && ctx.Err() == nil {
+	var down *target.DownError
+	if ended != nil && ctx.Err() == nil && (r.report.Stats.Reached == 0 || errors.As(ended, &down)) {
 		return res, fmt.Errorf("%w: %w", ErrTarget, ended)
 	}
 	return res, nil
