@@ -57,9 +57,10 @@ func (p *progress) begin(name string) {
 		return
 	}
 	p.clear()
-	p.bar = progressbar.NewOptions(-1,
+	// Not of unknown length: such a bar draws itself from a goroutine of its own, also when it is over.
+	p.bar = progressbar.NewOptions(100,
 		progressbar.OptionSetWriter(p.p.w), progressbar.OptionSetDescription(text), progressbar.OptionSetWidth(24), progressbar.OptionClearOnFinish(),
-		progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionSetElapsedTime(false), progressbar.OptionSetPredictTime(false),
+		progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionSetElapsedTime(false), progressbar.OptionSetPredictTime(false), progressbar.OptionSetRenderBlankState(true),
 		progressbar.OptionSetTheme(progressbar.Theme{Saucer: "━", SaucerHead: "╸", SaucerPadding: " ", BarStart: "", BarEnd: ""}), progressbar.OptionUseANSICodes(p.p.colour),
 	)
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/crenel-project/crenel/internal/finding"
 	"github.com/crenel-project/crenel/internal/scan"
 	"github.com/crenel-project/crenel/internal/scan/scantest"
+	"github.com/crenel-project/crenel/internal/scan/world"
 )
 
 // published reads a schema that others published.
@@ -369,6 +370,24 @@ func TestTerminal(t *testing.T) {
 			if testing.Verbose() && !colour && name == "real" {
 				t.Log(text)
 			}
+		}
+	}
+}
+
+// What was left behind is told by kind, not one by one.
+func TestTerminalLeft(t *testing.T) {
+	r := *scanned(t).Report
+	for _, id := range []string{"1", "2", "3", "4", "5"} {
+		r.Left = append(r.Left, world.Leftover{Resource: "upload", ID: id, Why: "no operation deletes it"})
+	}
+	r.Left = append(r.Left, world.Leftover{Resource: "note", ID: "7", Why: "409"})
+	var b bytes.Buffer
+	if err := (Terminal{}).Write(&b, &r); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"upload 1, 2, 3 and 2 more: no operation deletes it", "note 7: 409"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("%q is not in it: %s", want, b.String())
 		}
 	}
 }

@@ -181,11 +181,31 @@ func (s *screen) troubles(r *scan.Report) {
 	for _, i := range r.Idle {
 		s.line("%s%s", s.bold("Idle      "), clean(fmt.Sprintf("the suppression of %s (%s, until %s) is expired, or names nothing that was found", i.Fingerprint, i.Reason, i.Expires)))
 	}
-	for _, l := range r.Left {
-		s.line("%s%s", s.bold("Left      "), clean(fmt.Sprintf("%s %s: %s", l.Resource, l.ID, l.Why)))
-	}
+	s.left(r)
 	if n := len(r.Repairs); n > 0 {
 		s.line("%s%s", s.bold("Spec      "), count(n, "thing")+" of the description had to be mended: the report tells them, and so does crenel scan --plan")
+	}
+}
+
+// left tells what the run could not take away: a line for each kind and reason.
+func (s *screen) left(r *scan.Report) {
+	type kind struct{ resource, why string }
+	ids := map[kind][]string{}
+	var order []kind
+	for _, l := range r.Left {
+		k := kind{l.Resource, l.Why}
+		if ids[k] == nil {
+			order = append(order, k)
+		}
+		ids[k] = append(ids[k], l.ID)
+	}
+	for _, k := range order {
+		list := ids[k]
+		more := ""
+		if len(list) > 3 && !s.All {
+			list, more = list[:3], fmt.Sprintf(" and %d more", len(list)-3)
+		}
+		s.block(0, s.label("Left"), fmt.Sprintf("%s %s%s: %s", k.resource, strings.Join(list, ", "), more, k.why))
 	}
 }
 
