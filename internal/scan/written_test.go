@@ -129,6 +129,19 @@ func TestRegressions(t *testing.T) {
 	}
 }
 
+// Where a control does not go as expected, nothing is said of the hole.
+func TestVerifyControl(t *testing.T) {
+	text := "version: 1\nfingerprint: " + strings.Repeat("a", 32) + "\ncheck: x\ntitle: t\nseverity: high\nscenario: {name: n, steps: [{id: own, part: control, as: user, send: {method: GET, path: /notes/424242}, expect: [{status: 2xx}]}, {id: attack, as: peer, send: {method: GET, path: /notes/424242}, expect: [{status: 2xx}]}]}\n"
+	g, err := ParseRegression([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, _, err := Verify(t.Context(), notesOptions(t, &scantest.Notes{}), []*Regression{g}, nil)
+	if err != nil || len(got) != 1 || got[0].Verdict != scenario.Inconclusive || got[0].Step != "own" {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 // A target that is not there is no closed hole.
 func TestVerifyWithoutTarget(t *testing.T) {
 	t.Parallel() // waits for the target to come back
