@@ -35,11 +35,11 @@ called wrongly.`,
 			}
 			was, err := scan.ReadReport(args[0])
 			if err != nil {
-				return err
+				return usagef("%v", err)
 			}
 			is, err := scan.ReadReport(args[1])
 			if err != nil {
-				return err
+				return usagef("%v", err)
 			}
 			d := scan.Compare(was, is)
 			if asJSON {

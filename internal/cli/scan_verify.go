@@ -34,7 +34,7 @@ command was called wrongly, 3 the target cannot be tested.`,
 			}
 			list, err := scan.ReadRegressions(args)
 			if err != nil {
-				return err
+				return usagef("%v", err)
 			}
 			o, err := s.options(c)
 			if err != nil {
