@@ -134,7 +134,7 @@ func (p *Probe) widest(op *graph.Op) map[string]string {
 
 // anyHeld reports whether an answer holds a canary of the object.
 func (p *Probe) anyHeld(x *target.Exchange, s *subject) bool {
-	for _, c := range s.object.Canaries {
+	for _, c := range s.object.Canaries() {
 		if scenario.Holds(x, c) {
 			return true
 		}

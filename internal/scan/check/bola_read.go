@@ -140,11 +140,11 @@ func (p *Probe) readBy(ctx context.Context, op *graph.Op, in *graph.Input, r *gr
 // readAs tries the attackers in turn, and says whether one got through.
 func (p *Probe) readAs(ctx context.Context, op *graph.Op, in *graph.Input, s *subject, own *world.Call, mine *target.Exchange, others []*actor.Actor) (bool, error) {
 	marked := false
-	for _, c := range s.object.Canaries {
+	for _, c := range s.object.Canaries() {
 		marked = marked || scenario.Holds(mine, c)
 	}
-	if s.object.Owner == nil {
-		others = slices.DeleteFunc(slices.Clone(others), func(a *actor.Actor) bool { return s.object.SeenBy[a.Name] || sameTenant(a, own.As) })
+	if s.object.Owner() == nil {
+		others = slices.DeleteFunc(slices.Clone(others), func(a *actor.Actor) bool { return s.object.SeenBy()[a.Name] || sameTenant(a, own.As) })
 	}
 	for _, foreign := range p.aims(ctx, own, in, others) {
 		theirs, err := p.send(ctx, foreign)
@@ -156,7 +156,7 @@ func (p *Probe) readAs(ctx context.Context, op *graph.Op, in *graph.Input, s *su
 			continue
 		}
 		leaks := false
-		for _, c := range s.object.Canaries {
+		for _, c := range s.object.Canaries() {
 			leaks = leaks || scenario.Holds(theirs, c)
 		}
 		if marked && !leaks || !marked && (!scenario.Alike(mine, theirs) || !telling(mine)) {
@@ -219,7 +219,7 @@ func (p *Probe) aims(ctx context.Context, own *world.Call, in *graph.Input, othe
 // owned is an object that an actor has, made when there is none; nil when none can be.
 func (p *Probe) owned(ctx context.Context, r *graph.Resource, a *actor.Actor) *world.Object {
 	for _, o := range p.World.Objects(r, a) {
-		if !o.Deleted && o.ID != "" && o.Made {
+		if !o.Deleted() && o.ID != "" && o.Made {
 			return o
 		}
 	}
@@ -290,7 +290,7 @@ func (p *Probe) shown(mine *target.Exchange, s *subject) []string {
 		return s.marks[:min(1, len(s.marks))]
 	}
 	var out []string
-	for at, c := range s.object.Canaries {
+	for at, c := range s.object.Canaries() {
 		if m := s.recipe.Canaries[at]; m != "" && scenario.Holds(mine, c) {
 			out = append(out, m)
 		}

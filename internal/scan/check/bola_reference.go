@@ -91,7 +91,7 @@ func (p *Probe) ownReference(ctx context.Context, op *graph.Op, in *graph.Input,
 		objects = []*world.Object{o}
 	}
 	for _, o := range objects {
-		if o.Deleted || o.ID == "" || !o.Made {
+		if o.Deleted() || o.ID == "" || !o.Made {
 			continue
 		}
 		if c, err := p.on(ctx, op, other, in, o); err == nil {

@@ -129,7 +129,7 @@ func (p *Probe) byExperiment(ctx context.Context, r *graph.Resource, v *Privacy)
 	}
 	for _, other := range p.Attackers() {
 		for _, o := range p.World.Objects(r, user) {
-			if o.Deleted || o.ID == "" {
+			if o.Deleted() || o.ID == "" {
 				continue
 			}
 			return p.compare(ctx, r, o, other, v)
@@ -208,12 +208,12 @@ func (p *Probe) compare(ctx context.Context, r *graph.Resource, o *world.Object,
 // shows reports whether an answer shows an object: a canary of it, or, where it
 // has none, its identifier as a whole value.
 func (p *Probe) shows(x *target.Exchange, o *world.Object) bool {
-	for _, c := range o.Canaries {
+	for _, c := range o.Canaries() {
 		if scenario.Holds(x, c) {
 			return true
 		}
 	}
-	if len(o.Canaries) > 0 {
+	if len(o.Canaries()) > 0 {
 		return false
 	}
 	body, ok := scenario.Decode(x.Body)

@@ -86,12 +86,12 @@ func mayHave(s *schema.Schema, at string) bool {
 }
 
 func (p *Probe) inPublic(ctx context.Context, op *graph.Op, in *graph.Input, s *subject) (bool, error) {
-	if s.recipe == nil || s.object.MadeBy == nil || s.object.MadeBy.Last == nil || len(s.object.Canaries) == 0 {
+	if s.recipe == nil || s.object.MadeBy == nil || s.object.MadeBy.Last == nil || len(s.object.Canaries()) == 0 {
 		return false, nil
 	}
-	code, has := s.object.Fields[in.Name]
+	code, has := s.object.Fields()[in.Name]
 	if !has {
-		if id, ok := s.object.IDs[in.Name]; ok {
+		if id, ok := s.object.IDs()[in.Name]; ok {
 			code, has = jsonID(in, id), true
 		}
 	}
@@ -165,7 +165,7 @@ func (p *Probe) entered(op *graph.Op, body []byte, s *subject) (at, mark string)
 		if !ok || mark != "" || declares(op, wild(where)) {
 			return
 		}
-		for pointer, c := range s.object.Canaries {
+		for pointer, c := range s.object.Canaries() {
 			if m := s.recipe.Canaries[pointer]; m != "" && strings.Contains(text, c) {
 				at, mark = wild(where), m
 				return

@@ -32,7 +32,7 @@ func (p *Probe) subjects(r *graph.Resource, owner *actor.Actor, most int) []*sub
 	}
 	var fresh, found []*subject
 	for _, o := range p.World.Objects(r, owner) {
-		if o.Deleted || o.ID == "" {
+		if o.Deleted() || o.ID == "" {
 			continue
 		}
 		s := &subject{object: o}
@@ -44,8 +44,8 @@ func (p *Probe) subjects(r *graph.Resource, owner *actor.Actor, most int) []*sub
 			fresh = append(fresh, s)
 			continue
 		}
-		for _, at := range slices.Sorted(maps.Keys(o.Canaries)) {
-			s.marks = append(s.marks, o.Canaries[at])
+		for _, at := range slices.Sorted(maps.Keys(o.Canaries())) {
+			s.marks = append(s.marks, o.Canaries()[at])
 		}
 		found = append(found, s)
 	}
@@ -53,7 +53,7 @@ func (p *Probe) subjects(r *graph.Resource, owner *actor.Actor, most int) []*sub
 		// What a list showed to this actor and to no other who might be an attacker:
 		// nobody says whose it is, but it is not theirs.
 		for _, o := range p.World.Objects(r, nil) {
-			if o.Owner == nil && o.ID != "" && !o.Made && o.SeenBy[owner.Name] && !slices.ContainsFunc(p.Attackers(), func(a *actor.Actor) bool { return o.SeenBy[a.Name] && !sameTenant(a, owner) }) {
+			if o.Owner() == nil && o.ID != "" && !o.Made && o.SeenBy()[owner.Name] && !slices.ContainsFunc(p.Attackers(), func(a *actor.Actor) bool { return o.SeenBy()[a.Name] && !sameTenant(a, owner) }) {
 				found = append(found, &subject{object: o})
 			}
 		}
@@ -128,7 +128,7 @@ func (p *Probe) resourceOf(in *graph.Input) *graph.Resource {
 func idFor(in *graph.Input, o *world.Object) string {
 	id := o.ID
 	for _, e := range in.Producers {
-		if v, ok := o.IDs[e.From.Name]; ok {
+		if v, ok := o.IDs()[e.From.Name]; ok {
 			id = v
 			break
 		}
@@ -211,7 +211,7 @@ func (p *Probe) self(r *graph.Resource, a *actor.Actor) []*subject {
 	}
 	for _, n := range append(names, r.IDs...) {
 		if id := a.Facts[n]; id != "" {
-			return []*subject{{object: &world.Object{Resource: r, Owner: a, ID: id, IDs: facts(a, r)}}}
+			return []*subject{{object: world.Known(r, a, id, facts(a, r))}}
 		}
 	}
 	return nil

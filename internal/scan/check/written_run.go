@@ -183,7 +183,7 @@ func (s *subject) value(name, filters string) string {
 		if name == "id" {
 			return s.object.ID
 		}
-		return s.object.IDs[name]
+		return s.object.IDs()[name]
 	}
 	v := s.recipe.IDs[name]
 	if name == "id" {
@@ -284,7 +284,7 @@ func (t *story) call(ctx context.Context, w *WrittenStep) (*boundCall, error) {
 		who = t.p.Actor(actor.User)
 	}
 	if t.s != nil {
-		who = t.s.object.Owner
+		who = t.s.object.Owner()
 	}
 	var c *world.Call
 	var err error

@@ -39,7 +39,7 @@ func linked(in *graph.Input) bool {
 // what the run or its actors own is acted upon, and what nobody owns.
 func (w *World) honest(in *graph.Input, o *Object) bool {
 	switch {
-	case in.Op == nil || in.Op.Reads() || o.Made || o.Owner != nil || o.Tenant != "":
+	case in.Op == nil || in.Op.Reads() || o.Made || o.owner != nil || o.tenant != "":
 		return true
 	case o.Resource.IsPerson:
 		return false
@@ -247,7 +247,7 @@ func (w *World) choices(in *graph.Input, as *actor.Actor) []choice {
 	r := w.resourceOf(in)
 	remove := in.Op != nil && in.Op.Kind == graph.Delete && r != nil && in.Op.About == r
 	for n, o := range w.objects {
-		if r == nil || o.Resource != r || o.Deleted || o.stray || remove && !(o.Made && owns(as, o)) || !w.honest(in, o) {
+		if r == nil || o.Resource != r || o.deleted || o.stray || remove && !(o.Made && owns(as, o)) || !w.honest(in, o) {
 			continue
 		}
 		add(choice{text: w.idFor(in, o), object: o, with: o.Parents, score: w.worth(o, as, in) + float64(n)/float64(len(w.objects)+1)/2})
@@ -327,10 +327,10 @@ func byScore(a, b choice) int {
 }
 
 func withoutDeleted(list []*Object) []*Object {
-	return slices.DeleteFunc(slices.Clone(list), func(o *Object) bool { return o.Deleted })
+	return slices.DeleteFunc(slices.Clone(list), func(o *Object) bool { return o.deleted })
 }
 
-func owns(a *actor.Actor, o *Object) bool { return o.Owner != nil && o.Owner.Name == nameOf(a) }
+func owns(a *actor.Actor, o *Object) bool { return o.owner != nil && o.owner.Name == nameOf(a) }
 
 // worth is how fit an object is for an actor's honest call.
 func (w *World) worth(o *Object, as *actor.Actor, in *graph.Input) float64 {
@@ -345,16 +345,16 @@ func (w *World) worth(o *Object, as *actor.Actor, in *graph.Input) float64 {
 			return 3
 		}
 		return 4
-	case o.SeenBy[nameOf(as)]:
+	case o.seenBy[nameOf(as)]:
 		if changes {
 			return 2
 		}
 		return 3
-	case as != nil && as.Name == actor.Admin && o.Owner != nil:
+	case as != nil && as.Name == actor.Admin && o.owner != nil:
 		return 3.5 // what the run's users have, before what is other people's
 	case as != nil && as.Name == actor.Admin:
 		return 2.5
-	case o.Owner == nil:
+	case o.owner == nil:
 		return 1.5
 	}
 	return 0.2
@@ -406,17 +406,17 @@ func (w *World) idFor(in *graph.Input, o *Object) string {
 	names = append(names, in.Name)
 	rest, _ := strings.CutPrefix(name, squeezed(o.Resource.Name))
 	for _, n := range names {
-		if text, ok := o.Fields[n]; ok {
+		if text, ok := o.fields[n]; ok {
 			return text
 		}
-		for f, text := range o.Fields {
+		for f, text := range o.fields {
 			if s := squeezed(f); s == squeezed(n) || rest != "" && s == rest && rest != "id" {
 				return text
 			}
 		}
 	}
 	field := o.idField()
-	if text, ok := o.Fields[field]; ok {
+	if text, ok := o.fields[field]; ok {
 		return text
 	}
 	return jsonOf(in, o.ID)

@@ -83,15 +83,15 @@ func (w *World) persons(actors []*actor.Actor) {
 			if id == "" {
 				continue
 			}
-			o := &Object{Resource: r, Owner: a, IDs: map[string]string{}, Fields: map[string]string{}, Canaries: map[string]string{}, SeenBy: map[string]bool{a.Name: true}, sources: map[string]source{}}
+			o := &Object{Resource: r, mu: &w.mu, owner: a, ids: map[string]string{}, fields: map[string]string{}, canaries: map[string]string{}, seenBy: map[string]bool{a.Name: true}, sources: map[string]source{}}
 			field := "id"
 			if len(r.IDs) > 0 {
 				field = r.IDs[0]
 			}
-			o.IDs[field], o.ID = id, id
+			o.ids[field], o.ID = id, id
 			for _, fact := range []string{"email", "username"} {
 				if v := a.Facts[fact]; v != "" {
-					o.Fields[fact] = quoted(v)
+					o.fields[fact] = quoted(v)
 				}
 			}
 			w.objects = append(w.objects, o)
@@ -325,7 +325,7 @@ func (b *builder) spare(ctx context.Context, op *graph.Op, a *actor.Actor) error
 	w := b.w
 	w.mu.Lock()
 	have := op.About == nil || op.About.IsPerson || len(op.PathParams) == 0 || len(w.creators(op.About)) == 0 || slices.ContainsFunc(w.objects, func(o *Object) bool {
-		return o.Resource == op.About && o.spare && !o.Deleted && owns(a, o)
+		return o.Resource == op.About && o.spare && !o.deleted && owns(a, o)
 	})
 	// Who could not make the first will not make another.
 	first := have || !slices.ContainsFunc(w.objects, func(o *Object) bool { return o.Resource == op.About && o.Made && owns(a, o) })
@@ -413,7 +413,7 @@ func (b *builder) visit(ctx context.Context) error {
 // honest reports whether a call names nothing but what its actor may see.
 func (b *builder) honest(c *Call) bool {
 	for _, o := range c.Uses {
-		if o.Owner != nil && !owns(c.As, o) && !o.SeenBy[nameOf(c.As)] && nameOf(c.As) != actor.Admin {
+		if o.owner != nil && !owns(c.As, o) && !o.seenBy[nameOf(c.As)] && nameOf(c.As) != actor.Admin {
 			return false
 		}
 	}
@@ -423,7 +423,7 @@ func (b *builder) honest(c *Call) bool {
 // inferOwners: what only one of several equals was shown is that one's.
 func (w *World) inferOwners(actors []*actor.Actor) {
 	for _, o := range w.objects {
-		if o.Owner != nil || o.Resource.IsPerson {
+		if o.owner != nil || o.Resource.IsPerson {
 			continue
 		}
 		var only *actor.Actor
@@ -440,13 +440,13 @@ func (w *World) inferOwners(actors []*actor.Actor) {
 				continue
 			}
 			equals++
-			if o.SeenBy[a.Name] {
+			if o.seenBy[a.Name] {
 				others = others || only != nil
 				only = a
 			}
 		}
 		if equals > 1 && only != nil && !others {
-			o.Owner = only
+			o.owner = only
 		}
 	}
 }

@@ -69,7 +69,7 @@ func localWorld(t *testing.T, s int, o Options, l *local, actors ...*actor.Actor
 }
 
 func TestBuildLeavesNothingRunning(t *testing.T) {
-	defer goleak.VerifyNone(t)
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	w := localWorld(t, 0, Options{}, &local{}, pair()...)
 	if err := w.Build(t.Context()); err != nil {
 		t.Fatal(err)
@@ -79,7 +79,7 @@ func TestBuildLeavesNothingRunning(t *testing.T) {
 // A client that fails ends Build with its error, wherever that is, and what was
 // learnt is still there.
 func TestBuildEndsWithTheClientsError(t *testing.T) {
-	defer goleak.VerifyNone(t)
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	gone := errors.New("the target is down")
 	for _, at := range []int64{1, 2, 5, 9, 14, 20} {
 		w := localWorld(t, 0, Options{}, &local{fails: at, err: gone}, pair()...)

@@ -29,8 +29,8 @@ func (w *World) Cleanup(ctx context.Context) []Leftover {
 	for _, o := range objects {
 		if o.stray {
 			for _, a := range w.people.All() {
-				if a.Name == nameOf(o.Owner) {
-					o.Owner = a // with a session
+				if a.Name == nameOf(o.owner) {
+					o.owner = a // with a session
 				}
 			}
 		}
@@ -38,11 +38,11 @@ func (w *World) Cleanup(ctx context.Context) []Leftover {
 	w.mu.Unlock()
 	var out []Leftover
 	for _, o := range slices.Backward(objects) {
-		if !o.Made || o.Deleted {
+		if !o.Made || o.deleted {
 			continue
 		}
 		if why := w.unmake(ctx, o); why != "" {
-			out = append(out, Leftover{Resource: o.Resource.Name, ID: o.ID, Owner: nameOf(o.Owner), Why: why})
+			out = append(out, Leftover{Resource: o.Resource.Name, ID: o.ID, Owner: nameOf(o.owner), Why: why})
 		}
 	}
 	return out
@@ -77,7 +77,7 @@ func (w *World) Follow(x *target.Exchange) {
 			r = op.Objects[i]
 		}
 		for _, o := range slices.Backward(w.objects) {
-			if r != nil && o.Resource == r && o.ID == params[i] && !o.Deleted {
+			if r != nil && o.Resource == r && o.ID == params[i] && !o.deleted {
 				c.Uses["path."+p.Name] = o
 				break
 			}
@@ -85,7 +85,7 @@ func (w *World) Follow(x *target.Exchange) {
 	}
 	if op.Kind == graph.Delete {
 		if o := c.subject(); o != nil && o.stray && owns(c.As, o) {
-			o.Deleted = true
+			o.deleted = true
 		}
 		return
 	}
@@ -136,7 +136,7 @@ func (w *World) routed(r *target.Request) (*graph.Op, []string) {
 // unmake deletes one object, as its owner: "" or why it could not.
 func (w *World) unmake(ctx context.Context, o *Object) string {
 	for _, p := range o.Parents {
-		if p.Deleted {
+		if p.deleted {
 			return "" // it went with what it lay under
 		}
 	}
@@ -166,7 +166,7 @@ func (w *World) unmake(ctx context.Context, o *Object) string {
 		}
 		w.mu.Lock()
 		w.learn(c, x)
-		gone := o.Deleted || x.Status == 404 || x.Status == 410
+		gone := o.deleted || x.Status == 404 || x.Status == 410
 		w.mu.Unlock()
 		if gone {
 			return ""

@@ -104,7 +104,7 @@ func (m *maker) current() {
 	for _, ch := range m.ids {
 		if o := ch.object; o != nil && o.Resource == m.op.About && !o.Made {
 			m.now = map[string]string{}
-			for name, text := range o.Fields {
+			for name, text := range o.fields {
 				m.now["/"+value.EscapeToken(name)] = text
 			}
 			return

@@ -147,7 +147,7 @@ func (w *World) missing(op *graph.Op) string {
 		if r == nil || r.IsPerson {
 			continue
 		}
-		if !slices.ContainsFunc(w.objects, func(o *Object) bool { return o.Resource == r && !o.Deleted }) && !slices.Contains(names, r.Name) {
+		if !slices.ContainsFunc(w.objects, func(o *Object) bool { return o.Resource == r && !o.deleted }) && !slices.Contains(names, r.Name) {
 			names = append(names, r.Name)
 		}
 	}

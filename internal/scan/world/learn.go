@@ -229,12 +229,12 @@ func (w *World) objectAt(v *value.Value) *Object {
 			continue
 		}
 		same := 0
-		for name, text := range o.Fields {
+		for name, text := range o.fields {
 			if k := v.Get(name); k != nil && string(value.Append(nil, k)) == text {
 				same++
 			}
 		}
-		if same >= min(3, len(o.Fields)) {
+		if same >= min(3, len(o.fields)) {
 			return o
 		}
 	}
@@ -259,25 +259,25 @@ func scalars(v *value.Value, pointer string, to map[string]string) {
 // created makes an object of the answer of a Create.
 func (w *World) created(c *Call, x *target.Exchange, body *value.Value) *Object {
 	r := c.Op.About
-	o := &Object{Resource: r, Owner: c.As, Made: true, MadeBy: c, IDs: map[string]string{}, Fields: map[string]string{},
-		Canaries: map[string]string{}, SeenBy: map[string]bool{}, sources: map[string]source{}, tokens: c.tokens}
+	o := &Object{Resource: r, mu: &w.mu, owner: c.As, Made: true, MadeBy: c, ids: map[string]string{}, fields: map[string]string{},
+		canaries: map[string]string{}, seenBy: map[string]bool{}, sources: map[string]source{}, tokens: c.tokens}
 	if body != nil {
 		if node, at := objectIn(body, r); node != nil {
 			w.identify(o, node, at)
 		}
-		if len(o.IDs) == 0 && (body.Kind == value.String || body.Kind == value.Number) && body.Text != "" {
-			o.IDs["id"], o.sources["id"] = body.Text, source{at: ""}
+		if len(o.ids) == 0 && (body.Kind == value.String || body.Kind == value.Number) && body.Text != "" {
+			o.ids["id"], o.sources["id"] = body.Text, source{at: ""}
 		}
 	}
-	if len(o.IDs) == 0 {
+	if len(o.ids) == 0 {
 		if id, pattern := lastSegment(x.Header.Get("Location")); id != "" {
-			o.IDs["id"], o.sources["id"] = id, source{header: "Location", pattern: pattern}
+			o.ids["id"], o.sources["id"] = id, source{header: "Location", pattern: pattern}
 		}
 	}
-	if len(o.IDs) == 0 {
+	if len(o.ids) == 0 {
 		w.namedBy(o, c)
 	}
-	if o.ID = o.IDs[o.idField()]; o.ID == "" {
+	if o.ID = o.ids[o.idField()]; o.ID == "" {
 		return nil
 	}
 	o.Parents = w.parents(c, o)
@@ -301,7 +301,7 @@ func (w *World) namedBy(o *Object, c *Call) {
 			if err != nil || v.Kind != value.String && v.Kind != value.Number || v.Text == "" {
 				continue
 			}
-			o.IDs[name], o.Fields[name], o.sources[name] = v.Text, c.Values[where], source{input: where}
+			o.ids[name], o.fields[name], o.sources[name] = v.Text, c.Values[where], source{input: where}
 			return
 		}
 	}
@@ -327,7 +327,7 @@ func lastSegment(location string) (id, pattern string) {
 // add puts an object into the world, or what is new of it into the one that is there.
 func (w *World) add(o *Object) *Object {
 	for _, old := range w.objects {
-		if old.Resource != o.Resource || old.ID != o.ID || old.Deleted || !sameParents(old, o) {
+		if old.Resource != o.Resource || old.ID != o.ID || old.deleted || !sameParents(old, o) {
 			continue
 		}
 		if old.stray {
@@ -335,13 +335,13 @@ func (w *World) add(o *Object) *Object {
 			break
 		}
 		// Others may be reading these: they are replaced, not changed.
-		old.Fields = merged(old.Fields, o.Fields)
-		old.IDs = merged(o.IDs, old.IDs)
-		old.SeenBy = merged(old.SeenBy, o.SeenBy)
-		if old.Owner == nil {
-			old.Owner = o.Owner
+		old.fields = merged(old.fields, o.fields)
+		old.ids = merged(o.ids, old.ids)
+		old.seenBy = merged(old.seenBy, o.seenBy)
+		if old.owner == nil {
+			old.owner = o.owner
 		}
-		old.Tenant = cmpOr(old.Tenant, o.Tenant)
+		old.tenant = cmpOr(old.tenant, o.tenant)
 		if o.Made && !old.Made && old.MadeBy == nil {
 			// A Create that gave an object that was there before: it is not the run's.
 			old.tokens = o.tokens
@@ -471,36 +471,38 @@ func (w *World) identify(o *Object, node *value.Value, at string) {
 		case value.Object: // an owner may be named one level below: author/username
 			for j := range k.Kids {
 				if n := &k.Kids[j]; n.Kind != value.Array && n.Kind != value.Object && n.Kind != value.Null {
-					o.Fields[k.Name+"/"+n.Name] = string(value.Append(nil, n))
+					o.fields[k.Name+"/"+n.Name] = string(value.Append(nil, n))
 				}
 			}
 		default:
-			o.Fields[k.Name] = string(value.Append(nil, k))
+			o.fields[k.Name] = string(value.Append(nil, k))
 		}
 	}
 	for _, k := range idsOf(node, o.Resource) {
-		if o.IDs[k.Name] == "" {
-			o.IDs[k.Name] = k.Text
+		if o.ids[k.Name] == "" {
+			o.ids[k.Name] = k.Text
 			o.sources[k.Name] = source{at: at + "/" + value.EscapeToken(k.Name)}
 		}
 	}
-	o.ID = o.IDs[o.idField()]
+	o.ID = o.ids[o.idField()]
 }
 
 // idField is the name of the identifier that paths take.
-func (o *Object) idField() string {
-	for _, name := range o.Resource.IDs {
-		if o.IDs[name] != "" {
+func (o *Object) idField() string { return idField(o.Resource, o.ids) }
+
+func idField(r *graph.Resource, ids map[string]string) string {
+	for _, name := range r.IDs {
+		if ids[name] != "" {
 			return name
 		}
 	}
 	best, at := "", 1<<20
-	for _, name := range sortedKeys(o.IDs) {
+	for _, name := range sortedKeys(ids) {
 		rank := 10
 		switch s := squeezed(name); {
 		case s == "id":
 			rank = 0
-		case s == squeezed(o.Resource.Name)+"id":
+		case s == squeezed(r.Name)+"id":
 			rank = 1
 		case strings.HasSuffix(s, "id"):
 			rank = 2
@@ -516,15 +518,15 @@ func (o *Object) idField() string {
 func (w *World) found(c *Call, body *value.Value) {
 	r := c.Op.About
 	show := func(node *value.Value, list *Call) {
-		o := &Object{Resource: r, IDs: map[string]string{}, Fields: map[string]string{}, Canaries: map[string]string{},
-			SeenBy: map[string]bool{nameOf(c.As): true}, sources: map[string]source{}}
+		o := &Object{Resource: r, mu: &w.mu, ids: map[string]string{}, fields: map[string]string{}, canaries: map[string]string{},
+			seenBy: map[string]bool{nameOf(c.As): true}, sources: map[string]source{}}
 		w.identify(o, node, "")
 		if o.ID == "" {
 			return
 		}
 		o.sources = map[string]source{}
 		o.Parents = w.parents(c, o)
-		o.Owner, o.Tenant = w.ownerOf(o)
+		o.owner, o.tenant = w.ownerOf(o)
 		if list != nil {
 			w.claim(c, o, node)
 		}
@@ -568,7 +570,7 @@ func (w *World) claim(list *Call, o *Object, node *value.Value) {
 			}
 			field := o.idField()
 			key := strings.Index(text, quoted(field)+":")
-			o.Made, o.MadeBy, o.Owner, o.tokens = true, made, made.As, made.tokens
+			o.Made, o.MadeBy, o.owner, o.tokens = true, made, made.As, made.tokens
 			o.sources = map[string]source{field: {list: list, key: field, token: where, after: key > at}}
 			if len(o.Parents) == 0 {
 				o.Parents = w.parents(made, o)
@@ -592,7 +594,7 @@ func (w *World) ownerOf(o *Object) (own *actor.Actor, tenant string) {
 		return nil, ""
 	}
 	for _, field := range o.Resource.Owners {
-		text, ok := o.Fields[field]
+		text, ok := o.fields[field]
 		if !ok {
 			continue
 		}
@@ -630,8 +632,8 @@ func (c *Call) overwrite() {
 	if o == nil {
 		return
 	}
-	kept := maps.Clone(o.Canaries)
-	for pointer := range o.Canaries {
+	kept := maps.Clone(o.canaries)
+	for pointer := range o.canaries {
 		name := squeezed(pointer[strings.LastIndexByte(pointer, '/')+1:])
 		for where := range c.Values {
 			if strings.HasPrefix(where, "body.") && squeezed(where[strings.LastIndexAny(where, "./")+1:]) == name {
@@ -639,13 +641,13 @@ func (c *Call) overwrite() {
 			}
 		}
 	}
-	o.Canaries = kept
+	o.canaries = kept
 }
 
 // deleted marks what a Delete took away.
 func (w *World) deleted(c *Call) {
 	if o := c.subject(); o != nil {
-		o.Deleted = true
+		o.deleted = true
 	}
 }
 

@@ -1,43 +1,80 @@
 package world
 
 import (
+	"sync"
+
 	"github.com/crenel-project/crenel/internal/scan/actor"
 	"github.com/crenel-project/crenel/internal/scan/graph"
 	"github.com/crenel-project/crenel/internal/scan/scenario"
 	"github.com/crenel-project/crenel/internal/scan/target"
 )
 
-// Object is something that exists at the target.
+// Object is something that exists at the target. What may still change while
+// checks look at it is behind methods; a map that they give is never changed,
+// but replaced.
 type Object struct {
 	Resource *graph.Resource
-	Owner    *actor.Actor // who made it, or who was found to own it
-	Made     bool         // this run made it
-	Deleted  bool
-	// IDs are the values that identify it, by the name of the field that held
-	// them ("id", "uuid", "order_number"); ID is the one that paths take.
-	ID  string
-	IDs map[string]string
-	// Tenant is the tenant that one of its fields names, where it is that of an
-	// actor: those of the same tenant may see it, as far as anybody knows.
-	Tenant string
+	Made     bool // this run made it
+	// ID is what paths take to name it.
+	ID string
 	// Parents are the objects that it lies under, the nearest first.
 	Parents []*Object
-	// Canaries are unique texts that the run put into it and that its owner was
-	// seen to read back, by JSON pointer of the answer that Reader gives.
-	Canaries map[string]string
-	// Reader is an operation by which its owner reads it (a Read, else a List), nil when none answered.
-	Reader *graph.Op
 	// MadeBy is the call that made it; nil when it was found.
 	MadeBy *Call
-	// Fields are its scalar members as last seen, by name: JSON texts.
-	Fields map[string]string
-	// SeenBy are the names of the actors whose List or Read showed it.
-	SeenBy map[string]bool
+
+	// The world's lock is held for what follows.
+	mu       *sync.Mutex // the world's; nil for an object that no world has
+	owner    *actor.Actor
+	deleted  bool
+	ids      map[string]string
+	tenant   string
+	canaries map[string]string
+	reader   *graph.Op // an operation by which its owner reads it (a Read, else a List), nil when none answered
+	fields   map[string]string
+	seenBy   map[string]bool
 
 	stray   bool              // made by a scenario: there to be cleaned up, and for nothing else
 	spare   bool              // made to be changed and deleted: others are looked at
-	sources map[string]source // where the answer of MadeBy holds each of IDs
-	tokens  map[string]string // what Canaries are made of, by the input that took it
+	sources map[string]source // where the answer of MadeBy holds each of ids
+	tokens  map[string]string // what canaries are made of, by the input that took it
+}
+
+// Known is an object that no answer showed: what an actor is known to be.
+func Known(r *graph.Resource, owner *actor.Actor, id string, ids map[string]string) *Object {
+	return &Object{Resource: r, ID: id, owner: owner, ids: ids}
+}
+
+// Owner is who made it, or who was found to own it; nil when nobody is known.
+func (o *Object) Owner() *actor.Actor { return now(o, &o.owner) }
+
+// Deleted reports whether the run deleted it.
+func (o *Object) Deleted() bool { return now(o, &o.deleted) }
+
+// IDs are the values that identify it, by the name of the field that held them
+// ("id", "uuid", "order_number").
+func (o *Object) IDs() map[string]string { return now(o, &o.ids) }
+
+// Tenant is the tenant that one of its fields names, where it is that of an
+// actor: those of the same tenant may see it, as far as anybody knows.
+func (o *Object) Tenant() string { return now(o, &o.tenant) }
+
+// Canaries are unique texts that the run put into it and that its owner was
+// seen to read back, by JSON pointer of the answer that World.Reader's call gives.
+func (o *Object) Canaries() map[string]string { return now(o, &o.canaries) }
+
+// Fields are its scalar members as last seen, by name: JSON texts.
+func (o *Object) Fields() map[string]string { return now(o, &o.fields) }
+
+// SeenBy has the names of the actors whose List or Read showed it.
+func (o *Object) SeenBy() map[string]bool { return now(o, &o.seenBy) }
+
+// now is what a field of an object holds, read under its world's lock.
+func now[T any](o *Object, field *T) T {
+	if o.mu != nil {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+	}
+	return *field
 }
 
 // Call is a valid call of an operation as an actor, ready to be sent again or

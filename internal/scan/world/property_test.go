@@ -430,7 +430,7 @@ func TestOthersThingsAreLeftAlone(t *testing.T) {
 	}{
 		{"reading is harmless", []string{"owner_id"}, &Object{}, graph.Read, "GET", true},
 		{"changing what the run made", []string{"owner_id"}, &Object{Made: true}, graph.Update, "PUT", true},
-		{"changing what an actor owns", []string{"owner_id"}, &Object{Owner: &actor.Actor{}}, graph.Update, "PUT", true},
+		{"changing what an actor owns", []string{"owner_id"}, &Object{owner: &actor.Actor{}}, graph.Update, "PUT", true},
 		{"changing somebody's", []string{"owner_id"}, &Object{}, graph.Update, "PUT", false},
 		{"acting on somebody's", []string{"owner_id"}, &Object{}, graph.Action, "POST", false},
 		{"acting on what is nobody's", nil, &Object{}, graph.Action, "POST", true},

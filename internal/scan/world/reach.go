@@ -304,7 +304,7 @@ func (w *World) readersFor(c *Call) []*graph.Op {
 func (w *World) readBack(o *Object, reader *graph.Op, x *target.Exchange) bool {
 	body := decode(x)
 	shown := false
-	canaries := maps.Clone(o.Canaries)
+	canaries := maps.Clone(o.canaries)
 	if body != nil {
 		texts := map[string]string{}
 		allTexts(body, "", texts, 0)
@@ -324,17 +324,17 @@ func (w *World) readBack(o *Object, reader *graph.Op, x *target.Exchange) bool {
 	} else if strings.Contains(string(x.Body), o.ID) {
 		shown = true
 	}
-	o.Canaries = canaries
+	o.canaries = canaries
 	if shown || reader.Kind == graph.Read {
-		if o.Reader == nil || len(o.Canaries) > 0 {
-			o.Reader = reader
+		if o.reader == nil || len(o.canaries) > 0 {
+			o.reader = reader
 		}
-		o.SeenBy = merged(o.SeenBy, map[string]bool{nameOf(o.Owner): true})
-		if len(o.Canaries) > 0 || len(o.tokens) == 0 {
+		o.seenBy = merged(o.seenBy, map[string]bool{nameOf(o.owner): true})
+		if len(o.canaries) > 0 || len(o.tokens) == 0 {
 			w.readers[o.Resource] = reader
 		}
 	}
-	return shown && (len(o.Canaries) > 0 || len(o.tokens) == 0)
+	return shown && (len(o.canaries) > 0 || len(o.tokens) == 0)
 }
 
 // what says in a line what an answer said.

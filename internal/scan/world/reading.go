@@ -17,10 +17,10 @@ func (w *World) reading(op *graph.Op, o *Object) *Call {
 		if c == nil {
 			return nil
 		}
-		c.As = o.Owner
+		c.As = o.owner
 		return c
 	}
-	c, err := w.compose(op, o.Owner, plan{})
+	c, err := w.compose(op, o.owner, plan{})
 	if err != nil {
 		return nil
 	}

@@ -21,7 +21,7 @@ var ErrNoRecipe = errors.New("the run made no such object itself")
 // actor, its parents first. The variables' names begin with prefix.
 func (w *World) Recipe(ctx context.Context, r *graph.Resource, as *actor.Actor, prefix string) (*Recipe, error) {
 	for _, o := range w.Objects(r, as) {
-		if o.Made && !o.Deleted && o.MadeBy != nil && o.MadeBy.Last != nil {
+		if o.Made && !o.Deleted() && o.MadeBy != nil && o.MadeBy.Last != nil {
 			if recipe, err := w.RecipeOf(o, prefix); err == nil {
 				return recipe, nil
 			}
@@ -102,7 +102,7 @@ func (b *recipeWriter) object(o *Object, prefix string, depth int) (*Recipe, err
 	step.ID, step.Part = "make_"+prefix, scenario.Setup
 	step.Expect = []scenario.Expect{{Status: "2xx"}}
 	r := &Recipe{IDs: map[string]string{}, Canaries: map[string]string{}}
-	for _, field := range slices.Sorted(maps.Keys(o.IDs)) {
+	for _, field := range slices.Sorted(maps.Keys(o.IDs())) {
 		from, ok := o.sources[field]
 		if !ok {
 			continue
@@ -118,18 +118,18 @@ func (b *recipeWriter) object(o *Object, prefix string, depth int) (*Recipe, err
 		if from.list != nil {
 			continue
 		}
-		s.Optional = field != o.idField()
+		s.Optional = field != idField(o.Resource, o.IDs())
 		step.Save = append(step.Save, s)
 		r.IDs[field] = v
 	}
 	b.steps = append(b.steps, step)
-	field := o.idField()
+	field := idField(o.Resource, o.IDs())
 	if r.ID = r.IDs[field]; r.ID == "" {
 		if err := b.findInList(o, prefix, field, names, r); err != nil {
 			return nil, err
 		}
 	}
-	for pointer, token := range o.Canaries {
+	for pointer, token := range o.Canaries() {
 		for where, t := range o.tokens {
 			if t == token && names[where] != "" {
 				r.Canaries[pointer] = canaryText(o.MadeBy.Fresh[where], names[where])
@@ -171,9 +171,9 @@ func (b *recipeWriter) findInList(o *Object, prefix, field string, names map[str
 
 // variableOf is the placeholder for the value of an object that a call holds.
 func variableOf(r *Recipe, o *Object, text string) string {
-	field := o.idField()
-	for f, v := range o.IDs {
-		if v == scalarText(text) && r.IDs[f] != "" && (f == field || o.IDs[field] != v) {
+	field := idField(o.Resource, o.IDs())
+	for f, v := range o.IDs() {
+		if v == scalarText(text) && r.IDs[f] != "" && (f == field || o.IDs()[field] != v) {
 			field = f
 		}
 	}

@@ -497,8 +497,8 @@ func owned(t *testing.T, w *World, r *graph.Resource, a *actor.Actor) {
 		return
 	}
 	for _, o := range list {
-		if !o.Made || o.Deleted || len(o.Canaries) == 0 || o.Reader == nil {
-			t.Errorf("%s's %s %s: made %v, canaries %v, reader %v", a.Name, r.Name, o.ID, o.Made, o.Canaries, o.Reader)
+		if !o.Made || o.deleted || len(o.canaries) == 0 || o.reader == nil {
+			t.Errorf("%s's %s %s: made %v, canaries %v, reader %v", a.Name, r.Name, o.ID, o.Made, o.canaries, o.reader)
 			continue
 		}
 		x, err := w.Send(context.Background(), w.Reader(o))
@@ -506,7 +506,7 @@ func owned(t *testing.T, w *World, r *graph.Resource, a *actor.Actor) {
 			t.Errorf("%s cannot read its %s: %v", a.Name, r.Name, err)
 			continue
 		}
-		for pointer, token := range o.Canaries {
+		for pointer, token := range o.canaries {
 			if !strings.Contains(string(x.Body), token) {
 				t.Errorf("%s's answer lacks %s at %s", r.Name, token, pointer)
 			}

@@ -179,7 +179,7 @@ func (w *World) worked(op *graph.Op, as *actor.Actor) *Call {
 		return nil
 	}
 	for _, o := range old.Uses {
-		if o.Deleted {
+		if o.deleted {
 			return nil
 		}
 	}
@@ -225,7 +225,7 @@ func (w *World) Send(ctx context.Context, c *Call) (*target.Exchange, error) {
 	if o := c.subject(); o != nil && owns(c.As, o) {
 		switch {
 		case c.Op.Kind == graph.Delete:
-			o.Deleted = true
+			o.deleted = true
 		case alters(c.Op):
 			c.overwrite()
 		}
@@ -264,7 +264,7 @@ func (w *World) Objects(r *graph.Resource, owner *actor.Actor) []*Object {
 	defer w.mu.Unlock()
 	var out []*Object
 	for _, o := range slices.Backward(w.objects) {
-		if o.Resource == r && !o.Deleted && !o.stray && (owner == nil || o.Owner != nil && o.Owner.Name == owner.Name) {
+		if o.Resource == r && !o.deleted && !o.stray && (owner == nil || o.owner != nil && o.owner.Name == owner.Name) {
 			out = append(out, o)
 		}
 	}
@@ -289,10 +289,10 @@ func (w *World) Objects(r *graph.Resource, owner *actor.Actor) []*Object {
 func (w *World) Reader(o *Object) *Call {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if o.Reader == nil || o.Owner == nil {
+	if o.reader == nil || o.owner == nil {
 		return nil
 	}
-	return w.reading(o.Reader, o)
+	return w.reading(o.reader, o)
 }
 
 // ErrNotMade is why Make gave no object.
