@@ -115,6 +115,7 @@ func (s *scanning) run(c *cobra.Command) error {
 	}
 	out := c.ErrOrStderr()
 	p := newProgress(out)
+	p.all = s.verbose
 	res, err := scan.Run(c.Context(), o, p.events())
 	p.end()
 	if record != nil {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -15,8 +16,16 @@ func newScanDoctor() *cobra.Command {
 	asJSON := false
 	c := &cobra.Command{
 		Use:   "doctor",
-		Short: "Say whether a target can be tested: is it there, is its base path right, does everyone log in",
-		Args:  cobra.NoArgs,
+		Short: "Say whether a target can be tested: is it there, does everyone log in, what can be reached",
+		Long: `Looks at what must work before anything can be tested, and says what is wrong and
+what to do: the way to the target, its base path, each account's login, whether its
+session works, refreshes and ends as it says, and which operations answer with a
+success. It attacks nothing. It makes objects, and accounts where none are given, and
+takes away what it made. Each scan begins with it.
+
+Exit codes: 0 the target can be tested, 2 the command was called wrongly, 3 it
+cannot be tested.`,
+		Args: cobra.NoArgs,
 		Example: examples(
 			"crenel scan doctor --spec openapi.yaml --target http://127.0.0.1:9000",
 			"crenel scan doctor -c scan.yaml",
@@ -26,9 +35,15 @@ func newScanDoctor() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			d, err := scan.Doctor(c.Context(), o)
+			d, err := scan.Doctor(c.Context(), o, nil)
+			if err != nil && d == nil {
+				if errors.Is(err, scan.ErrTarget) {
+					return err
+				}
+				return usagef("%v", err)
+			}
 			if err != nil {
-				return err
+				return errors.Join(d.Print(c.OutOrStdout()), err)
 			}
 			if asJSON {
 				enc := json.NewEncoder(c.OutOrStdout())

@@ -13,6 +13,7 @@ import (
 
 	"github.com/crenel-project/crenel/internal/finding"
 	"github.com/crenel-project/crenel/internal/scan"
+	"github.com/crenel-project/crenel/internal/scan/actor"
 	"github.com/crenel-project/crenel/internal/scan/target"
 )
 
@@ -20,6 +21,7 @@ import (
 type progress struct {
 	p   *printer
 	tty bool
+	all bool // also what is well
 
 	mu    sync.Mutex
 	bar   *progressbar.ProgressBar
@@ -32,7 +34,7 @@ type progress struct {
 
 // phases are what a phase of a run is called for people.
 var phases = map[string]string{
-	"understand": "reading the description", "people": "making accounts, logging in", "world": "finding the way in", "attack": "attacking", "clean up": "cleaning up",
+	"understand": "reading the description", "doctor": "looking at the target, logging in", "world": "finding the way in", "attack": "attacking", "clean up": "cleaning up",
 }
 
 func newProgress(w io.Writer) *progress {
@@ -44,7 +46,32 @@ func newProgress(w io.Writer) *progress {
 }
 
 func (p *progress) events() scan.Events {
-	return scan.Events{Phase: p.begin, Progress: p.step, Found: p.tell, Exchange: func(*target.Exchange) { p.sent.Add(1) }}
+	return scan.Events{Phase: p.begin, Progress: p.step, Found: p.tell, Point: p.point, Exchange: func(*target.Exchange) { p.sent.Add(1) }}
+}
+
+// point tells what the doctor found wrong, and what to do.
+func (p *progress) point(pt actor.Point) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var mark string
+	switch pt.State {
+	case actor.Failed:
+		mark = p.p.red("FAILED ")
+	case actor.Doubt:
+		mark = p.p.yellow("warning")
+	default:
+		if !p.all {
+			return
+		}
+		mark = p.p.green("ok     ")
+	}
+	if p.bar != nil {
+		_ = p.bar.Clear()
+	}
+	p.p.linef("  %s %s: %s", mark, plain(pt.Name), plain(pt.Text))
+	if pt.Advice != "" {
+		p.p.linef("          → %s", plain(pt.Advice))
+	}
 }
 
 func (p *progress) begin(name string) {

@@ -112,7 +112,9 @@ func (o *Options) Check() error {
 	if _, err := o.mode(); err != nil {
 		say("%v", err)
 	}
-	if err := o.Actors.Validate(); err != nil {
+	who := o.Actors
+	who.Dir = o.Dir
+	if err := who.Validate(); err != nil {
 		for line := range strings.SplitSeq(err.Error(), "\n") {
 			say("actors.%s", line)
 		}

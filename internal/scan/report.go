@@ -23,6 +23,7 @@ type Report struct {
 	Coverage []world.Coverage      `json:"coverage"`
 	Checks   []check.Cell          `json:"checks"` // what became of each check on each operation
 	Actors   []actor.ActorReport   `json:"actors"`
+	Doctor   []actor.Point         `json:"doctor,omitempty"`   // what was looked at before anything was tested
 	Problems []actor.Problem       `json:"problems,omitempty"` // what kept somebody out, and what to do about it
 	Notes    []string              `json:"notes,omitempty"`    // what was learnt on the way
 	Repairs  []Repair              `json:"repairs,omitempty"`
@@ -60,7 +61,7 @@ type Stats struct {
 
 // PhaseStats are one phase's figures.
 type PhaseStats struct {
-	Name     string  `json:"name"` // understand, doctor, people, world, attack, clean up
+	Name     string  `json:"name"` // understand, doctor, world, attack, clean up
 	Requests int64   `json:"requests"`
 	Seconds  float64 `json:"seconds"`
 }

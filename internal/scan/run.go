@@ -29,6 +29,7 @@ type Events struct {
 	Phase    func(name string)               // a phase begins
 	Progress func(done, of int, what string) // of the phase
 	Found    func(f *finding.Finding)        // a finding is proven
+	Point    func(p actor.Point)             // the doctor looked at something
 	Exchange func(x *target.Exchange)        // everything that is sent
 }
 
@@ -97,7 +98,7 @@ func Run(ctx context.Context, o *Options, ev Events) (*Result, error) {
 		return nil, err
 	}
 	defer r.close()
-	ended := r.meet(ctx)
+	ended := r.doctor(ctx)
 	if ended == nil {
 		ended = r.build(ctx, mode)
 	}
@@ -110,8 +111,13 @@ func Run(ctx context.Context, o *Options, ev Events) (*Result, error) {
 		res.Proofs = r.lab.Proofs()
 	}
 	var down *target.DownError
-	if ended != nil && ctx.Err() == nil && (r.report.Stats.Reached == 0 || errors.As(ended, &down)) {
+	switch {
+	case errors.Is(ended, ErrTarget):
+		return res, ended
+	case ended != nil && ctx.Err() == nil && (r.report.Stats.Reached == 0 || errors.As(ended, &down)):
 		return res, fmt.Errorf("%w: %w", ErrTarget, ended)
+	case ended == nil && r.report.Stats.Reached == 0 && len(r.report.Findings) == 0:
+		return res, fmt.Errorf("%w: no operation answered anybody with a success, so nothing was tested", ErrTarget)
 	}
 	return res, nil
 }
@@ -235,12 +241,44 @@ func (r *run) close() {
 	}
 }
 
-// meet makes the people and logs them in.
-func (r *run) meet(ctx context.Context) error {
-	r.begin("people")
+// startup is how long a run waits for a target that refuses connections: a
+// pipeline starts both.
+const startup = 10 * time.Second
+
+// doctor makes the people, logs them in, and looks whether all that a run leans
+// on is there: what is wrong is told before anything else is.
+func (r *run) doctor(ctx context.Context) error {
+	r.begin("doctor")
+	r.invite()
+	d := r.people.Doctor(ctx, actor.Examination{Patience: startup, Brief: true, Told: r.ev.Point})
+	r.report.Doctor = d.Points
+	if d.Report != nil {
+		r.report.Actors, r.report.Problems, r.report.Notes = d.Report.Actors, d.Report.Problems, append(r.report.Notes, d.Report.Notes...)
+	}
+	r.report.Target = r.client.Origin() + r.client.Base()
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("looking whether the target can be tested: %w", err)
+	}
+	if d.Err != nil {
+		return fmt.Errorf("making accounts and logging in: %w", d.Err)
+	}
+	if p := d.Unusable(); p != nil {
+		return fmt.Errorf("%w: %s: %s", ErrTarget, p.Name, p.Text)
+	}
+	return nil
+}
+
+// invite says who the people will be; nothing is sent.
+func (r *run) invite() {
 	cfg := r.o.Actors
 	cfg.Run, cfg.Seed, cfg.Dir = r.report.Run, r.o.Seed, r.o.Dir
 	r.people = actor.New(r.graph, r.client, cfg)
+}
+
+// meet makes the people and logs them in.
+func (r *run) meet(ctx context.Context) error {
+	r.begin("people")
+	r.invite()
 	report, err := r.people.Prepare(ctx)
 	if report != nil {
 		r.report.Actors, r.report.Problems, r.report.Notes = report.Actors, report.Problems, report.Notes
@@ -271,6 +309,7 @@ func (r *run) build(ctx context.Context, mode check.Mode) error {
 	}
 	r.graph.Settle()                    // nobody else uses it now
 	r.client.OnExchange(r.world.Follow) // what checks make is cleaned up as well
+	r.tell(reachPoint(r.world.Coverage()))
 	return nil
 }
 
@@ -317,12 +356,15 @@ func (r *run) ownChecks() ([]*check.Check, error) {
 	return list, nil
 }
 
+// tidying bounds cleaning up, which outlives a run that was stopped.
+const tidying = 20 * time.Second
+
 // finish cleans up and completes the report. Cleaning up outlives a run that was
 // stopped, for a bounded time.
 func (r *run) finish(ctx context.Context, ended error, baseline *finding.Baseline) {
 	r.begin("clean up")
 	if r.world != nil {
-		tidy, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
+		tidy, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidying)
 		r.report.Left = r.world.Cleanup(tidy)
 		cancel()
 		r.report.Coverage = r.world.Coverage()

@@ -245,6 +245,11 @@ func (c Config) Validate() error {
 		}
 		a.check(func(where, format string, args ...any) { bad(name+"."+where, format, args...) })
 	}
+	if c.WFC != "" {
+		if _, err := readWFC(under(c.Dir, c.WFC)); err != nil {
+			all = append(all, fmt.Errorf("wfc: %w", err))
+		}
+	}
 	return errors.Join(all...)
 }
 

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/crenel-project/crenel/internal/scan/graph"
+	"github.com/crenel-project/crenel/internal/scan/target"
 )
 
 // State is how one point of a diagnosis stands.
@@ -34,27 +36,49 @@ type Point struct {
 type Diagnosis struct {
 	Points []Point `json:"points"`
 	Report *Report `json:"report"`
+	// Err is why the people could not be made ready: the target went down, a
+	// budget is used up. It is among the points as well.
+	Err error `json:"-"`
 }
 
-// Usable says whether a run makes sense: the target answers and its base path is right.
-func (d *Diagnosis) Usable() bool {
-	for _, p := range d.Points {
-		if p.State == Failed && !strings.HasPrefix(p.Name, "account") {
-			return false
+// Usable says whether a run makes sense: the target answers, its base path is
+// right, and of the accounts that were given one at least gets in.
+func (d *Diagnosis) Usable() bool { return d.Unusable() == nil }
+
+// Unusable is the first point for which a run makes no sense; nil when there is none.
+func (d *Diagnosis) Unusable() *Point {
+	for i := range d.Points {
+		if p := &d.Points[i]; p.State == Failed && !strings.HasPrefix(p.Name, "account ") && !strings.HasPrefix(p.Name, "session of ") {
+			return p
 		}
 	}
-	return true
+	return nil
+}
+
+// Examination is how a doctor looks.
+type Examination struct {
+	// Patience is how long a target that refuses connections is waited for: it may be starting.
+	Patience time.Duration
+	// Brief looks at the sessions of given accounts and of one that the run made,
+	// not of all that it made: they are alike.
+	Brief bool
+	// Told is given each point as it is found.
+	Told func(Point)
 }
 
 // Doctor looks at everything that must work before anything is tested: the way
 // to the target, its base path, each actor's login and session. It prepares the
 // people where that has not been done.
-func (p *People) Doctor(ctx context.Context) *Diagnosis {
+func (p *People) Doctor(ctx context.Context, how Examination) *Diagnosis {
 	d := &Diagnosis{}
 	add := func(name string, s State, text, advice string) {
-		d.Points = append(d.Points, Point{name, s, p.c.Secrets().Text(text), advice})
+		point := Point{name, s, p.c.Secrets().Text(text), advice}
+		d.Points = append(d.Points, point)
+		if how.Told != nil {
+			how.Told(point)
+		}
 	}
-	for _, s := range p.c.Reach(ctx) {
+	for _, s := range p.reach(ctx, how.Patience) {
 		state := Well
 		switch {
 		case s.Err != nil:
@@ -73,7 +97,8 @@ func (p *People) Doctor(ctx context.Context) *Diagnosis {
 	p.mu.Unlock()
 	if !prepared {
 		if _, err := p.Prepare(ctx); err != nil {
-			add("accounts", Failed, err.Error(), "")
+			d.Err = err
+			add("preparation", Failed, err.Error(), "")
 		}
 	}
 	p.mu.Lock()
@@ -81,6 +106,9 @@ func (p *People) Doctor(ctx context.Context) *Diagnosis {
 	problems, notes := append([]Problem(nil), rep.Problems...), append([]string(nil), rep.Notes...)
 	p.mu.Unlock()
 	d.Report = &rep
+	if d.Err != nil {
+		return d
+	}
 	p.basePoint(add, problems)
 	if len(p.witnesses) == 0 {
 		add("sessions", Doubt, "no operation answers that could tell somebody from nobody: nothing can be said of sessions", "Look at the base path, and whether the operations of the description exist.")
@@ -88,8 +116,13 @@ func (p *People) Doctor(ctx context.Context) *Diagnosis {
 		add("sessions", Doubt, fmt.Sprintf("none of %d operations that were asked without credentials refused", len(p.witnesses)), "If the API has logins, what needs them is either not in the description or open to all.")
 	}
 	p.doorPoints(add)
+	looked := false
 	for _, a := range p.All() {
-		p.examineActor(ctx, a, add)
+		if ctx.Err() != nil {
+			break
+		}
+		p.examineActor(ctx, a, !how.Brief || !a.Made || !looked, add)
+		looked = looked || a.Made
 	}
 	for _, pr := range problems {
 		if pr.Who != "" {
@@ -100,6 +133,7 @@ func (p *People) Doctor(ctx context.Context) *Diagnosis {
 			add("account "+pr.Who, state, pr.What, pr.Advice)
 		}
 	}
+	p.givenPoint(add)
 	if len(p.All()) == 0 && len(problems) == 0 {
 		add("accounts", Doubt, "there is nobody but nobody: no accounts are configured, and making them was forbidden", "Give actors.accounts.user and actors.accounts.peer.")
 	}
@@ -128,8 +162,37 @@ func (p *People) doorPoints(add func(string, State, string, string)) {
 	}
 }
 
-// examineActor looks at one session: what it is worth, when it ends, whether it can be had again.
-func (p *People) examineActor(ctx context.Context, a *Actor, add func(string, State, string, string)) {
+// reach goes to the target, again and again while it refuses connections and may be starting.
+func (p *People) reach(ctx context.Context, patience time.Duration) []target.Stage {
+	for until := time.Now().Add(patience); ; {
+		stages := p.c.Reach(ctx)
+		if !errors.Is(stages[len(stages)-1].Err, syscall.ECONNREFUSED) || time.Now().After(until) {
+			return stages
+		}
+		select {
+		case <-ctx.Done():
+			return stages
+		case <-time.After(250 * time.Millisecond):
+		}
+	}
+}
+
+// givenPoint says so when accounts were given and none of them gets in: what a
+// run would find then with accounts of its own is not what was asked for.
+func (p *People) givenPoint(add func(string, State, string, string)) {
+	for _, name := range p.given {
+		if a := p.Get(name); a != nil && !a.Made && (a.Proven != "" || p.refusing == 0) {
+			return
+		}
+	}
+	if len(p.given) > 0 {
+		add("accounts", Failed, fmt.Sprintf("none of the %d accounts that were given gets in", len(p.given)),
+			"Correct their credentials, as said above; or leave them out, and the run makes its own where the API lets it.")
+	}
+}
+
+// examineActor looks at one session: what it is worth and, wholly, when it ends and whether it can be had again.
+func (p *People) examineActor(ctx context.Context, a *Actor, wholly bool, add func(string, State, string, string)) {
 	name := "account " + a.Name
 	err := p.Alive(ctx, a)
 	switch {
@@ -149,7 +212,9 @@ func (p *People) examineActor(ctx context.Context, a *Actor, add func(string, St
 		add(name, Failed, err.Error(), "Look into the target's log.")
 		return
 	}
-	p.lifetime(ctx, a, add)
+	if wholly {
+		p.lifetime(ctx, a, add)
+	}
 }
 
 func (p *People) lifetime(ctx context.Context, a *Actor, add func(string, State, string, string)) {
@@ -181,8 +246,15 @@ func (p *People) lifetime(ctx context.Context, a *Actor, add func(string, State,
 		a.Session.become(second)
 		add(name, Well, end+"; each login ends the one before it", "")
 	}
-	if second.Refresh != "" {
-		p.refreshPoint(ctx, a, second, add)
+	if second.Refresh == "" {
+		return
+	}
+	p.refreshPoint(ctx, a, second, add)
+	if errors.Is(p.Alive(ctx, a), ErrSessionEnded) {
+		// A refresh may end what it was given for. The actor must be able to go on.
+		if err := p.Renew(ctx, a); err != nil {
+			add(name, Failed, fmt.Sprintf("refreshing ended the session, and %v", err), adviceFor(err))
+		}
 	}
 }
 

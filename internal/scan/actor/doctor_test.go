@@ -94,7 +94,18 @@ func TestDoctor(t *testing.T) {
 			h := newHouse(t)
 			h.me(h.header("Authorization", "Bearer "))
 			return serve(t, h), shapeOf{noRegister: true, noLogin: true}, Config{NoRegister: true, Accounts: map[string]Account{User: {Bearer: Text("expired-token-7")}}}
-		}, true, []string{"warning  account user", "open nothing", "still valid"}, []string{"expired-token-7"}},
+		}, false, []string{"warning  account user", "open nothing", "still valid", "FAILED   accounts", "none of the 1 accounts"}, []string{"expired-token-7"}},
+		{"one of two given gets in", func(t *testing.T) (string, shapeOf, Config) {
+			h := newHouse(t)
+			h.me(h.header("Authorization", "Bearer "))
+			good := h.open(&tenant{id: 1, email: "ann@example.com", name: "ann"}, "")
+			return serve(t, h), shapeOf{noRegister: true, noLogin: true}, Config{NoRegister: true, Accounts: map[string]Account{User: {Bearer: Text(good)}, Peer: {Bearer: Text("expired-token-7")}}}
+		}, true, []string{"warning  account peer", "ok       account user"}, []string{"expired-token-7", "FAILED"}},
+		{"the accounts' file cannot be read", func(t *testing.T) (string, shapeOf, Config) {
+			h := newHouse(t)
+			styles[0].serve(h)
+			return serve(t, h), styles[0].shape, Config{WFC: "no-such-file.yaml"}
+		}, false, []string{"FAILED   preparation", "no-such-file.yaml"}, nil},
 		{"nobody can be had", func(t *testing.T) (string, shapeOf, Config) {
 			h := newHouse(t)
 			h.me(h.header("Authorization", "Bearer "))
@@ -109,7 +120,7 @@ func TestDoctor(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = cl.Close() })
-			d := New(graphOf(t, shape.yaml()), cl, cfg).Doctor(t.Context())
+			d := New(graphOf(t, shape.yaml()), cl, cfg).Doctor(t.Context(), Examination{})
 			var out bytes.Buffer
 			if err := d.Print(&out); err != nil {
 				t.Fatal(err)

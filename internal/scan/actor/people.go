@@ -34,7 +34,8 @@ type People struct {
 
 	// Written while Prepare runs, read afterwards.
 	witnesses []*witness
-	refusing  int // how many of them refuse nobody
+	refusing  int      // how many of them refuse nobody
+	given     []string // names of the accounts that the configuration has
 }
 
 func (p *People) theDoor() *entrance {

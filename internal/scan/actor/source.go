@@ -23,10 +23,11 @@ func (p *People) configured(ctx context.Context) error {
 	if p.cfg.WFC != "" {
 		more, err := readWFC(under(p.cfg.Dir, p.cfg.WFC))
 		if err != nil {
-			p.problem("", err.Error(), "Correct the file, or leave it out.")
+			return err
 		}
 		order = append(order, more.place(accounts)...)
 	}
+	p.given = slices.Clone(order)
 	// The admin first: accounts may have to be made by it.
 	slices.SortStableFunc(order, func(a, b string) int {
 		return boolInt(b == Admin) - boolInt(a == Admin)
