@@ -539,6 +539,8 @@ type WAF struct {
 	Threshold int `yaml:"threshold" default:"5" min:"1" max:"1000"`
 	// Skip is fields that are not inspected, as "OPERATION AT", such as "createNote /text".
 	Skip []string `yaml:"skip" example:"[\"createNote /text\"]"`
+	// Exclusions silence rules where they are wrong. crenel waf allow writes them.
+	Exclusions []WAFExclusion `yaml:"exclusions"`
 	// Rules are files of further SecLang directives.
 	Rules []string `yaml:"rules" kind:"file"`
 	// Value is the longest value inspected; longer ones are refused.

@@ -23,6 +23,7 @@ func (v *validator) guards(a *API, path string) {
 	v.limit(a, path+".limit")
 	v.authzFilters(a, path)
 	v.bundles(a.Guards.Authz.Bundles, path+".authz.bundles")
+	v.wafExclusions(a.Guards.WAF.Exclusions, path+".waf.exclusions")
 	for i, s := range a.Guards.WAF.Skip {
 		if !wafSkip.MatchString(s) {
 			v.value(fmt.Sprintf("%s.waf.skip[%d]", path, i), s, "is not a field", `write "OPERATION /pointer" or "OPERATION query:name"`)

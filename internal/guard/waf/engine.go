@@ -30,10 +30,12 @@ var ruleFiles = []string{
 
 // newEngine compiles the rule set. Each engine keeps compiled patterns in a cache
 // of the library that only closeEngine empties.
-func newEngine(c config.WAF, values int) (coraza.WAF, []triage.Rule, error) {
+func newEngine(c config.WAF, values int) (coraza.WAF, []triage.Rule, []loaded, error) {
 	var rules []triage.Rule
+	var all []loaded
 	cfg := experimental.WAFConfigWithRuleObserver(coraza.NewWAFConfig(), func(r types.RuleMetadata) {
 		rules = append(rules, triage.Rule{ID: r.ID(), Raw: r.Raw()})
+		all = append(all, loadedOf(r))
 	})
 	cfg = cfg.WithRootFS(rulesFS{}).WithDirectives(setup(c, values))
 	for _, f := range ruleFiles {
@@ -46,9 +48,9 @@ func newEngine(c config.WAF, values int) (coraza.WAF, []triage.Rule, error) {
 	cfg = cfg.WithDirectives("Include @owasp_crs/REQUEST-949-BLOCKING-EVALUATION.conf").WithDirectives(removed())
 	e, err := coraza.NewWAF(cfg)
 	if err != nil {
-		return nil, nil, fmt.Errorf("loading the rule set: %w", err)
+		return nil, nil, nil, fmt.Errorf("loading the rule set: %w", err)
 	}
-	return e, rules, nil
+	return e, rules, all, nil
 }
 
 // chainsOf reads the further members of chained rules, which the engine does not

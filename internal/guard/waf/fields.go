@@ -30,6 +30,8 @@ type field struct {
 	name string // the engine's key
 	at   string // where it stood, as in Verdict.At
 	text string
+	// muted are the rules that do not count here, or nil.
+	muted *muted
 }
 
 // collector gathers a request's fields within the limits.
@@ -115,7 +117,7 @@ func (c *collector) path(x *exchange.Exchange) bool {
 		if c.pinned(x, "path", name) {
 			continue
 		}
-		if !c.add(field{fromPath, name, "path:" + name, v}) {
+		if !c.add(field{src: fromPath, name: name, at: "path:" + name, text: v}) {
 			return false
 		}
 	}
@@ -134,13 +136,13 @@ func (c *collector) query(x *exchange.Exchange) bool {
 	}
 	if err != nil {
 		// The contract let an undecodable query pass, so it is inspected as it was sent.
-		return c.add(field{fromQuery, "query", "query:", x.Request.Query})
+		return c.add(field{src: fromQuery, name: "query", at: "query:", text: x.Request.Query})
 	}
 	for i := range pairs {
 		if c.pinned(x, "query", pairs[i].Name) {
 			continue
 		}
-		if !c.add(field{fromQuery, pairs[i].Name, "query:" + pairs[i].Name, pairs[i].Value}) {
+		if !c.add(field{src: fromQuery, name: pairs[i].Name, at: "query:" + pairs[i].Name, text: pairs[i].Value}) {
 			return false
 		}
 	}
@@ -159,7 +161,7 @@ func (c *collector) headers(x *exchange.Exchange) bool {
 			continue
 		}
 		for _, v := range list {
-			if !c.add(field{fromHeader, name, "header:" + strings.ToLower(name), v}) {
+			if !c.add(field{src: fromHeader, name: name, at: "header:" + strings.ToLower(name), text: v}) {
 				return false
 			}
 		}
@@ -174,7 +176,7 @@ func (c *collector) cookies(x *exchange.Exchange) bool {
 			if name == "" && v == "" || proven(x, "cookie", name) {
 				continue
 			}
-			if !c.add(field{fromCookie, name, "cookie:" + name, v}) {
+			if !c.add(field{src: fromCookie, name: name, at: "cookie:" + name, text: v}) {
 				return false
 			}
 		}
@@ -203,7 +205,7 @@ func (c *collector) body(x *exchange.Exchange) bool {
 	}
 	for i := range b.Parts {
 		p := &b.Parts[i]
-		if p.FileName != "" && !c.add(field{fromBody, p.Name + ".filename", "/" + value.EscapeToken(p.Name), p.FileName}) {
+		if p.FileName != "" && !c.add(field{src: fromBody, name: p.Name + ".filename", at: "/" + value.EscapeToken(p.Name), text: p.FileName}) {
 			return false
 		}
 	}
@@ -216,7 +218,7 @@ func (c *collector) body(x *exchange.Exchange) bool {
 	}
 	if b.Err != nil && !b.Partial {
 		// It did not decode and was let pass nevertheless: all that is known of it is its bytes.
-		return c.add(field{fromBody, "body", "", string(b.Bytes)})
+		return c.add(field{src: fromBody, name: "body", at: "", text: string(b.Bytes)})
 	}
 	if b.Declared != nil || len(b.Parts) > 0 || !readsAsText(b.Bytes) {
 		return true
@@ -227,7 +229,7 @@ func (c *collector) body(x *exchange.Exchange) bool {
 		c.over = exchange.Refuse("waf.too_long", "", "a text of an undeclared content type that is too long to be inspected whole")
 		return false
 	}
-	return c.add(field{fromBody, "body", "", string(b.Bytes)})
+	return c.add(field{src: fromBody, name: "body", at: "", text: string(b.Bytes)})
 }
 
 // readsAsText reports whether a body could be a document: files of other kinds
@@ -262,7 +264,7 @@ func prefix(b *exchange.Body) string {
 func (c *collector) tree(v *value.Value, name, at string, shape *schema.Shape) bool {
 	switch v.Kind {
 	case value.String:
-		return v.File || shape != nil && shape.Pinned() || c.add(field{fromBody, name, at, v.Text})
+		return v.File || shape != nil && shape.Pinned() || c.add(field{src: fromBody, name: name, at: at, text: v.Text})
 	case value.Array:
 		for i := range v.Kids {
 			tok := strconv.Itoa(i)
@@ -289,7 +291,7 @@ func (c *collector) tree(v *value.Value, name, at string, shape *schema.Shape) b
 				return false
 			}
 			// A name is inspected along with a value below it; without one, alone.
-			if len(c.fields) == before && !fixed && !c.add(field{fromBody, sub, place, ""}) {
+			if len(c.fields) == before && !fixed && !c.add(field{src: fromBody, name: sub, at: place, text: ""}) {
 				return false
 			}
 		}

@@ -46,7 +46,7 @@ func newSilence(g *Guard, rules []triage.Rule, chains map[int][]string) (*silenc
 	if !ok {
 		return nil, errors.New("the engine does not show its variables")
 	}
-	g.feed(tx, state, x, nil)
+	g.feed(tx, state, x, portion{path: true})
 	tx.ProcessRequestHeaders()
 	if _, err := tx.ProcessRequestBody(); err != nil {
 		return nil, fmt.Errorf("trying the rule set: %w", err)
@@ -73,12 +73,13 @@ func newSilence(g *Guard, rules []triage.Rule, chains map[int][]string) (*silenc
 
 // judge reports whether the engine has nothing to say of the request. keys are
 // what to remember when the engine has been asked and has said nothing: how it
-// travels, and that together with the texts that rules begin to match.
-func (s *silence) judge(x *exchange.Exchange, fields []field) (silent bool, keys []transportKey) {
+// travels, and that together with the texts that rules begin to match. path is
+// what is muted there.
+func (s *silence) judge(x *exchange.Exchange, fields []field, path *muted) (silent bool, keys []transportKey) {
 	if len(s.triage.Always()) > 0 {
 		return false, nil
 	}
-	texts := textsOf(x, fields)
+	texts := textsOf(x, fields, path)
 	suspects, alone := s.triage.Suspects(texts)
 	if !alone {
 		return false, nil
@@ -87,6 +88,10 @@ func (s *silence) judge(x *exchange.Exchange, fields []field) (silent bool, keys
 	for _, i := range suspects {
 		t := &texts[i]
 		key.add(s.seed, string(rune('a'+t.Kind))+t.Name, t.Text)
+		if m, ok := t.Mute.(*muted); ok {
+			// Elsewhere the same text may have rules to fear.
+			key.add(s.seed, "muted "+string(rune('a'+t.Kind))+t.Name, m.key)
+		}
 	}
 	s.mu.RLock()
 	known := s.known[key]
@@ -146,7 +151,7 @@ func (k *transportKey) add(seed maphash.Seed, name, value string) {
 }
 
 // textsOf are the texts that the engine is given: see Guard.feed.
-func textsOf(x *exchange.Exchange, fields []field) []triage.Text {
+func textsOf(x *exchange.Exchange, fields []field, whole *muted) []triage.Text {
 	out := make([]triage.Text, 0, 2*len(fields)+5)
 	path := x.Request.RawPath
 	uri := path
@@ -166,6 +171,13 @@ func textsOf(x *exchange.Exchange, fields []field) []triage.Text {
 	if uri != x.Request.RawPath {
 		out = append(out, triage.Text{Kind: triage.URI, Text: x.Request.RawPath})
 	}
+	if whole != nil {
+		for i := range out {
+			if out[i].Kind != triage.Header {
+				out[i].Mute = whole
+			}
+		}
+	}
 	for i := range fields {
 		f := &fields[i]
 		switch f.src {
@@ -175,6 +187,9 @@ func textsOf(x *exchange.Exchange, fields []field) []triage.Text {
 			out = append(out, triage.Text{Kind: triage.CookieName, Name: f.name, Text: f.name}, triage.Text{Kind: triage.Cookie, Name: f.name, Text: f.text})
 		default:
 			out = append(out, triage.Text{Kind: triage.ArgName, Name: f.name, Text: f.name}, triage.Text{Kind: triage.Arg, Name: f.name, Text: f.text})
+		}
+		if f.muted != nil {
+			out[len(out)-1].Mute, out[len(out)-2].Mute = f.muted, f.muted
 		}
 	}
 	return out

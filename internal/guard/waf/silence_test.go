@@ -44,7 +44,7 @@ func silentAndAsked(t testing.TB, g *Guard, x *exchange.Exchange) (silent bool, 
 	if !c.collect(x) {
 		return false, exchange.Verdict{Action: exchange.Deny}
 	}
-	silent, keys := g.silence.judge(x, c.fields)
+	silent, keys := g.silence.judge(x, c.fields, nil)
 	v = g.inspect(t.Context(), x, c.fields)
 	if v.Action == exchange.Allow && v.Detail == nil {
 		g.silence.remember(keys)

@@ -1,6 +1,7 @@
 package waf
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -10,6 +11,7 @@ import (
 	"github.com/corazawaf/coraza/v3/types"
 	"github.com/corazawaf/coraza/v3/types/variables"
 
+	"github.com/crenel-project/crenel/config"
 	"github.com/crenel-project/crenel/internal/exchange"
 )
 
@@ -29,26 +31,46 @@ const (
 	restrictedNoted  = "header_name_920450_"
 )
 
-// verdict reads what the engine found. Only rule ids, scores and places are
-// taken from it: what matched may be a secret.
-func (g *Guard) verdict(tx types.Transaction, state plugintypes.TransactionState, fields []field) exchange.Verdict {
-	score := g.score(state)
-	stopped := tx.Interruption()
-	if score == 0 && stopped == nil {
-		return exchange.Verdict{}
+// Match is one rule and one place at which it matched.
+type Match struct {
+	Rule int    `json:"rule"`
+	At   string `json:"at"`
+	// Points are what it adds to the anomaly score, by the rule's severity.
+	Points int `json:"points"`
+}
+
+// maxMatches are told one by one; of a request with more, the first.
+const maxMatches = 64
+
+// findings are what the engine has found in a request.
+type findings struct {
+	score   int
+	stopped bool // a custom rule has denied, or the score has
+	rules   []int
+	matches []Match
+	limit   int // the threshold
+}
+
+// add reads what the engine found in a portion. Only rule ids, scores and places
+// are taken from it: what matched may be a secret.
+func (f *findings) add(c config.WAF, tx types.Transaction, state plugintypes.TransactionState, fields []field) {
+	score := scoreOf(state, c.Paranoia)
+	f.score, f.limit = f.score+score, c.Threshold
+	// Several portions may reach the threshold only together.
+	f.stopped = f.stopped || tx.IsInterrupted() || f.score >= c.Threshold
+	if score == 0 && !tx.IsInterrupted() {
+		return
 	}
-	var rules []int
-	points := map[string]int{}
 	for _, m := range tx.MatchedRules() {
 		id := m.Rule().ID()
 		custom := id < firstCRS || id > lastCRS
 		// Within each file of CRS, ids below x100 only steer (paranoia levels,
 		// targets), and a rule without a message only notes something for another.
-		if !custom && (id < firstRule || id >= evaluation || id%1000 < 100 || m.Message() == "") {
+		if !judges(id) || !custom && m.Message() == "" {
 			continue
 		}
-		if !slices.Contains(rules, id) {
-			rules = append(rules, id)
+		if !slices.Contains(f.rules, id) {
+			f.rules = append(f.rules, id)
 		}
 		weight := weightOf(m.Rule().Severity())
 		for _, d := range m.MatchedDatas() {
@@ -56,28 +78,54 @@ func (g *Guard) verdict(tx types.Transaction, state plugintypes.TransactionState
 				continue
 			}
 			if at, ok := place(d, fields); ok {
-				points[at] += weight
+				f.match(id, at, weight)
 			}
 		}
 	}
-	slices.Sort(rules)
+}
+
+// match notes a rule at a place; the same again adds its points.
+func (f *findings) match(id int, at string, points int) {
+	for i := range f.matches {
+		if m := &f.matches[i]; m.Rule == id && m.At == at {
+			m.Points += points
+			return
+		}
+	}
+	f.matches = append(f.matches, Match{id, at, points})
+}
+
+// verdict is what the findings come to.
+func (f *findings) verdict() exchange.Verdict {
+	if f.score == 0 && !f.stopped {
+		return exchange.Verdict{}
+	}
+	slices.Sort(f.rules)
+	points := map[string]int{}
+	for _, m := range f.matches {
+		points[m.At] += m.Points
+	}
+	slices.SortFunc(f.matches, func(a, b Match) int {
+		return cmp.Or(cmp.Compare(b.Points, a.Points), cmp.Compare(a.Rule, b.Rule), cmp.Compare(a.At, b.At))
+	})
+	detail := map[string]any{"rules": f.rules, "score": f.score, "threshold": f.limit}
 	at := highest(points)
-	detail := map[string]any{"rules": rules, "score": score}
 	if len(points) > 0 {
 		detail["at"] = at
+		detail["matches"] = f.matches[:min(len(f.matches), maxMatches)]
 	}
-	if stopped == nil {
+	if !f.stopped {
 		return exchange.Verdict{Detail: detail}
 	}
-	v := exchange.Refuse("waf.attack", at, fmt.Sprintf("anomaly score %d, rules %s", score, joined(rules)))
+	v := exchange.Refuse("waf.attack", at, fmt.Sprintf("anomaly score %d of %d, rules %s", f.score, f.limit, joined(f.rules)))
 	v.Detail = detail
 	return v
 }
 
-// score is the anomaly score of the blocking paranoia level.
-func (g *Guard) score(state plugintypes.TransactionState) int {
+// scoreOf is the anomaly score of the blocking paranoia level.
+func scoreOf(state plugintypes.TransactionState, paranoia int) int {
 	sum := 0
-	for level := 1; level <= g.cfg.Paranoia; level++ {
+	for level := 1; level <= paranoia; level++ {
 		if s := state.Variables().TX().Get("inbound_anomaly_score_pl" + strconv.Itoa(level)); len(s) > 0 {
 			n, err := strconv.Atoi(s[0])
 			if err == nil {
@@ -123,7 +171,7 @@ func place(d types.MatchData, fields []field) (string, bool) {
 	case variables.RequestCookies, variables.RequestCookiesNames:
 		src = fromCookie
 	case variables.RequestURI, variables.RequestURIRaw, variables.RequestFilename, variables.RequestBasename, variables.RequestLine:
-		return "path", true
+		return atPath, true
 	default:
 		return "", false
 	}

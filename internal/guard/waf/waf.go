@@ -35,6 +35,7 @@ type Guard struct {
 	engine  coraza.WAF
 	silence *silence
 	skips   []skips // by Operation.Index
+	exclude *exclusions
 	types   string
 	urls    *urlRules
 	heavy   chan struct{} // slots for inspections that cost much
@@ -85,8 +86,12 @@ func New(o Options) (*Guard, error) {
 		return nil, err
 	}
 	var rules []triage.Rule
-	if g.engine, rules, err = newEngine(c, c.Values); err != nil {
+	var all []loaded
+	if g.engine, rules, all, err = newEngine(c, c.Values); err != nil {
 		return nil, fmt.Errorf("waf: %w", err)
+	}
+	if g.exclude, err = newExclusions(c.Exclusions, all, o.API); err != nil {
+		return nil, errors.Join(err, closeEngine(g.engine))
 	}
 	chains, err := chainsOf(c)
 	if err != nil {
@@ -120,7 +125,9 @@ func (g *Guard) rule(ctx context.Context, x *exchange.Exchange) exchange.Verdict
 	if v := g.urls.rule(c.fields); v.Action != exchange.Allow {
 		return v
 	}
-	silent, keys := g.silence.judge(x, c.fields)
+	excluded := g.exclude.of(x)
+	mute(excluded, c.fields)
+	silent, keys := g.silence.judge(x, c.fields, mutedAt(excluded, atPath))
 	if silent {
 		return exchange.Verdict{}
 	}
@@ -160,6 +167,25 @@ func estimate(level, values, bytes int) time.Duration {
 // inspect runs the rule set over the fields.
 func (g *Guard) inspect(ctx context.Context, x *exchange.Exchange, fields []field) exchange.Verdict {
 	begin := g.now()
+	var f findings
+	for _, p := range portions(fields, g.exclude.of(x)) {
+		if v := g.ask(ctx, begin, x, p, &f); v.Action != exchange.Allow {
+			return v
+		}
+	}
+	v := f.verdict()
+	if v.Action == exchange.Allow {
+		// An answer that came too late is none: whoever can slow the engine down
+		// must not learn how to get past it.
+		if late := g.late(ctx, begin); late.Action != exchange.Allow {
+			return late
+		}
+	}
+	return v
+}
+
+// ask has the engine judge one portion of a request.
+func (g *Guard) ask(ctx context.Context, begin time.Time, x *exchange.Exchange, p portion, f *findings) exchange.Verdict {
 	tx := g.engine.NewTransaction()
 	defer func() {
 		if err := tx.Close(); err != nil {
@@ -170,7 +196,10 @@ func (g *Guard) inspect(ctx context.Context, x *exchange.Exchange, fields []fiel
 	if !ok {
 		return exchange.Undecided("waf.unavailable", "the engine does not show its variables")
 	}
-	g.feed(tx, state, x, fields)
+	if err := p.muted.silenceIn(tx); err != nil {
+		return exchange.Undecided("waf.unavailable", err.Error())
+	}
+	g.feed(tx, state, x, p)
 	tx.ProcessRequestHeaders()
 	if v := g.late(ctx, begin); v.Action != exchange.Allow {
 		return v
@@ -178,15 +207,8 @@ func (g *Guard) inspect(ctx context.Context, x *exchange.Exchange, fields []fiel
 	if _, err := tx.ProcessRequestBody(); err != nil {
 		return exchange.Undecided("waf.unavailable", "the engine failed: "+err.Error())
 	}
-	v := g.verdict(tx, state, fields)
-	if v.Action == exchange.Allow {
-		// An answer that came too late is none: whoever can slow the engine down
-		// must not learn how to get past it.
-		if late := g.late(ctx, begin); late.Action != exchange.Allow {
-			return late
-		}
-	}
-	return v
+	f.add(g.cfg, tx, state, p.fields)
+	return exchange.Verdict{}
 }
 
 func (g *Guard) late(ctx context.Context, begin time.Time) exchange.Verdict {
@@ -199,8 +221,9 @@ func (g *Guard) late(ctx context.Context, begin time.Time) exchange.Verdict {
 	return exchange.Verdict{}
 }
 
-// feed hands the request to the engine.
-func (g *Guard) feed(tx types.Transaction, state plugintypes.TransactionState, x *exchange.Exchange, fields []field) {
+// feed hands a portion of the request to the engine. What travels with the message
+// is told with one portion only, or it would count more than once.
+func (g *Guard) feed(tx types.Transaction, state plugintypes.TransactionState, x *exchange.Exchange, p portion) {
 	r := &x.Request
 	vars := state.Variables()
 	method, mediaType := methodsOf(x)
@@ -211,25 +234,36 @@ func (g *Guard) feed(tx types.Transaction, state plugintypes.TransactionState, x
 	vars.TX().Set("allowed_request_content_type", []string{mediaType})
 
 	tx.ProcessConnection(x.Client.String(), 0, "", 0)
+	path := "/"
+	if p.path {
+		path = r.RawPath
+	}
 	// The query is not part of the URI here: its pairs are arguments already.
-	tx.ProcessURI(r.RawPath, r.Method, protocol)
+	tx.ProcessURI(path, r.Method, protocol)
 	tx.SetServerName(host(r.Host))
 	tx.AddRequestHeader("Host", host(r.Host))
-	if r.Body != nil && len(r.Body.Bytes) > 0 {
+	own := map[string]bool{} // header fields of the portion
+	for i := range p.fields {
+		if f := &p.fields[i]; f.src == fromHeader {
+			own[f.name] = true
+		}
+	}
+	if p.path && r.Body != nil && len(r.Body.Bytes) > 0 {
 		tx.AddRequestHeader("Content-Length", strconv.Itoa(len(r.Body.Bytes)))
-		if len(r.Header["Content-Type"]) == 0 {
-			tx.AddRequestHeader("Content-Type", r.Body.MediaType) // the contract let it come without
+		if !own["Content-Type"] {
+			// The contract let it come without, or another portion has it.
+			tx.AddRequestHeader("Content-Type", r.Body.MediaType)
 		}
 	}
 	// Which headers a client of an API sends is its own affair: absent ones score
 	// in CRS, so it is told harmless ones.
 	for name, usual := range usualHeaders {
-		if len(r.Header[name]) == 0 {
+		if !own[name] {
 			tx.AddRequestHeader(name, usual)
 		}
 	}
-	for i := range fields {
-		f := &fields[i]
+	for i := range p.fields {
+		f := &p.fields[i]
 		switch f.src {
 		case fromQuery:
 			tx.AddGetRequestArgument(f.name, f.text)

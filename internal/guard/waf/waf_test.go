@@ -245,7 +245,7 @@ func TestWhatCannotBeInspectedIsRefused(t *testing.T) {
 	// All that was collected reached the engine: none fell to its own limit.
 	all := make([]field, cfg.Values)
 	for i := range all {
-		all[i] = field{fromBody, "f", "/f", "x"}
+		all[i] = field{src: fromBody, name: "f", at: "/f", text: "x"}
 	}
 	all[len(all)-1].text = "<script>alert(1)</script>"
 	if v := g.inspect(t.Context(), request(t, 0, "", ""), all); v.Code != "waf.attack" {

@@ -38,7 +38,11 @@ type Text struct {
 	Kind Kind
 	Name string // of an Arg, Cookie or Header
 	Text string
+	Mute Mute // nil: every rule counts
 }
+
+// Mute says which rules do not count for a text.
+type Mute interface{ Mutes(rule int) bool }
 
 // Triage is a compiled rule set. It is immutable and safe for concurrent use.
 type Triage struct {
@@ -225,9 +229,15 @@ func (t *Triage) Suspects(list []Text) (out []int, alone bool) {
 		if len(rules) == 0 {
 			continue
 		}
-		out = append(out, i)
+		loud := false
 		for _, r := range rules {
-			alone = alone && r.local
+			if m := list[i].Mute; m != nil && m.Mutes(r.id) {
+				continue
+			}
+			loud, alone = true, alone && r.local
+		}
+		if loud {
+			out = append(out, i)
 		}
 	}
 	s.end()
