@@ -84,6 +84,7 @@ type Lab struct {
 	written  []*Check // beside All: those that users wrote
 	crack    sync.Once
 	secret   string // that signs tokens, found by guessing
+	survey   survey
 }
 
 // Proof is what re-proves a finding: its scenario, reduced.

@@ -19,9 +19,38 @@ var _ = register(&Check{
 	Fix:   "Choose files by a fixed list or an identifier; else join, clean, and check that the result lies under the directory (os.Root in Go).",
 	Mode:  Default, Dirty: true,
 	Run: func(ctx context.Context, p *Probe) error {
-		return p.everySlot(ctx, takesPath, p.traverses)
+		return Each(ctx, p, p.Ops(), p.traversed)
 	},
 })
+
+// traversed tries the names that one operation takes. It need not be known
+// which names there are: what is not found is a name that was looked for.
+func (p *Probe) traversed(ctx context.Context, op *graph.Op) error {
+	var names []*graph.Input
+	for _, in := range op.Inputs {
+		if takesText(in) && takesPath(&slot{op: op, in: in}) {
+			names = append(names, in)
+		}
+	}
+	if len(names) == 0 && !op.Has(graph.Download) && op.Method != http.MethodGet {
+		return nil
+	}
+	call, base, err := p.working(ctx, op)
+	if err != nil || call == nil || base.Status/100 != 2 && (len(names) == 0 || base.Status != 404 && base.Status != 400 && base.Status != 422) {
+		return err
+	}
+	for _, in := range op.Inputs {
+		s := slotOf(op, in, call, base)
+		if !takesText(in) || !takesPath(s) {
+			continue
+		}
+		p.Note(op, Clean)
+		if err := p.traverses(ctx, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 var reFileName = regexp.MustCompile(`file|path|name$|template|document|dir|folder|page|view|include|load|download|attachment|report|export|lang|locale|theme|image|img|log|resource|asset|key$`)
 
@@ -66,5 +95,5 @@ func (p *Probe) traverses(ctx context.Context, s *slot) error {
 			}
 		}
 	}
-	return nil
+	return p.leadsOut(ctx, s)
 }

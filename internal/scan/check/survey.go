@@ -1,0 +1,94 @@
+package check
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+
+	"github.com/crenel-project/crenel/internal/scan/graph"
+	"github.com/crenel-project/crenel/internal/scan/target"
+	"github.com/crenel-project/crenel/internal/scan/world"
+)
+
+// Vectors of what is no hole by itself, or hurts little: misconfiguration that
+// another hole has to come to.
+const (
+	vectorInfo    = "CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:N/VI:N/VA:N/SC:N/SI:N/SA:N"
+	vectorLow     = "CVSS:4.0/AV:N/AC:H/AT:P/PR:N/UI:P/VC:L/VI:N/VA:N/SC:N/SI:N/SA:N"
+	vectorCrash   = "CVSS:4.0/AV:N/AC:L/AT:N/PR:L/UI:N/VC:N/VI:N/VA:L/SC:N/SI:N/SA:N/E:U"
+	vectorBrowser = "CVSS:4.0/AV:N/AC:L/AT:N/PR:L/UI:A/VC:L/VI:L/VA:N/SC:L/SI:L/SA:N"
+)
+
+// survey is what checks learned of operations by calling them once, so that
+// those that look at the same do not all call again.
+type survey struct {
+	mu    sync.Mutex
+	calls map[*graph.Op]*surveyed
+}
+
+type surveyed struct {
+	once sync.Once
+	call *world.Call
+	base *target.Exchange
+	err  error
+}
+
+// working is a call of an operation that is answered as it should be, as the
+// actor that gets furthest, and its answer at some time of this run; nil where
+// none is. Nothing is sent for what ends sessions, resets or destroys.
+func (p *Probe) working(ctx context.Context, op *graph.Op) (*world.Call, *target.Exchange, error) {
+	for _, not := range []graph.Purpose{graph.Hazard, graph.Logout, graph.PasswordChange, graph.PasswordReset, graph.Refresh} {
+		if op.Has(not) {
+			return nil, nil, nil
+		}
+	}
+	if op.Kind == graph.Delete || p.Mode == Safe && op.Method != "GET" {
+		return nil, nil, nil
+	}
+	p.survey.mu.Lock()
+	if p.survey.calls == nil {
+		p.survey.calls = map[*graph.Op]*surveyed{}
+	}
+	s := p.survey.calls[op]
+	if s == nil {
+		s = &surveyed{}
+		p.survey.calls[op] = s
+	}
+	p.survey.mu.Unlock()
+	s.once.Do(func() { s.call, s.base, s.err = p.furthest(ctx, op) })
+	return s.call, s.base, s.err
+}
+
+func (p *Probe) furthest(ctx context.Context, op *graph.Op) (*world.Call, *target.Exchange, error) {
+	var call *world.Call
+	var base *target.Exchange
+	actors := append(p.People.All(), nil)
+	for _, a := range actors[:min(len(actors), 6)] {
+		c, err := p.World.Call(ctx, op, a, nil)
+		if err != nil {
+			continue
+		}
+		x, err := p.send(ctx, c)
+		if err != nil {
+			return nil, nil, err
+		}
+		if base == nil || x.Status/100 == 2 && base.Status/100 != 2 {
+			call, base = c, x
+		}
+		if x.Status/100 == 2 {
+			break
+		}
+	}
+	return call, base, nil
+}
+
+// slotOf is one input of a call as a place to put something into.
+func slotOf(op *graph.Op, in *graph.Input, call *world.Call, base *target.Exchange) *slot {
+	s := &slot{op: op, in: in, call: call, base: base}
+	var v any
+	if text, ok := call.Values[in.Where()]; ok && json.Unmarshal([]byte(text), &v) == nil && v != nil {
+		s.value = fmt.Sprint(v)
+	}
+	return s
+}
