@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/crenel-project/crenel/demo/harbour"
+	"github.com/crenel-project/crenel/demo/harbour/issuer"
 	"github.com/crenel-project/crenel/internal/finding"
 	"github.com/crenel-project/crenel/internal/scan/actor"
 )
@@ -30,7 +31,15 @@ func sample(t *testing.T, holes []string) *Options {
 	if testing.Short() {
 		t.Skip("SKIPPED in short mode: a whole scan of the sample API")
 	}
-	h, err := harbour.New(harbour.Options{Holes: holes, Logger: slog.New(slog.DiscardHandler), WebhookAllow: nil})
+	login := httptest.NewUnstartedServer(nil)
+	tokens, err := issuer.New("http://"+login.Listener.Addr().String(), time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	login.Config.Handler = tokens
+	login.Start()
+	t.Cleanup(login.Close)
+	h, err := harbour.New(harbour.Options{Holes: holes, Logger: slog.New(slog.DiscardHandler), WebhookAllow: nil, Issuer: login.URL, JWKS: tokens.Keys})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +52,7 @@ func sample(t *testing.T, holes []string) *Options {
 	if err := os.WriteFile(spec, harbour.Spec(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	o := &Options{Spec: spec, Target: s.URL, Mode: "aggressive", Seed: *seedFlag, Limits: Limits{MaxTime: 10 * time.Minute}}
+	o := &Options{Spec: spec, Target: s.URL, Also: []string{login.URL}, Mode: "aggressive", Seed: *seedFlag, Limits: Limits{MaxTime: 10 * time.Minute}}
 	if *verbose {
 		o.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
@@ -64,6 +73,16 @@ func accounts(t *testing.T) actor.Config {
 		c.Accounts[name] = actor.Account{Role: a.Role, Login: &actor.Login{Email: a.Email, Password: actor.Text(a.Password)}}
 	}
 	return c
+}
+
+// partners are two of the systems that exchange data with Harbour, each with a
+// client of its own at the authorization server.
+func partners(o *Options) {
+	for _, c := range issuer.Clients() {
+		if c.ID == "depot-hamburg" || c.ID == "finance" {
+			o.Actors.Accounts[c.ID] = actor.Account{Role: "partner", OAuth2: &actor.OAuth2{Grant: "client_credentials", TokenURL: o.Also[0] + "/token", ClientID: c.ID, ClientSecret: actor.Text(c.Secret), Scopes: c.Scopes}}
+		}
+	}
 }
 
 func scanned(t *testing.T, o *Options) *Result {
@@ -173,6 +192,7 @@ func TestHarbourOpen(t *testing.T) {
 	}
 	o := sample(t, ids)
 	o.Actors = accounts(t)
+	partners(o)
 	res := scanned(t, o)
 	found, _ := score(t, res, holes)
 	if len(found) == 0 {
@@ -185,6 +205,7 @@ func TestHarbourOpen(t *testing.T) {
 func TestHarbourClosed(t *testing.T) {
 	o := sample(t, nil)
 	o.Actors = accounts(t)
+	partners(o)
 	res := scanned(t, o)
 	for _, f := range res.Report.Counted(finding.Medium, false) {
 		t.Errorf("a false alarm: %s %s [%s]: %s", f.Severity, f.Title, f.Where, f.Description)

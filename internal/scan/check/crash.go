@@ -99,7 +99,7 @@ func (p *Probe) bounds(op *graph.Op, call *world.Call) []bound {
 	var path, query, body, rest []bound
 	for _, in := range op.Inputs {
 		where := in.Where()
-		if _, there := call.Values[where]; in.ReadOnly || in.In == "header" || in.In == "cookie" || !there && in.In != "query" || identifies(op, in) {
+		if _, there := call.Values[where]; in.ReadOnly || in.In == "header" || in.In == "cookie" || !there && in.In != "query" && (in.In != "body" || strings.Count(in.Pointer, "/") > 1) || identifies(op, in) {
 			continue
 		}
 		number := in.Type == "integer" || in.Type == "number"

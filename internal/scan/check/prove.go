@@ -2,6 +2,7 @@ package check
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/crenel-project/crenel/internal/scan/actor"
 	"github.com/crenel-project/crenel/internal/scan/graph"
 	"github.com/crenel-project/crenel/internal/scan/scenario"
+	"github.com/crenel-project/crenel/internal/scan/target"
 )
 
 // Hypothesis is what a check believes, and the scenario that would prove it.
@@ -43,6 +45,11 @@ func (p *Probe) Prove(ctx context.Context, h Hypothesis) (bool, error) {
 		return false, fmt.Errorf("%s %s: %w", h.Method, h.Path, err)
 	}
 	full, err := p.attempt(ctx, h.Scenario, false)
+	if errors.Is(err, target.ErrRequest) || errors.Is(err, target.ErrRefused) {
+		p.Log.DebugContext(ctx, "a scenario that cannot be sent", "check", p.Check.ID, "method", h.Method, "path", h.Path, "error", err)
+		p.Note(h.Op, Inconclusive)
+		return false, nil
+	}
 	if err != nil {
 		return false, err
 	}

@@ -268,7 +268,7 @@ func issues(op *graph.Op) (*graph.Input, string) {
 func lastName(pointer string) string {
 	parts := strings.Split(pointer, "/")
 	for _, name := range slices.Backward(parts) {
-		if name != "*" {
+		if name != "*" && name != "" {
 			return name
 		}
 	}
@@ -293,9 +293,11 @@ func (p *Probe) otherScope(ways [][]string) string {
 }
 
 func (p *Probe) askNarrow(ctx context.Context, call *world.Call, in *graph.Input, at string, op *graph.Op, narrow string) error {
-	user := p.Actor(actor.User)
-	if user == nil {
-		return nil
+	user, name := p.Actor(actor.User), actor.Nobody
+	if user != nil {
+		name = user.Name
+	} else if keyOf(op) == "" {
+		return nil // there is no credential whose place the token could take
 	}
 	c, err := p.World.Call(ctx, op, user, nil)
 	if err != nil {
@@ -322,7 +324,7 @@ func (p *Probe) askNarrow(ctx context.Context, call *world.Call, in *graph.Input
 	st.ID, st.Part, st.Note = "issue", scenario.Setup, "a token for the scope "+narrow+" alone"
 	st.Expect = []scenario.Expect{{Status: "2xx"}}
 	st.Save = []scenario.Save{{As: "token", At: at}}
-	return p.scopeHypothesis(ctx, op, c, []scenario.Step{st}, user.Name)
+	return p.scopeHypothesis(ctx, op, c, []scenario.Step{st}, name)
 }
 
 // saysNarrow: the answer says, in the token or beside it, that the token has the
@@ -339,7 +341,7 @@ func saysNarrow(body []byte, at, narrow string, ways [][]string) bool {
 	}
 	var has []string
 	scenario.Walk(v, func(pointer string, s any) {
-		if text, isText := s.(string); isText && reScopeName.MatchString(strings.TrimRight(lastName(strings.TrimRight(pointer, "0123456789")), "/")) {
+		if text, isText := s.(string); isText && reScopeName.MatchString(lastName(strings.TrimRight(pointer, "0123456789"))) {
 			has = append(has, strings.FieldsFunc(text, func(r rune) bool { return r == ' ' || r == ',' })...)
 		}
 	})

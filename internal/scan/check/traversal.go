@@ -60,7 +60,24 @@ func takesPath(s *slot) bool {
 	if s.op.Method != http.MethodGet || s.op.Kind != graph.Read && s.op.Kind != graph.List && !s.op.Has(graph.Download) && !s.op.Has(graph.Search) && s.op.Kind != graph.Action {
 		return false
 	}
-	return s.in.Meaning == graph.MeansFileName || s.op.Has(graph.Download) || reFileName.MatchString(strings.ToLower(s.in.Name)) || strings.Contains(s.value, ".")
+	return s.in.Meaning == graph.MeansFileName || s.op.Has(graph.Download) || reFileName.MatchString(strings.ToLower(s.in.Name)) || strings.Contains(s.value, ".") || s.in.In == "path" && servesFiles(s.op)
+}
+
+// servesFiles: what the operation answers is no JSON.
+func servesFiles(op *graph.Op) bool {
+	other := false
+	for _, r := range op.Responses {
+		if !strings.HasPrefix(r.Status, "2") {
+			continue
+		}
+		for _, m := range r.Content {
+			if strings.Contains(m.Type, "json") || strings.Contains(m.Type, "xml") || strings.Contains(m.Type, "event-stream") {
+				return false
+			}
+			other = true
+		}
+	}
+	return other
 }
 
 // systemFiles are files that are there on nearly every machine, and what they hold.

@@ -70,18 +70,19 @@ func (p *Probe) isPath(ctx context.Context, s *slot, none *target.Exchange, gone
 }
 
 func (p *Probe) outside(ctx context.Context, s *slot, up, name string) (bool, error) {
+	const gone = "${canary.gone}"
 	var l steps
 	add := func(id string, part scenario.Part, note, text string, e scenario.Expect) {
-		st, err := p.slotStep(s, id, part, note, text, e)
 		// Names are variables, so that an answer which repeats its request tells nothing.
-		st.Compute = []scenario.Compute{{Set: "there", Do: "text.set", Args: map[string]string{"text": name}}, {Set: "gone", Do: "text.set", Args: map[string]string{"text": "${canary.gone}"}}}
+		st, err := p.slotStep(s, id, part, note, "${name_"+id+"}", e)
+		st.Compute = []scenario.Compute{{Set: "name_" + id, Do: "text.set", Args: map[string]string{"text": text}}}
 		l.add(st, err)
 	}
-	add("none", scenario.Control, "a name of nothing in the directory", "${gone}", scenario.Expect{Status: "!5xx"})
-	add("inside", scenario.Control, "nor is the other name there", "${there}", scenario.Expect{Like: "none"})
-	add("above", scenario.Control, "a name of nothing, above the directory", up+"${gone}", scenario.Expect{Status: "!5xx"})
-	add("attack", scenario.Attack, "what is above the directory is answered otherwise", up+"${there}", scenario.Expect{Status: "2xx|500", Unlike: "above"})
-	add("again", scenario.Attack, "by another spelling as well", strings.Replace(up, "../", ".././", 1)+"${there}", scenario.Expect{Like: "attack"})
-	add("twin", scenario.Control, "and the other spelling of nothing is as nothing", strings.Replace(up, "../", ".././", 1)+"${gone}", scenario.Expect{Like: "above"})
+	add("none", scenario.Control, "a name of nothing in the directory", gone, scenario.Expect{Status: "!5xx"})
+	add("inside", scenario.Control, "nor is the other name there", name, scenario.Expect{Like: "none"})
+	add("above", scenario.Control, "a name of nothing, above the directory", up+gone, scenario.Expect{Status: "!5xx"})
+	add("attack", scenario.Attack, "what is above the directory is answered otherwise", up+name, scenario.Expect{Status: "2xx|500", Unlike: "above"})
+	add("again", scenario.Attack, "by another spelling as well", strings.Replace(up, "../", ".././", 1)+name, scenario.Expect{Like: "attack"})
+	add("twin", scenario.Control, "and the other spelling of nothing is as nothing", strings.Replace(up, "../", ".././", 1)+gone, scenario.Expect{Like: "above"})
 	return p.injected(ctx, s, "path traversal", "A name with steps upwards is opened outside its directory: what is there is told from what is not.", &l)
 }

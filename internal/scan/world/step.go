@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -29,7 +31,7 @@ func (w *World) Step(c *Call, bind map[string]string) (scenario.Step, error) {
 	if err != nil {
 		return scenario.Step{}, fmt.Errorf("writing %s as a step: %w", c.Op.ID, err)
 	}
-	s := &scenario.Send{Method: r.Method, Path: swapAll(r.Path, swaps, false)}
+	s := &scenario.Send{Method: r.Method, Path: swapEscaped(r.Path, swaps, url.PathEscape)}
 	if strings.Contains(strings.ToLower(r.Query), "%24%7b") {
 		s.RawQ = swapAll(r.Query, swaps, false) // a literal "${", which a pair would take for a placeholder
 	} else if r.Query != "" {
@@ -125,6 +127,34 @@ func stepBody(s *scenario.Send, r *target.Request, swaps []swap) error {
 		}
 		return nil
 	}
+	if strings.Contains(media, "urlencoded") {
+		s.Body = swapEscaped(text, swaps, url.QueryEscape)
+		return nil
+	}
 	s.Body = swapAll(text, swaps, false)
 	return nil
+}
+
+// heldPlaceholder is a placeholder as scenarios know them.
+var heldPlaceholder = regexp.MustCompile(`\$\{[A-Za-z0-9_.\-]+(?:\|[a-z0-9]+)*\}`)
+
+// swapEscaped puts texts in where what stands around placeholders is sent as it
+// is: that is escaped here, and the placeholders' values when they are known.
+func swapEscaped(text string, swaps []swap, escape func(string) string) string {
+	for _, s := range swaps {
+		if !strings.Contains(text, s.mark) {
+			continue
+		}
+		in := s.inside()
+		var b strings.Builder
+		last := 0
+		for _, at := range heldPlaceholder.FindAllStringIndex(in, -1) {
+			b.WriteString(escape(in[last:at[0]]))
+			b.WriteString(in[at[0]:at[1]])
+			last = at[1]
+		}
+		b.WriteString(escape(in[last:]))
+		text = strings.ReplaceAll(text, s.mark, b.String())
+	}
+	return text
 }

@@ -1,0 +1,34 @@
+package scan
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"testing"
+)
+
+// hole is where a check must find something.
+type hole struct{ check, method, path, where string }
+
+// twins scans an API with its holes open, where each of them must be found and
+// nothing else, and its fixed twin, where nothing may be.
+func twins(t *testing.T, spec string, build func(t *testing.T, open bool) http.Handler, holes []hole, checks ...string) {
+	t.Helper()
+	for _, open := range []bool{true, false} {
+		t.Run(fmt.Sprintf("open=%v", open), func(t *testing.T) {
+			res := tested(t, spec, build(t, open), checks...)
+			for _, h := range holes {
+				if open && !has(res.Report.Findings, h.check, h.method, h.path, h.where) {
+					t.Errorf("not found: %+v", h)
+				}
+			}
+			for _, f := range res.Report.Findings {
+				if !open || !slices.ContainsFunc(holes, func(h hole) bool {
+					return h.check == f.Check && h.method == f.Method && h.path == f.Path && (h.where == "" || h.where == f.Where)
+				}) {
+					t.Errorf("what is no hole was found: %s %s [%s] %s", f.Check, f.Title, f.Where, f.Severity)
+				}
+			}
+		})
+	}
+}
