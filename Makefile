@@ -9,7 +9,7 @@ GOLANGCI  := $(BIN)/golangci-lint
 GOLANGCI_VERSION := v2.15.0
 FUZZTIME  ?= 10s
 
-.PHONY: all build demo test lint unit waf-corpus fuzz-short fuzz bench bench-data corpus scan-corpus reload providers opa generate release clean
+.PHONY: all build demo test lint unit waf-corpus fuzz-short fuzz bench bench-data corpus scan-corpus reload providers ridepool opa generate release clean
 
 all: build
 
@@ -33,8 +33,8 @@ test: build lint unit fuzz-short ## everything that CI holds a change to
 # what is left of them in short mode. Those with real providers, fronts and a
 # browser wait for others and keep to time-outs: without it too.
 unit:
-	@$(GO) test -race -short -timeout 15m $$( $(GO) list ./... | grep -v -e /demo/harbour -e /test/providers)
-	$(GO) test -timeout 15m ./demo/harbour/... ./internal/guard/waf ./internal/scan ./internal/spec/schema ./internal/state ./test/providers
+	@$(GO) test -race -short -timeout 15m $$( $(GO) list ./... | grep -v -e /demo/harbour -e /test/providers -e /test/ridepool)
+	$(GO) test -timeout 15m ./demo/harbour/... ./internal/guard/waf ./internal/scan ./internal/spec/schema ./internal/state ./test/providers ./test/ridepool
 	@echo "JSON-Schema-Test-Suite:"
 	@$(GO) test -count=1 -v -run '^TestSuite$$' ./internal/spec/schema | grep -E 'required cases|SKIP|FAIL'
 
@@ -80,6 +80,9 @@ shared-rate: ## one rate over three gateways that share a Redis, 1,000 calls a s
 
 providers: ## OpenID providers of npm that tests log in with, into $$CRENEL_PROVIDERS or the user's cache
 	./test/providers/install.sh
+
+ridepool: ## the libraries of the sample API in Node.js that the scanner is tried on, beside it
+	cd test/ridepool && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 
 opa: ## the real opa, for tests beside it; into bin/
 	cd test/opa && $(GO) build -o ../../bin/opa .
