@@ -61,8 +61,8 @@ var (
 		About: "With a signing secret that was guessed, or where no signature is asked for, presents a user's token that has expired an hour ago.",
 		Proof: "It opens what the real one opens. Controls: the real token does; no token does not.",
 		Fix:   "Refuse tokens whose exp has passed, with a clock skew of a minute at most (RFC 8725, section 3.8; RFC 7519, section 4.1.4).",
-		Mode:  Safe,
-		Run:   jwtExpiry,
+		Mode:  Safe, Dirty: true, // after those that find how tokens are forged here
+		Run: jwtExpiry,
 	})
 )
 
@@ -72,6 +72,20 @@ type forgery struct {
 	args map[string]string
 	note string
 	free bool // a wrong signature need not be refused first
+	// before are steps that fetch what the forgery is made of.
+	before []scenario.Step
+	// compute makes further variables for it; serve is what the listener says meanwhile.
+	compute []scenario.Compute
+	serve   []scenario.Serve
+	// refused is a token that differs from the forgery in one thing, and must not do.
+	refused *forgery
+}
+
+// computing are the steps' computations that forge a token out of the user's own.
+func (f *forgery) computing(set string) []scenario.Compute {
+	args := map[string]string{"token": "${user.token}"}
+	maps.Copy(args, f.args)
+	return append(slices.Clone(f.compute), scenario.Compute{Set: set, Do: f.do, Args: args})
 }
 
 // forged tries forgeries of the user's token, until one opens what the token opens.
@@ -98,10 +112,22 @@ func (p *Probe) forged(ctx context.Context, list []forgery) error {
 			return err
 		}
 		if ok, err := p.Prove(ctx, h); err != nil || ok {
+			if ok {
+				p.forges(&f)
+			}
 			return err
 		}
 	}
 	return nil
+}
+
+// forges remembers that tokens can be forged in this way.
+func (l *Lab) forges(f *forgery) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.forger == nil {
+		l.forger = f
+	}
 }
 
 // present sends the witness' call once with the forged token.
@@ -143,15 +169,18 @@ func (p *Probe) forgeHypothesis(w *witness, f forgery) (Hypothesis, error) {
 		wrong.Compute = []scenario.Compute{{Set: "wrong", Do: "jwt.corrupt", Args: map[string]string{"token": "${user.token}"}}}
 		wrong.Send.Credential = "${wrong}"
 	}
+	list := append(slices.Clone(f.before), own, nobody, wrong)
+	if f.refused != nil {
+		almost, _ := p.look(w, "almost", scenario.Control, actor.User, "a token "+f.refused.note+" does not", scenario.Expect{Unlike: "own"})
+		almost.Compute, almost.Send.Credential = f.refused.computing("almost"), "${almost}"
+		list = append(list, almost)
+	}
 	attack, _ := p.look(w, "attack", scenario.Attack, actor.User, "the forged token, "+f.note+", does", scenario.Expect{Status: "2xx", Like: "own"})
-	args := map[string]string{"token": "${user.token}"}
-	maps.Copy(args, f.args)
-	attack.Compute = []scenario.Compute{{Set: "forged", Do: f.do, Args: args}}
-	attack.Send.Credential = "${forged}"
+	attack.Compute, attack.Serve, attack.Send.Credential = f.computing("forged"), f.serve, "${forged}"
 	return Hypothesis{
 		Where: "credential", Title: p.Check.Title,
 		Description: fmt.Sprintf("A user's token, changed %s, opens %s %s as the real one does.", f.note, w.call.Op.Method, w.call.Op.Path),
-		Scenario:    &scenario.Scenario{Name: p.Check.Title, Steps: []scenario.Step{own, nobody, wrong, attack}},
+		Scenario:    &scenario.Scenario{Name: p.Check.Title, Steps: append(list, attack)},
 	}, nil
 }
 
@@ -245,6 +274,10 @@ func jwtExpiry(ctx context.Context, p *Probe) error {
 	var list []forgery
 	if key := p.cracked(ctx); key != "" {
 		list = append(list, forgery{do: "jwt.hmac", args: map[string]string{"key": key, "claims": past}, note: "signed anew and an hour past its end"})
+	} else if f := p.forgedBy(); f != nil {
+		if done, err := p.forgedWith(ctx, f.claiming(past, f.note+", and an hour past its end")); err != nil || done {
+			return err
+		}
 	}
 	// Where no signature is asked for, the end can be set as well.
 	list = append(list, forgery{do: "jwt.none", args: map[string]string{"alg": "none", "claims": past}, note: "with the algorithm none and an hour past its end"})

@@ -83,7 +83,8 @@ type Lab struct {
 	privacy  map[*graph.Resource]*Privacy
 	written  []*Check // beside All: those that users wrote
 	crack    sync.Once
-	secret   string // that signs tokens, found by guessing
+	secret   string   // that signs tokens, found by guessing
+	forger   *forgery // how tokens can be forged here; nil: no way was found
 	survey   survey
 }
 

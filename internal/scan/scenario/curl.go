@@ -137,6 +137,9 @@ func (c *curl) step(st *Step, parts func(string) []actor.Part) {
 		c.vars[f.Set] = v
 		c.line("%s=$(crenel scan compute %s %s)", v, f.Do, strings.Join(args, " "))
 	}
+	for _, v := range st.Serve {
+		c.line("# At that address, answer %s with: %s", c.use("listener."+v.Listener), strings.ReplaceAll(c.text(v.Body), "\n", " "))
+	}
 	if st.Wait > 0 {
 		c.line("sleep %g", st.Wait.Seconds())
 	}
@@ -228,7 +231,12 @@ func (c *curl) words(st *Step, parts func(string) []actor.Part) []string {
 		w = append(w, "--data-binary", c.text(s.Body))
 	}
 	word := c.text(url)
-	return append(w, `"${BASE}`+word[1:])
+	base := "${BASE}"
+	if s.Root {
+		c.line(`ROOT=$(printf %%s "$BASE" | sed -E 's#^([a-z]+://[^/]*).*#\1#')`)
+		base = "${ROOT}"
+	}
+	return append(w, `"`+base+word[1:])
 }
 
 // queryTemplate encodes what is not a placeholder.

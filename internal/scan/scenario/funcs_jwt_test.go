@@ -1,8 +1,12 @@
 package scenario
 
 import (
+	"encoding/base64"
 	"strings"
 	"testing"
+
+	"github.com/lestrrat-go/jwx/v3/jwk"
+	"github.com/lestrrat-go/jwx/v3/jws"
 )
 
 // The token of RFC 7515, appendix A.1, with its key.
@@ -63,5 +67,78 @@ func FuzzParseJWT(f *testing.F) {
 			t.Fatal("neither a token nor an error")
 		}
 		HMACVerifies(token, []byte("k"))
+	})
+}
+
+// A token signed with our own key verifies with the key that we serve, for each
+// family of algorithms; and the forms of a served key are secrets that sign.
+func TestOwnKeys(t *testing.T) {
+	for _, alg := range []string{"RS256", "RS384", "RS512", "PS256", "ES256", "EdDSA", "HS256"} {
+		token := base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"`+alg+`","kid":"k7"}`)) + ".eyJzdWIiOiJhIn0.c2ln"
+		signed, err := funcs["jwt.sign"](map[string]string{"token": token, "claims": `{"sub":"b"}`, "embed": "jwk"})
+		if err != nil {
+			t.Fatalf("%s: %v", alg, err)
+		}
+		served, err := funcs["key.jwks"](map[string]string{"token": token})
+		if err != nil {
+			t.Fatalf("%s: %v", alg, err)
+		}
+		set, err := jwk.ParseString(Plain(served))
+		if err != nil {
+			t.Fatalf("%s: %v", alg, err)
+		}
+		payload, err := jws.Verify([]byte(Plain(signed)), jws.WithKeySet(set))
+		if err != nil || !strings.Contains(string(payload), `"b"`) {
+			t.Errorf("%s: our token does not verify with our key: %v", alg, err)
+		}
+		cert, err := funcs["key.certificate"](map[string]string{"token": token})
+		if err != nil {
+			t.Fatalf("%s: %v", alg, err)
+		}
+		for name, document := range map[string]string{"jwks": Plain(served), "certificate": Plain(cert), "in JSON": jsonText(map[string]any{"pem": cert})} {
+			forms := 0
+			for _, form := range KeyForms {
+				if v, err := funcs["jwt.confuse"](map[string]string{"token": token, "keys": document, "form": form}); err == nil {
+					forms++
+					if h, _, err := ParseJWT(Plain(v)); err != nil || h["alg"] != "HS256" {
+						t.Errorf("%s, %s, %s: %v %v", alg, name, form, h, err)
+					}
+				}
+			}
+			if forms < 5 {
+				t.Errorf("%s, %s: the key has %d forms only", alg, name, forms)
+			}
+		}
+	}
+}
+
+func TestPublishedSecret(t *testing.T) {
+	key, err := base64.StdEncoding.DecodeString(rfcKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for k, want := range map[string]bool{base64.RawURLEncoding.EncodeToString(key): true, "YWJj": false} {
+		_, err := funcs["jwt.published"](map[string]string{"token": rfcToken, "keys": `{"keys":[{"kty":"oct","k":"` + k + `"}]}`})
+		if (err == nil) != want {
+			t.Errorf("a published secret that signs: %v, want %v", err, want)
+		}
+	}
+}
+
+func FuzzPublicKey(f *testing.F) {
+	f.Add(`{"keys":[{"kty":"RSA","n":"AQAB","e":"AQAB"}]}`, rfcToken)
+	f.Add("-----BEGIN PUBLIC KEY-----\nMA==\n-----END PUBLIC KEY-----\n", rfcToken)
+	f.Add(`{"kty":"EC","crv":"P-256","x":"AA","y":"AA"}`, "")
+	f.Fuzz(func(t *testing.T, document, token string) {
+		k, err := PublicKey(document, token)
+		if (k == nil) != (err != nil) {
+			t.Fatal("neither a key nor an error")
+		}
+		for _, form := range KeyForms {
+			if k != nil {
+				_, _ = k.secret(form)
+			}
+		}
+		_, _, _ = publishedSecret(document, token)
 	})
 }

@@ -57,8 +57,20 @@ type Step struct {
 	// Together sends Times requests at the same moment (last bytes released together).
 	Together bool `yaml:"together,omitempty"`
 
+	// Serve says what the listener answers from this step on, to whom it is called by.
+	Serve []Serve `yaml:"serve,omitempty"`
+
 	Save   []Save   `yaml:"save,omitempty"`
 	Expect []Expect `yaml:"expect,omitempty"`
+}
+
+// Serve is what callers of one of the listener's addresses get.
+type Serve struct {
+	Listener string `yaml:"listener"`         // its name, as in ${listener.NAME}
+	Status   int    `yaml:"status,omitempty"` // 0: 200
+	Type     string `yaml:"type,omitempty"`   // Content-Type; "": application/json
+	Header   []Pair `yaml:"header,omitempty"`
+	Body     string `yaml:"body,omitempty"` // placeholders stand for their text
 }
 
 // Send is a request with placeholders.
@@ -73,6 +85,7 @@ type Send struct {
 	Fill    bool     `yaml:"body_fill,omitempty"`   // placeholders in the bytes of Base64 are replaced, as they are
 	Type    string   `yaml:"type,omitempty"`        // Content-Type; "" with a body: application/json
 	Host    string   `yaml:"host,omitempty"`
+	Root    bool     `yaml:"root,omitempty"`    // Path is from the root of the host, the API's base path left out
 	Without []string `yaml:"without,omitempty"` // credential parts left out, by name; "*" all
 	// Credential replaces the value of the actor's first credential, keeping its
 	// place and prefix: forged tokens go here.

@@ -70,6 +70,12 @@ func (st *Step) uses() []string {
 			add(a)
 		}
 	}
+	for _, v := range st.Serve {
+		add(v.Type, v.Body)
+		for _, p := range v.Header {
+			add(p.Name, p.Value)
+		}
+	}
 	for _, e := range st.Expect {
 		add(e.Contains...)
 		add(e.Lacks...)

@@ -148,6 +148,11 @@ func (r *run) step(ctx context.Context, st *Step) (why string, err error) {
 			return "", fmt.Errorf("%w: computing %s: %w", errSetup, c.Set, err)
 		}
 	}
+	for i := range st.Serve {
+		if err := r.serve(&st.Serve[i]); err != nil {
+			return "", fmt.Errorf("%w: %w", errSetup, err)
+		}
+	}
 	if st.Wait > 0 {
 		select {
 		case <-ctx.Done():
@@ -355,7 +360,7 @@ func (r *run) request(s *Send, who *actor.Actor) (*target.Request, error) {
 		out, err = render(t, at, r.get)
 		return out
 	}
-	q := &target.Request{Method: s.Method, Host: text(s.Host, inHeader)}
+	q := &target.Request{Method: s.Method, Host: text(s.Host, inHeader), Root: s.Root}
 	path, query, _ := strings.Cut(text(s.Path, inPath), "?")
 	q.Path = path
 	var pairs []string
