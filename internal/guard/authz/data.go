@@ -173,6 +173,43 @@ func (d *documents) NonEmpty(context.Context, storage.Transaction) func([]string
 	}
 }
 
+// Find is Read for those who can leave a question to OPA: sure is false where OPA
+// would go about it in its own way, and where reading failed.
+func (d *documents) Find(path []string) (v ast.Value, found, sure bool) {
+	for i := range d.tables {
+		m := &d.tables[i]
+		switch {
+		case storage.Path(path).HasPrefix(m.path):
+			v, err := m.table.Read(path[len(m.path):])
+			if storage.IsNotFound(err) {
+				return nil, false, true
+			}
+			return v, err == nil, err == nil
+		case m.path.HasPrefix(path):
+			return nil, false, false
+		}
+	}
+	v = d.top[path[0]]
+	if len(path) > 1 && v != nil {
+		key := lookups.Get().(*ast.Term)
+		defer lookups.Put(key)
+		for _, step := range path[1:] {
+			obj, ok := v.(ast.Object)
+			if !ok {
+				_, list := v.(*ast.Array) // a number written as a text is a step of one, at times
+				return nil, false, !list
+			}
+			key.Value = ast.String(step)
+			t := obj.Get(key)
+			if t == nil {
+				return nil, false, true
+			}
+			v = t.Value
+		}
+	}
+	return v, v != nil, true
+}
+
 // above reads a path below which tables lie: all of it as one object.
 func (d *documents) above(path storage.Path) (any, error) {
 	out := ast.NewObject()

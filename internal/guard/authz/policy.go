@@ -14,6 +14,7 @@ import (
 	"github.com/open-policy-agent/opa/v1/topdown"
 	"github.com/open-policy-agent/opa/v1/topdown/builtins"
 
+	"github.com/crenel-project/crenel/internal/guard/authz/straight"
 	"github.com/crenel-project/crenel/internal/guard/authz/trace"
 	"github.com/crenel-project/crenel/policies"
 )
@@ -56,8 +57,11 @@ func newCompiler(ctx context.Context, data *documents) *ast.Compiler {
 
 // code is a user's policy, compiled. It is immutable and safe for concurrent use.
 type code struct {
-	evaluator           // specialised where that can be done
-	asWritten evaluator // for traces that a person reads, and other questions than the decision
+	evaluator // specialised where that can be done
+	// straight decides what can be decided without an interpreter; nil: notStraight says why.
+	straight    *straight.Program
+	notStraight error
+	asWritten   evaluator // for traces that a person reads, and other questions than the decision
 	// notSpecialized says why the policy is evaluated as written, nil when it is not.
 	notSpecialized error
 	uses           usage
@@ -130,6 +134,7 @@ func (s *sources) compile(ctx context.Context, query string) (*Policy, error) {
 		}
 	}
 	c.notSpecialized = err
+	c.straight, c.notStraight = straight.Compile(c.compiler, c.decides)
 	return &Policy{code: c, data: s.data, revisions: s.revisions}, nil
 }
 
@@ -149,12 +154,13 @@ func (p *Policy) withData(s *sources) (*Policy, bool) {
 // evaluator is a compiled query.
 type evaluator struct {
 	query    ast.Body
+	decides  ast.Ref
 	queries  ast.QueryCompiler
 	compiler *ast.Compiler
 }
 
 func newEvaluator(c *ast.Compiler, rule ast.Ref) (evaluator, error) {
-	e := evaluator{compiler: c, queries: c.QueryCompiler()}
+	e := evaluator{compiler: c, decides: rule, queries: c.QueryCompiler()}
 	var err error
 	e.query, err = e.queries.Compile(ast.NewBody(ast.Equality.Expr(ast.NewTerm(resultVar), ast.NewTerm(rule))))
 	return e, err
@@ -223,11 +229,21 @@ func Undefined(err error) bool { return errors.Is(err, errUndefined) }
 // TimedOut reports whether an evaluation was ended for the time it took.
 func TimedOut(err error) bool { return err != nil && topdown.IsCancel(err) }
 
-// Evaluate returns what the decision rule says. With a tracer the policy is
+// Evaluate returns what the decision rule says: straight where that can be done,
+// else as OPA's evaluator finds it. With a tracer the policy is
 // evaluated as it was written; so it is when the specialised one fails, because
 // an error should name the rules that a person wrote.
 func (p *Policy) Evaluate(ctx context.Context, e *Evaluation) (ast.Value, error) {
 	if e.Tracer == nil {
+		// What is read of tables has to be noted for a replay: OPA's evaluator does that.
+		if p.straight != nil && e.Input != nil && (e.Reads == nil || len(p.data.tables) == 0) {
+			if v, sure := p.straight.Run(e.Input, p.data); sure {
+				if v == nil {
+					return nil, errUndefined
+				}
+				return v, nil
+			}
+		}
 		v, err := p.run(ctx, &p.evaluator, e)
 		if err == nil || errors.Is(err, errUndefined) || topdown.IsCancel(err) {
 			return v, err
