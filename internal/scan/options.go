@@ -70,6 +70,7 @@ type Limits struct {
 	MaxTime     time.Duration `yaml:"max_time"`     // of the whole run; 0: no bound
 	Timeout     time.Duration `yaml:"timeout"`      // of one request; 0: 20 s
 	Workers     int           `yaml:"workers"`      // requests in flight; 0: 16
+	DownFor     time.Duration `yaml:"down_for"`     // how long a target that went away is waited for; 0: 60 s
 }
 
 // TLS is how the target's certificate is judged.
@@ -134,7 +135,7 @@ func (o *Options) Check() error {
 			say("suppress: %v", err)
 		}
 	}
-	for name, v := range map[string]float64{"rate": o.Limits.Rate, "max_requests": float64(o.Limits.MaxRequests), "max_time": float64(o.Limits.MaxTime), "timeout": float64(o.Limits.Timeout), "workers": float64(o.Limits.Workers)} {
+	for name, v := range map[string]float64{"rate": o.Limits.Rate, "max_requests": float64(o.Limits.MaxRequests), "max_time": float64(o.Limits.MaxTime), "timeout": float64(o.Limits.Timeout), "down_for": float64(o.Limits.DownFor), "workers": float64(o.Limits.Workers)} {
 		if v < 0 {
 			say("limits.%s: %v is less than nothing", name, v)
 		}

@@ -60,6 +60,7 @@ type run struct {
 	notebook check.Notebook
 	archive  *target.HAR
 	written  []*check.Check // the user's own
+	deadly   deadly
 
 	phase string
 	since time.Time
@@ -197,7 +198,7 @@ func (r *run) understand(ctx context.Context) error {
 func (r *run) open() error {
 	o := r.o
 	c, err := target.New(target.Options{
-		Target: o.Target, Also: o.Also, Workers: o.Limits.Workers, Rate: o.Limits.Rate, MaxRequests: o.Limits.MaxRequests, MaxTime: o.Limits.MaxTime, Timeout: o.Limits.Timeout,
+		Target: o.Target, Also: o.Also, Workers: o.Limits.Workers, Rate: o.Limits.Rate, MaxRequests: o.Limits.MaxRequests, MaxTime: o.Limits.MaxTime, Timeout: o.Limits.Timeout, DownFor: o.Limits.DownFor,
 		Proxy: o.TLS.Proxy, CAFile: o.file(o.TLS.CAFile), CertFile: o.file(o.TLS.CertFile), KeyFile: o.file(o.TLS.KeyFile), Insecure: o.TLS.Insecure,
 		UserAgent: "crenel-scan/" + o.Version, OnExchange: r.ev.Exchange,
 	})
@@ -293,24 +294,43 @@ func (r *run) meet(ctx context.Context) error {
 // build makes the world.
 func (r *run) build(ctx context.Context, mode check.Mode) error {
 	r.begin("world")
-	below := "" // the client knows what comes before the paths
-	r.world = world.New(r.graph, r.people, r.client, world.Options{
-		Run: r.report.Run, Seed: r.o.Seed, Safe: mode == check.Safe, BasePath: &below,
-		Skip: func(op *graph.Op) string {
-			if matches(r.o.Leave, op) {
-				return "left alone, as the options say"
-			}
-			return ""
-		},
-		Progress: r.progress,
-	})
-	if err := r.world.Build(ctx); err != nil {
-		return fmt.Errorf("making objects: %w", err)
+	routes := r.newWorld(mode) // knows the operations, and nothing else
+	r.client.OnBack(func(o target.Outage) { r.deadly.note(o, routes.OpOf) })
+	for range worlds {
+		epoch := r.client.Epoch()
+		r.world = r.newWorld(mode)
+		if err := r.world.Build(ctx); err != nil {
+			return fmt.Errorf("making objects: %w", err)
+		}
+		if r.client.Epoch() == epoch {
+			break
+		}
+		// The process is another one: what was made may be forgotten.
 	}
 	r.graph.Settle()                    // nobody else uses it now
 	r.client.OnExchange(r.world.Follow) // what checks make is cleaned up as well
 	r.tell(reachPoint(r.world.Coverage()))
 	return nil
+}
+
+// worlds is how many worlds are built for a target that is restarted meanwhile.
+const worlds = 4
+
+func (r *run) newWorld(mode check.Mode) *world.World {
+	below := "" // the client knows what comes before the paths
+	return world.New(r.graph, r.people, r.client, world.Options{
+		Run: r.report.Run, Seed: r.o.Seed, Safe: mode == check.Safe, BasePath: &below,
+		Skip: func(op *graph.Op) string {
+			if matches(r.o.Leave, op) {
+				return "left alone, as the options say"
+			}
+			if r.deadly.is(op) {
+				return "left alone: the target went down each time that it was called"
+			}
+			return ""
+		},
+		Progress: r.progress,
+	})
 }
 
 // attack runs the checks.
@@ -323,7 +343,7 @@ func (r *run) attack(ctx context.Context, mode check.Mode) error {
 	r.lab = &check.Lab{
 		Graph: r.graph, World: r.world, People: r.people, Client: r.client, Listener: r.listener, Mode: mode, RunID: r.report.Run, Seed: r.o.Seed,
 		Origin: r.client.Origin() + r.client.Base(), Log: r.log, Found: r.ev.Found, Notebook: &r.notebook, Leave: func(op *graph.Op) bool {
-			return matches(r.o.Leave, op) || len(r.o.Paths) > 0 && !matches(r.o.Paths, op)
+			return matches(r.o.Leave, op) || r.deadly.is(op) || len(r.o.Paths) > 0 && !matches(r.o.Paths, op)
 		},
 		Stage: &scenario.Stage{Sender: r.client, People: r.people, Listener: heard, RunID: r.report.Run},
 	}
@@ -374,6 +394,7 @@ func (r *run) finish(ctx context.Context, ended error, baseline *finding.Baselin
 		r.report.Findings = append(r.report.Findings, r.lab.Findings()...)
 		r.report.Checks = append(r.report.Checks, r.lab.Table()...)
 	}
+	r.report.Problems = append(r.report.Problems, outages(r.client.Outages())...)
 	if baseline != nil {
 		r.report.Gone = baseline.Mark(r.report.Findings)
 	}

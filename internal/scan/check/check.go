@@ -44,6 +44,8 @@ type Check struct {
 	// Late checks change or destroy what others lean on: they run after all
 	// others, one at a time.
 	Late bool
+	// Last checks are Late ones that run after those: they look back at the run.
+	Last bool
 	// Alone checks measure time: nothing else is sent meanwhile.
 	Alone bool
 	// Off checks run only when named (--check ID).

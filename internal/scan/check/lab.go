@@ -34,6 +34,7 @@ type World interface {
 	RecipeOf(o *world.Object, prefix string) (*world.Recipe, error)
 	Reader(o *world.Object) *world.Call
 	Coverage() []world.Coverage
+	OpOf(r *target.Request) *graph.Op
 }
 
 // People is what checks ask of the actors. *actor.People is one.
@@ -141,13 +142,16 @@ func (l *Lab) begin() {
 }
 
 // Run runs checks: first those that disturb nobody, side by side, then those that
-// change what the run made, then those that want to be alone, then those that destroy. It returns what ended it.
+// change what the run made, then those that want to be alone,
+// then those that destroy, then those that look back. It returns what ended it.
 func (l *Lab) Run(ctx context.Context, list []*Check, progress func(c *Check, done, of int)) error {
 	l.begin()
-	var clean, dirty, alone, late []*Check
+	var clean, dirty, alone, late, last []*Check
 	for _, c := range list {
 		switch {
 		case c.Mode > l.Mode:
+		case c.Last:
+			last = append(last, c)
 		case c.Late:
 			late = append(late, c)
 		case c.Alone:
@@ -163,7 +167,7 @@ func (l *Lab) Run(ctx context.Context, list []*Check, progress func(c *Check, do
 			l.written = append(l.written, c)
 		}
 	}
-	of := len(clean) + len(dirty) + len(alone) + len(late)
+	of := len(clean) + len(dirty) + len(alone) + len(late) + len(last)
 	var done atomic.Int64
 	one := func(ctx context.Context, c *Check) error {
 		err := l.check(ctx, c)
@@ -186,7 +190,7 @@ func (l *Lab) Run(ctx context.Context, list []*Check, progress func(c *Check, do
 		}
 		wg.Wait()
 	}
-	for _, c := range slices.Concat(alone, late) {
+	for _, c := range slices.Concat(alone, late, last) {
 		if ctx.Err() != nil {
 			break
 		}
@@ -298,7 +302,7 @@ func Each[T any](ctx context.Context, p *Probe, list []T, try func(ctx context.C
 					}
 					<-p.slots
 				}()
-				if ctx.Err() != nil {
+				if ctx.Err() != nil || p.left(e) {
 					return
 				}
 				if err := try(ctx, e); err != nil {
@@ -311,6 +315,12 @@ func Each[T any](ctx context.Context, p *Probe, list []T, try func(ctx context.C
 	}
 	wg.Wait()
 	return context.Cause(ctx)
+}
+
+// left: e is an operation that is not attacked, or not any more.
+func (p *Probe) left(e any) bool {
+	op, ok := e.(*graph.Op)
+	return ok && p.Leave != nil && p.Leave(op)
 }
 
 // Rand is a source of randomness that depends on the seed, the check and what

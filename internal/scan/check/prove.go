@@ -86,17 +86,22 @@ func (p *Probe) Prove(ctx context.Context, h Hypothesis) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	p.keep(h, f, reduced)
+	return true, nil
+}
+
+// keep makes a proven hypothesis one of the lab's findings, unless it is one already.
+func (p *Probe) keep(h Hypothesis, f *finding.Finding, sc *scenario.Scenario) {
 	p.mu.Lock()
-	_, twice := p.findings[mark]
+	_, twice := p.findings[f.Fingerprint]
 	if !twice {
-		p.findings[mark], p.proofs[mark] = f, &Proof{Finding: f, Scenario: reduced}
+		p.findings[f.Fingerprint], p.proofs[f.Fingerprint] = f, &Proof{Finding: f, Scenario: sc}
 	}
 	p.mu.Unlock()
 	p.Note(h.Op, Open)
 	if !twice && p.Found != nil {
 		p.Found(f)
 	}
-	return true, nil
 }
 
 // open reports whether a hole of this check is a finding already.

@@ -5,14 +5,17 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net/http"
 	"net/url"
 	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
+	"github.com/crenel-project/crenel/internal/scan/actor"
 	"github.com/crenel-project/crenel/internal/scan/target"
 )
 
@@ -20,6 +23,9 @@ import (
 func (r *run) expect(ctx context.Context, e *Expect, res *Result) (why string, err error) {
 	if e.Called != "" {
 		return r.called(ctx, e)
+	}
+	if e.Gone {
+		return r.gone(ctx, e, res)
 	}
 	x := res.Last()
 	if x == nil {
@@ -239,6 +245,56 @@ func (r *run) called(ctx context.Context, e *Expect) (string, error) {
 		return fmt.Sprintf("nobody called the listener within %v", within), nil
 	}
 	return "", nil
+}
+
+// watcher is a sender that notices when its target goes away. *target.Client is one.
+type watcher interface{ Outages() []target.Outage }
+
+// outages is how often the target went away so far.
+func (r *run) outages() int {
+	if w, ok := r.stage.Sender.(watcher); ok {
+		return len(w.Outages())
+	}
+	return 0
+}
+
+// gone sends harmless requests until the sender knows whether the target is
+// away: one that is not answered may be the request's own fault, three are not.
+func (r *run) gone(ctx context.Context, e *Expect, res *Result) (string, error) {
+	if _, ok := r.stage.Sender.(watcher); !ok {
+		return "", fmt.Errorf("%w: what sends here cannot tell whether the target is away", errSetup)
+	}
+	for range 2 {
+		if r.outages() > res.outages {
+			return "", nil
+		}
+		answered, err := r.harmless(ctx, cmp.Or(e.By, 3*time.Second))
+		if err != nil {
+			return "", err
+		}
+		if answered && r.outages() == res.outages {
+			return "the target goes on answering", nil
+		}
+	}
+	if r.outages() > res.outages {
+		return "", nil
+	}
+	return "harmless requests fail, but the target is not away", nil
+}
+
+// harmless sends two requests at once and says whether one was answered.
+func (r *run) harmless(ctx context.Context, within time.Duration) (bool, error) {
+	var wg sync.WaitGroup
+	var answered [2]bool
+	var errs [2]error
+	for i := range 2 {
+		wg.Go(func() {
+			x, err := r.stage.Sender.Do(ctx, actor.Nobody, &target.Request{Method: http.MethodGet, Path: "/", Timeout: within})
+			answered[i], errs[i] = err == nil && x.Err == nil, err
+		})
+	}
+	wg.Wait()
+	return answered[0] || answered[1], cmp.Or(errs[0], errs[1])
 }
 
 // alike compares two answers of this run. What a request held may come back in

@@ -139,6 +139,9 @@ type Expect struct {
 	By     time.Duration `yaml:"by,omitempty"`
 	// Called: the listener of that name was called within By (0: 3 s).
 	Called string `yaml:"called,omitempty"`
+	// Gone: after the step the target answers nobody, for a while or for good.
+	// Harmless requests with By (0: 3 s) for an answer tell.
+	Gone bool `yaml:"gone,omitempty"`
 	// Count of a step sent Times times: how many answers met Status.
 	AtLeast int  `yaml:"at_least,omitempty"`
 	AtMost  *int `yaml:"at_most,omitempty"`

@@ -68,6 +68,8 @@ type Result struct {
 	Step      *Step
 	As        *actor.Actor // nil: nobody
 	Exchanges []*target.Exchange
+
+	outages int // of the target, before the step
 }
 
 // Last is the step's last exchange, nil when it sent nothing.
@@ -160,7 +162,7 @@ func (r *run) step(ctx context.Context, st *Step) (why string, err error) {
 		case <-time.After(st.Wait):
 		}
 	}
-	res := Result{Step: st, As: who}
+	res := Result{Step: st, As: who, outages: r.outages()}
 	if st.Send != nil {
 		times := max(st.Times, 1)
 		reqs := make([]*target.Request, times)

@@ -106,6 +106,12 @@ func (w *World) Follow(x *target.Exchange) {
 	}
 }
 
+// OpOf is the operation that a request is of, nil when it is none's.
+func (w *World) OpOf(r *target.Request) *graph.Op {
+	op, _ := w.routed(r)
+	return op
+}
+
 // routed finds the operation of a request, and what stands for its path's variables.
 func (w *World) routed(r *target.Request) (*graph.Op, []string) {
 	path := r.Path
