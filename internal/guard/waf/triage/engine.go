@@ -4,6 +4,8 @@ import (
 	"fmt"
 	_ "unsafe" // for go:linkname
 
+	_ "github.com/corazawaf/coraza/v3" // the engine itself
+
 	"github.com/corazawaf/coraza/v3/experimental/plugins/plugintypes"
 )
 
@@ -16,6 +18,11 @@ func engineOperator(name string, options plugintypes.OperatorOptions) (plugintyp
 
 //go:linkname engineTransformation github.com/corazawaf/coraza/v3/internal/transformations.GetTransformation
 func engineTransformation(name string) (plugintypes.Transformation, error)
+
+// engineReadsBytes says whether the engine takes a text's bytes for its characters.
+//
+//go:linkname engineReadsBytes github.com/corazawaf/coraza/v3/internal/operators.matchesArbitraryBytes
+func engineReadsBytes(expr string) bool
 
 // transform applies transformations in order. What fails leaves the text as it
 // is, as in the engine.

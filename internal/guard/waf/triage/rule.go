@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/corazawaf/coraza/v3/experimental/plugins/plugintypes"
 )
@@ -71,6 +72,8 @@ type rule struct {
 	argument string
 	chains   [][]plugintypes.Transformation // several when every step counts
 	names    [][]string
+	decoding bool      // the transformations are decoders: they leave plain texts alone
+	allowed  [4]uint64 // of validateByteRange: the bytes that it finds nothing wrong with
 }
 
 // looksAt reports whether the rule looks at a text.
@@ -321,8 +324,17 @@ func (c *compiler) onTexts(id int, d *directive, local bool) error {
 			return fmt.Errorf("it matches an empty %s", d.targets[i].variable)
 		}
 	}
-	pattern, fl := c.pattern(r)
-	c.out.add(r, pattern, fl)
+	r.note()
+	c.out.all = append(c.out.all, r)
+	p := c.pattern(r)
+	for g := range c.out.sieves {
+		for kind, at := range r.at {
+			if at && groupOf(Kind(kind)) == group(g) { //nolint:gosec // there are few
+				c.out.sieves[g].add(r, p)
+				break
+			}
+		}
+	}
 	return nil
 }
 
@@ -339,33 +351,32 @@ func positive(d *directive) bool {
 	return false
 }
 
-// pattern is a regular expression, for a set, that matches at least whenever the
-// rule's operator does; "" when there is none. Sets are matched line by line, so
-// that texts can be joined.
-func (c *compiler) pattern(r *rule) (expr string, fl flavour) {
+// pattern is an expression that matches at least whenever the rule's operator does,
+// on a text behind the rule's transformations.
+func (c *compiler) pattern(r *rule) pattern {
 	if !positive(&directive{negated: r.negated, operator: r.name}) {
-		return "", fl
+		return pattern{}
 	}
 	switch r.name {
 	case "rx":
-		ok, high := joinable(r.argument)
+		expr := "(?sm)" + r.argument // as the engine puts it
 		switch {
-		case r.operator.Evaluate(quiet{}, "\n"):
-			return "", fl // it would match between any two texts
-		case !ok, high && strings.Contains(r.argument, "(?"):
-			return "", fl // what a fold of bytes is, RE2 and the engine differ on
-		case high:
-			return "(?sm)" + r.argument, flavour{bytes: true}
+		case !engineReadsBytes(expr):
+			return pattern{expr, expressions}
+		case strings.Contains(r.argument, "(?"):
+			return pattern{} // what a fold of bytes is, the engine's matcher says
 		}
-		return "(?sm)" + r.argument, fl
+		return pattern{expr, bytewise}
 	case "contains":
-		return ascii("(?s)" + regexp.QuoteMeta(r.argument)), fl
-	case "streq", "beginsWith":
-		return ascii("(?sm)^" + regexp.QuoteMeta(r.argument)), fl
+		return pattern{literal("", r.argument, ""), expressions}
+	case "streq":
+		return pattern{literal(`\A`, r.argument, `\z`), expressions}
+	case "beginsWith":
+		return pattern{literal(`\A`, r.argument, ""), expressions}
 	case "endsWith":
-		return ascii("(?sm)" + regexp.QuoteMeta(r.argument) + "$"), fl
+		return pattern{literal("", r.argument, `\z`), expressions}
 	case "pm":
-		return words(strings.Split(r.argument, " ")), flavour{words: true}
+		return pattern{words(strings.Split(r.argument, " ")), wordLists}
 	}
 	for _, p := range c.o.Paths {
 		name := r.argument
@@ -379,62 +390,32 @@ func (c *compiler) pattern(r *rule) (expr string, fl flavour) {
 					list = append(list, line)
 				}
 			}
-			return words(list), flavour{words: true}
+			return pattern{words(list), wordLists}
 		}
 	}
-	return "", fl
+	return pattern{}
 }
 
-// ascii is the expression, "" when it holds characters beyond ASCII: operators
-// compare bytes.
-func ascii(expr string) string {
-	for i := range len(expr) {
-		if expr[i] >= 0x80 {
+// literal is an expression for a text; "" when it holds characters beyond ASCII:
+// operators compare bytes.
+func literal(before, text, behind string) string {
+	for i := range len(text) {
+		if text[i] >= 0x80 {
 			return ""
 		}
 	}
-	return expr
+	return "(?s)" + before + regexp.QuoteMeta(text) + behind
 }
 
 func words(list []string) string {
 	for i, w := range list {
-		if w == "" {
+		switch {
+		case w == "":
 			return "(?s)" // it matches everything
+		case !utf8.ValidString(w):
+			return ""
 		}
-		list[i] = regexp.QuoteMeta(w)
+		list[i] = regexp.QuoteMeta(strings.ToLower(w))
 	}
 	return "(?i)" + strings.Join(list, "|")
-}
-
-// joinable reports whether an expression matches a text that stands between line
-// ends wherever it matches the text alone: it knows no beginning and end but of
-// lines. high says that it matches bytes, not characters.
-func joinable(expr string) (ok, high bool) {
-	for i := 0; i < len(expr); i++ {
-		switch {
-		case expr[i] == '\\' && i+1 < len(expr):
-			switch expr[i+1] {
-			case 'A', 'z', 'Z', 'G', 'C':
-				return false, false
-			case 'x':
-				high = high || highByte(expr[i+2:])
-			}
-			i++
-		case strings.HasPrefix(expr[i:], "(?"):
-			end := strings.IndexAny(expr[i:], ":)")
-			if flags := expr[i+2 : i+max(end, 2)]; end > 0 && strings.Contains(flags, "-") {
-				return false, false // it may end the line by line matching
-			}
-		}
-	}
-	return true, high
-}
-
-// highByte reports whether the digits of a \x escape are above ASCII.
-func highByte(digits string) bool {
-	if strings.HasPrefix(digits, "{") {
-		digits = strings.TrimLeft(digits[1:max(1, strings.IndexByte(digits, '}'))], "0")
-		return len(digits) > 2 || len(digits) == 2 && digits[0] >= '8'
-	}
-	return len(digits) > 0 && digits[0] >= '8'
 }

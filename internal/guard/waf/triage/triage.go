@@ -46,12 +46,11 @@ type Mute interface{ Mutes(rule int) bool }
 
 // Triage is a compiled rule set. It is immutable and safe for concurrent use.
 type Triage struct {
-	families  []*family
-	books     [len(flavours)]book
+	sieves    [groups]sieve
+	all       []*rule
 	memory    memory
 	once      sync.Once // compiles the sets when they are first needed: a config that is only checked needs none
 	failed    error
-	single    []*rule // evaluated text by text
 	transport []string
 	always    map[int]string // rules that cannot be expressed, and why
 	rules     int
@@ -167,20 +166,7 @@ func (t *Triage) Always() map[int]string { return t.always }
 // in lower case.
 func (t *Triage) Transport() []string { return t.transport }
 
-// add takes a rule in: into the family of its transformations, or, without a
-// pattern, to those that are evaluated text by text.
-func (t *Triage) add(r *rule, pattern string, fl flavour) {
-	if pattern == "" {
-		t.single = append(t.single, r)
-		return
-	}
-	for i := range r.chains {
-		f := t.family(r.names[i], fl)
-		f.add(r, i, pattern)
-	}
-}
-
-// Warm compiles the sets, which takes some tenths of a second, if that was not done
+// Warm compiles the automata, which takes some tenths of a second, if that was not done
 // yet. Without it the first request waits for them.
 func (t *Triage) Warm() { t.once.Do(func() { t.failed = t.compile() }) }
 
@@ -205,24 +191,20 @@ func (t *Triage) Suspects(list []Text) (out []int, alone bool) {
 			s.todo = append(s.todo, i)
 		}
 	}
-	gaveUp := false
-	for i := range t.books {
-		if err := t.books[i].scan(t, s); err != nil {
-			gaveUp = true
-		}
-	}
-	for _, r := range t.single {
-		for _, i := range s.todo {
-			if r.looksAt(&list[i]) && r.matches(list[i].Text) {
-				s.note(i, r)
-			}
-		}
-	}
-	if gaveUp {
-		return slices.Clone(s.todo), false
-	}
+	var gaveUp []int
 	for _, i := range s.todo {
-		t.memory.put(&list[i], s.found[i])
+		x := &list[i]
+		rules, err := t.sieves[groupOf(x.Kind)].find(s, x)
+		if err != nil {
+			gaveUp = append(gaveUp, i)
+			continue
+		}
+		s.found[i] = rules
+		t.memory.put(x, rules)
+	}
+	if len(gaveUp) > 0 {
+		s.end()
+		return gaveUp, false
 	}
 	alone = true
 	for i, rules := range s.found {
@@ -248,29 +230,33 @@ var scans = sync.Pool{New: func() any { return new(scan) }}
 
 // String says what the triage is made of.
 func (t *Triage) String() string {
-	patterns := 0
-	for _, f := range t.families {
-		patterns += len(f.rules)
+	patterns, single := 0, 0
+	for g := range t.sieves {
+		for i := range t.sieves[g].books {
+			patterns += len(t.sieves[g].books[i].list)
+		}
+		single += len(t.sieves[g].single)
 	}
-	return strconv.Itoa(t.rules) + " rules: " + strconv.Itoa(patterns) + " patterns in " + strconv.Itoa(len(t.families)) + " families, " +
-		strconv.Itoa(len(t.single)) + " text by text, " + strconv.Itoa(len(t.transport)) + " fields of transport, " + strconv.Itoa(len(t.always)) + " always"
+	return strconv.Itoa(t.rules) + " rules: " + strconv.Itoa(patterns) + " patterns, " + strconv.Itoa(single) + " text by text, " +
+		strconv.Itoa(len(t.transport)) + " fields of transport, " + strconv.Itoa(len(t.always)) + " always"
+}
+
+func (t *Triage) compile() error {
+	for g := range t.sieves {
+		if err := t.sieves[g].compile(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Why lists the rules that match a text.
 func (t *Triage) Why(text Text) []int {
 	var out []int
-	note := func(r *rule) {
+	for _, r := range t.all {
 		if r.looksAt(&text) && r.matches(text.Text) && !slices.Contains(out, r.id) {
 			out = append(out, r.id)
 		}
-	}
-	for _, f := range t.families {
-		for _, r := range f.rules {
-			note(r)
-		}
-	}
-	for _, r := range t.single {
-		note(r)
 	}
 	slices.Sort(out)
 	return out

@@ -1,0 +1,285 @@
+package triage
+
+import (
+	"slices"
+	"strings"
+	"unsafe"
+
+	"github.com/corazawaf/coraza/v3/experimental/plugins/plugintypes"
+)
+
+// decoders are transformations that leave a plain text as it is.
+var decoders = map[string]bool{
+	"urlDecodeUni": true, "urlDecode": true, "htmlEntityDecode": true, "jsDecode": true, "cssDecode": true, "escapeSeqDecode": true,
+	"removeNulls": true, "replaceNulls": true, "utf8toUnicode": true, "replaceComments": true, "removeComments": true, "removeCommentsChar": true,
+}
+
+// anyCase are transformations that do the same to upper and lower case, or make
+// lower case of both: before them, letters' case can as well be left as it is if
+// patterns do not tell it apart.
+var anyCase = map[string]bool{"removeWhitespace": true, "compressWhitespace": true, "cmdLine": true, "normalizePath": true, "normalisePath": true}
+
+// residual is what a list of transformations comes to on plain texts: without the
+// decoders, as long as what is before them keeps a text plain, and without making
+// lower case, if patterns take upper case for it (lower).
+func residual(names []string) (rest []string, lower bool) {
+	plain := true
+	for i, n := range names {
+		switch {
+		case plain && decoders[n]:
+		case n == "lowercase" && plain && !slices.ContainsFunc(names[i+1:], func(n string) bool { return n != "lowercase" && !decoders[n] && !anyCase[n] }):
+			lower = true
+		case n == "lowercase":
+			rest = append(rest, n)
+		default:
+			plain = false
+			rest = append(rest, n)
+		}
+	}
+	return rest, lower
+}
+
+// profile is what is in a text.
+type profile struct {
+	has   [4]uint64 // bytes, one bit each
+	ascii bool
+	plain bool // every decoder leaves it as it is
+}
+
+func (p *profile) contains(c byte) bool { return p.has[c/64]&(1<<(c%64)) != 0 }
+
+func profileOf(s string) (p profile) {
+	for i := 0; i < len(s); i++ {
+		p.has[s[i]/64] |= 1 << (s[i] % 64)
+	}
+	p.ascii = p.has[2]|p.has[3] == 0
+	p.plain = p.ascii && !(p.contains(0) || p.contains('%') || p.contains('+') || p.contains('&') || p.contains('\\') || p.contains('#')) &&
+		!(p.contains('*') || p.contains('-')) || p.ascii && plain(s)
+	return p
+}
+
+// plain reports whether every decoder leaves the text as it is.
+func plain(s string) bool {
+	for i := 0; i < len(s); i++ {
+		switch c := s[i]; {
+		case c >= 0x80, c == 0, c == '%', c == '+', c == '&', c == '\\', c == '#':
+			return false
+		case (c == '*' || c == '-') && i+1 < len(s) && (s[i+1] == '/' || s[i+1] == '-'),
+			c == '/' && i+1 < len(s) && s[i+1] == '*':
+			return false
+		}
+	}
+	return true
+}
+
+// view is what a list of transformations makes of a text; lists that begin alike
+// share it as far as they are.
+type view struct {
+	name  string
+	step  plugintypes.Transformation
+	wants [flavours]bool // rules of these look at it
+	kids  []*view
+}
+
+func (v *view) path(names []string, chain []plugintypes.Transformation) *view {
+	if len(names) == 0 {
+		return v
+	}
+	i := slices.IndexFunc(v.kids, func(k *view) bool { return k.name == names[0] })
+	if i < 0 {
+		i = len(v.kids)
+		v.kids = append(v.kids, &view{name: names[0], step: chain[0]})
+	}
+	return v.kids[i].path(names[1:], chain[1:])
+}
+
+// apply makes the view of a text. same says that what is ASCII has stayed so.
+func (v *view) apply(s *scan, text string, ascii bool) (out string, same bool) {
+	if quick := quickly[v.name]; quick != nil && ascii {
+		return quick(s, text)
+	}
+	out, _, err := v.step(text)
+	if err != nil {
+		return text, true // what fails leaves the text as it is, as in the engine
+	}
+	return out, false
+}
+
+// quickly are transformations of ASCII texts without an allocation: the same as the
+// engine's, by a fuzz test.
+var quickly = map[string]func(*scan, string) (out string, ascii bool){
+	"removeWhitespace":   removeWhitespace,
+	"compressWhitespace": compressWhitespace,
+	"cmdLine":            cmdLine,
+	"base64Decode":       base64Decode,
+	"normalizePath":      normalizePath,
+	"normalisePath":      normalizePath,
+	"normalizePathWin":   normalizePathWin,
+	"normalisePathWin":   normalizePathWin,
+}
+
+// made is what a transformation has appended to the arena from a place on.
+func (s *scan) made(from int) string {
+	if from == len(s.arena) {
+		return ""
+	}
+	return unsafe.String(&s.arena[from], len(s.arena)-from)
+}
+
+func space(c byte) bool { return c == ' ' || c >= '\t' && c <= '\r' }
+
+func removeWhitespace(s *scan, text string) (string, bool) {
+	i := 0
+	for i < len(text) && !space(text[i]) {
+		i++
+	}
+	if i == len(text) {
+		return text, true
+	}
+	from := len(s.arena)
+	s.arena = append(s.arena, text[:i]...)
+	for ; i < len(text); i++ {
+		if c := text[i]; !space(c) {
+			s.arena = append(s.arena, c)
+		}
+	}
+	return s.made(from), true
+}
+
+func compressWhitespace(s *scan, text string) (string, bool) {
+	same := true
+	for i := 0; same && i < len(text); i++ {
+		same = !space(text[i]) || text[i] == ' ' && (i == 0 || text[i-1] != ' ')
+	}
+	if same {
+		return text, true
+	}
+	from := len(s.arena)
+	in := false
+	for i := 0; i < len(text); i++ {
+		c := text[i]
+		if !space(c) {
+			s.arena = append(s.arena, c)
+		} else if !in {
+			s.arena = append(s.arena, ' ')
+		}
+		in = space(c)
+	}
+	return s.made(from), true
+}
+
+func cmdLine(s *scan, text string) (string, bool) {
+	from := len(s.arena)
+	in := false
+	for i := 0; i < len(text); i++ {
+		c := text[i]
+		switch c {
+		case '"', '\'', '\\', '^':
+			continue
+		case ' ', ',', ';', '\t', '\r', '\n':
+			if !in {
+				s.arena = append(s.arena, ' ')
+			}
+			in = true
+			continue
+		case '/', '(':
+			if in {
+				s.arena = s.arena[:len(s.arena)-1]
+			}
+		default:
+			if c >= 'A' && c <= 'Z' {
+				c += 'a' - 'A'
+			}
+		}
+		in = false
+		s.arena = append(s.arena, c)
+	}
+	return s.made(from), true
+}
+
+// base64Decode decodes up to what is no letter of the code.
+func base64Decode(s *scan, text string) (string, bool) {
+	from := len(s.arena)
+	bits, n := uint32(0), 0
+	ascii := true
+	put := func(c byte) {
+		s.arena = append(s.arena, c)
+		ascii = ascii && c < 0x80
+	}
+	for i := 0; i < len(text); i++ {
+		var v byte
+		switch c := text[i]; {
+		case c == '\r' || c == '\n':
+			continue
+		case c >= 'A' && c <= 'Z':
+			v = c - 'A'
+		case c >= 'a' && c <= 'z':
+			v = c - 'a' + 26
+		case c >= '0' && c <= '9':
+			v = c - '0' + 52
+		case c == '+':
+			v = 62
+		case c == '/':
+			v = 63
+		default:
+			i = len(text)
+			continue
+		}
+		bits = bits<<6 | uint32(v)
+		if n++; n == 4 {
+			put(byte(bits >> 16))
+			put(byte(bits >> 8))
+			put(byte(bits))
+			bits, n = 0, 0
+		}
+	}
+	switch n {
+	case 2:
+		put(byte(bits >> 4))
+	case 3:
+		put(byte(bits >> 10))
+		put(byte(bits >> 2))
+	}
+	return s.made(from), ascii
+}
+
+// Paths without a slash are quick; the others are the engine's affair.
+func normalizePath(_ *scan, text string) (string, bool) {
+	switch {
+	case text == ".":
+		return "", true
+	case strings.IndexByte(text, '/') < 0:
+		return text, true
+	}
+	out, _, err := enginePath(text)
+	if err != nil {
+		return text, true
+	}
+	return out, true
+}
+
+func normalizePathWin(_ *scan, text string) (string, bool) {
+	switch {
+	case text == ".":
+		return "", true
+	case strings.ContainsAny(text, `/\:`):
+		out, _, err := engineWinPath(text)
+		if err != nil {
+			return text, true
+		}
+		return out, true
+	case strings.Trim(text, ".") == "":
+		return text, true
+	}
+	return strings.TrimRight(text, ". "), true
+}
+
+var enginePath, engineWinPath = engines("normalizePath"), engines("normalizePathWin")
+
+func engines(name string) plugintypes.Transformation {
+	t, err := engineTransformation(name)
+	if err != nil {
+		panic(err) // the engine has always had it
+	}
+	return t
+}
