@@ -543,13 +543,19 @@ type WAF struct {
 	Exclusions []WAFExclusion `yaml:"exclusions"`
 	// Rules are files of further SecLang directives.
 	Rules []string `yaml:"rules" kind:"file"`
-	// Value is the longest value inspected; longer ones are refused.
+	// Value is the longest value inspected whole: see Over.
 	Value Bytes `yaml:"value" default:"64KiB" min:"64" max:"16MiB"`
-	// Values is how many values of one request are inspected; one with more is refused.
+	// Values is how many values of one request are inspected: see Over.
 	Values int `yaml:"values" default:"1000" min:"1" max:"100000"`
-	// Budget is how long one inspection may take; a request whose inspection would
-	// take longer, by estimate or in fact, is refused.
-	Budget time.Duration `yaml:"budget" default:"1s" min:"1ms"`
+	// Budget is what one inspection may cost, by an estimate made before it: the time that
+	// the engine takes on one core for the values that the triage could not clear.
+	Budget time.Duration `yaml:"budget" default:"20ms" min:"1ms" max:"1m"`
+	// Over says what becomes of a request beyond Value, Values or Budget: it is refused,
+	// or as much of it is inspected as the budget allows, first what looks worst.
+	Over string `yaml:"over" default:"refuse" enum:"refuse,sample"`
+	// Timeout is how long one inspection may take in fact, with its wait for a
+	// processor; one that takes longer is refused.
+	Timeout time.Duration `yaml:"timeout" default:"1s" min:"1ms" max:"1m"`
 	// AllowURLs are hosts ("hooks.internal", "*.svc.example", "10.0.0.5:8080") or URL
 	// prefixes ("http://10.0.0.5:8080/hooks/") in private networks that requests may name.
 	AllowURLs []string `yaml:"allow_urls" example:"[\"hooks.internal\"]"`

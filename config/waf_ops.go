@@ -18,3 +18,10 @@ type WAFExclusion struct {
 	// Reason is for whoever reads the config: why this is no attack, or the event that showed it.
 	Reason string `yaml:"reason" example:"\"free text; event 01JD8XZ4T2KQ9M3V5W7Y0B1C2D\""`
 }
+
+// What becomes of a request that would cost more than the WAF's budget, and of a
+// value longer than it inspects.
+const (
+	OverRefuse = "refuse"
+	OverSample = "sample"
+)

@@ -452,7 +452,9 @@ var table = []struct {
 	{"Inspection", []*row{
 		{what: "a value longer than is inspected", setting: "guards.waf.value", guards: "    waf: {value: 64}\n", request: posting(`{"a":"` + strings.Repeat("word ", 40) + `"}`), status: 413, code: "waf.too_long"},
 		{what: "more values than are inspected", setting: "guards.waf.values", guards: "    waf: {values: 10}\n", request: posting(`{"free":["a","b","c","d","e","f","g","h","i","j","k"]}`), status: 413, code: "waf.too_many"},
-		{what: "an inspection that would take longer than its budget", setting: "guards.waf.budget", guards: "    waf: {budget: 1ms}\n", request: posting(`{"a":"` + strings.Repeat("select word from words ", 2000) + `"}`), status: 413, code: "waf.too_many"},
+		{what: "an inspection that would take longer than its budget", setting: "guards.waf.budget", guards: "    waf: {budget: 1ms}\n", request: posting(`{"a":"` + strings.Repeat("x' UNION SELECT word FROM words ", 1500) + `"}`), status: 413, code: "waf.too_many"},
+		{what: "128 KB of one value that looks like an attack, with the defaults but for value", setting: "guards.waf.budget", guards: "    waf: {value: 1MiB}\n", request: posting(`{"a":"` + strings.Repeat("x' UNION SELECT word FROM words ", 4000) + `"}`), status: 413, code: "waf.too_many"},
+		{what: "a sample for which the budget leaves nothing", setting: "guards.waf.over: sample", guards: "    waf: {budget: 1ms, over: sample}\n", request: posting(`{"a":"` + strings.Repeat("x' UNION SELECT word FROM words ", 1500) + `"}`), status: 413, code: "waf.too_many"},
 		{what: "a file that is not what it says", request: func(s *stand) *http.Request { return s.put("image/gif", "#!/bin/sh\necho") }, status: 415, code: "upload.type"},
 	}},
 	{"The decision point", pointRows},

@@ -211,6 +211,7 @@ type portion struct {
 	fields []field
 	path   bool // with the request's path, and its message's own header fields
 	muted  *muted
+	idle   [][2]int // ranges of rules that cannot match: first, last
 }
 
 // portions divides fields by what is muted there. A rule cannot be silenced for a
@@ -223,7 +224,7 @@ func portions(fields []field, list []*exclusion) []portion {
 		same = same && keyOf(fields[i].muted) == keyOf(path)
 	}
 	if same {
-		return []portion{{fields, true, path}}
+		return []portion{{fields: fields, path: true, muted: path}}
 	}
 	out := []portion{{path: true, muted: path}}
 	for _, f := range fields {
@@ -245,19 +246,28 @@ func keyOf(m *muted) string {
 }
 
 // remover is what the engine's transactions can do besides their interface.
-type remover interface{ RemoveRuleByID(id int) }
+type remover interface {
+	RemoveRuleByID(id int)
+	RemoveRuleByIDRange(first, last int)
+}
 
-// silenceIn keeps muted rules from judging in one transaction.
-func (m *muted) silenceIn(tx types.Transaction) error {
-	if m == nil {
+// silenceIn keeps rules from being tried in one transaction: those that are muted,
+// and those that cannot match.
+func (p *portion) silenceIn(tx types.Transaction) error {
+	if p.muted == nil && len(p.idle) == 0 {
 		return nil
 	}
 	r, ok := tx.(remover)
 	if !ok {
 		return errors.New("the engine cannot leave out rules")
 	}
-	for _, id := range m.ids {
-		r.RemoveRuleByID(id)
+	if p.muted != nil {
+		for _, id := range p.muted.ids {
+			r.RemoveRuleByID(id)
+		}
+	}
+	for _, ids := range p.idle {
+		r.RemoveRuleByIDRange(ids[0], ids[1])
 	}
 	return nil
 }

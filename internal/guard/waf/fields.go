@@ -39,8 +39,9 @@ type collector struct {
 	fields []field
 	bytes  int
 	skip   skips
-	value  int // longest value
-	count  int // most values
+	value  int  // longest value
+	count  int  // most values
+	sample bool // longer values are inspected in part
 	over   exchange.Verdict
 	// held says that the contract has ruled on this request and found no fault, so
 	// that values pinned down by their schemas need no inspection.
@@ -90,7 +91,7 @@ func (c *collector) add(f field) bool {
 	if c.skip.has(f.at) {
 		return true
 	}
-	if len(f.text) > c.value || len(f.name) > c.value {
+	if len(f.text) > c.value && !c.sample || len(f.name) > c.value {
 		c.over = exchange.Refuse("waf.too_long", f.at, fmt.Sprintf("a value of %d bytes, at most %d are inspected", max(len(f.text), len(f.name)), c.value))
 		return false
 	}

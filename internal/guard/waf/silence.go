@@ -71,18 +71,33 @@ func newSilence(g *Guard, rules []triage.Rule, chains map[int][]string) (*silenc
 	return s, nil
 }
 
-// judge reports whether the engine has nothing to say of the request. keys are
-// what to remember when the engine has been asked and has said nothing: how it
-// travels, and that together with the texts that rules begin to match. path is
-// what is muted there.
-func (s *silence) judge(x *exchange.Exchange, fields []field, path *muted) (silent bool, keys []transportKey) {
+// ruling is what the triage says of a request.
+type ruling struct {
+	// silent says that the engine has nothing to say.
+	silent bool
+	// keys are what to remember when the engine has been asked and has said nothing:
+	// how the request travels, and that together with the texts that rules begin to match.
+	keys []transportKey
+	// alone says that the engine need be told of nothing but fields and how the
+	// request travels, and need try no rules but these on them: no other can match.
+	alone  bool
+	fields []field
+	rules  []int
+	// sampled is set when fields are not all that should be inspected.
+	sampled *share
+}
+
+// judge finds out whether the engine must be asked, and what. path is what is
+// muted there.
+func (s *silence) judge(x *exchange.Exchange, fields []field, path *muted) ruling {
+	all := ruling{fields: fields}
 	if len(s.triage.Always()) > 0 {
-		return false, nil
+		return all
 	}
 	texts := textsOf(x, fields, path)
-	suspects, alone := s.triage.Suspects(texts)
+	suspects, rules, alone := s.triage.Suspects(texts)
 	if !alone {
-		return false, nil
+		return all
 	}
 	key := s.key(x, fields)
 	for _, i := range suspects {
@@ -96,7 +111,26 @@ func (s *silence) judge(x *exchange.Exchange, fields []field, path *muted) (sile
 	s.mu.RLock()
 	known := s.known[key]
 	s.mu.RUnlock()
-	return known, []transportKey{key}
+	r := ruling{silent: known, alone: true, rules: rules, keys: []transportKey{key}}
+	if known {
+		return r
+	}
+	// Each field is two texts, at the end of the list.
+	first, last := len(texts)-2*len(fields), -1
+	for i := range fields {
+		if fields[i].src == fromHeader {
+			r.fields = append(r.fields, fields[i]) // it is part of how the request travels
+		}
+	}
+	for _, i := range suspects {
+		if i < first {
+			continue
+		}
+		if n := (i - first) / 2; n != last && fields[n].src != fromHeader {
+			r.fields, last = append(r.fields, fields[n]), n
+		}
+	}
+	return r
 }
 
 // remember notes that the engine was asked about a request and said nothing.

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strconv"
 	"strings"
 	"testing"
@@ -44,12 +45,19 @@ func silentAndAsked(t testing.TB, g *Guard, x *exchange.Exchange) (silent bool, 
 	if !c.collect(x) {
 		return false, exchange.Verdict{Action: exchange.Deny}
 	}
-	silent, keys := g.silence.judge(x, c.fields, nil)
-	v = g.inspect(t.Context(), x, c.fields)
-	if v.Action == exchange.Allow && v.Detail == nil {
-		g.silence.remember(keys)
+	r := g.silence.judge(x, c.fields, nil)
+	v = g.inspect(t.Context(), x, ruling{fields: c.fields})
+	if !r.silent {
+		// Asked only for what is suspect, the engine says the same as of everything.
+		less := g.inspect(t.Context(), x, r)
+		if less.Action != v.Action || less.At != v.At || !reflect.DeepEqual(less.Detail, v.Detail) {
+			t.Errorf("asked for what is suspect the engine says %s %q %v, of everything %s %q %v", less.Action, less.At, less.Detail, v.Action, v.At, v.Detail)
+		}
 	}
-	return silent, v
+	if v.Action == exchange.Allow && v.Detail == nil {
+		g.silence.remember(r.keys)
+	}
+	return r.silent, v
 }
 
 // Whatever the engine has something to say of, the triage does not call silent:

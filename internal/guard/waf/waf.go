@@ -47,7 +47,8 @@ type Guard struct {
 const (
 	defaultValue  = 64 << 10
 	defaultValues = 1000
-	defaultBudget = time.Second
+	defaultBudget = 20 * time.Millisecond
+	defaultWait   = time.Second
 )
 
 // New compiles the rule set, which takes about half a second.
@@ -68,8 +69,17 @@ func New(o Options) (*Guard, error) {
 	if c.Budget == 0 {
 		c.Budget = defaultBudget
 	}
-	if c.Paranoia < 1 || c.Paranoia > 4 || c.Threshold < 1 || c.Value < 0 || c.Values < 0 || c.Budget < 0 {
-		return nil, errors.New("waf: paranoia is 1 to 4; threshold, value, values and budget are positive")
+	if c.Timeout == 0 {
+		c.Timeout = defaultWait
+	}
+	if c.Over == "" {
+		c.Over = config.OverRefuse
+	}
+	if c.Over != config.OverRefuse && c.Over != config.OverSample {
+		return nil, fmt.Errorf("waf: over %q is neither %s nor %s", c.Over, config.OverRefuse, config.OverSample)
+	}
+	if c.Paranoia < 1 || c.Paranoia > 4 || c.Threshold < 1 || c.Value < 0 || c.Values < 0 || c.Budget < 0 || c.Timeout < 0 {
+		return nil, errors.New("waf: paranoia is 1 to 4; threshold, value, values, budget and timeout are positive")
 	}
 	g := &Guard{cfg: c, types: contentTypes(o.API), log: o.Log, now: o.Now, heavy: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))}
 	if g.log == nil {
@@ -115,7 +125,10 @@ func (g *Guard) Step() guard.Step {
 }
 
 func (g *Guard) rule(ctx context.Context, x *exchange.Exchange) exchange.Verdict {
-	c := collector{value: int(g.cfg.Value), count: g.cfg.Values, fields: make([]field, 0, 32)}
+	c := collector{value: int(g.cfg.Value), count: g.cfg.Values, sample: g.cfg.Over == config.OverSample, fields: make([]field, 0, 32)}
+	if c.sample {
+		c.count = maxSampled
+	}
 	if op := x.Operation; op != nil && op.Index < len(g.skips) {
 		c.skip = g.skips[op.Index]
 	}
@@ -127,18 +140,18 @@ func (g *Guard) rule(ctx context.Context, x *exchange.Exchange) exchange.Verdict
 	}
 	excluded := g.exclude.of(x)
 	mute(excluded, c.fields)
-	silent, keys := g.silence.judge(x, c.fields, mutedAt(excluded, atPath))
-	if silent {
+	r := g.silence.judge(x, c.fields, mutedAt(excluded, atPath))
+	if r.silent {
 		return exchange.Verdict{}
 	}
-	cost := estimate(g.cfg.Paranoia, len(c.fields), c.bytes)
-	if cost > g.cfg.Budget {
-		return exchange.Refuse("waf.too_many", "", fmt.Sprintf("inspecting %d values of %d bytes would take about %s, the budget is %s", len(c.fields), c.bytes, cost.Round(time.Millisecond), g.cfg.Budget))
+	cost, v := g.afford(x, &r)
+	if v.Action != exchange.Allow {
+		return v
 	}
 	if cost > cheap {
 		// Costly inspections share half of the processors, so that whoever sends many
 		// of them slows down his own kind and not every caller.
-		wait, cancel := context.WithTimeout(ctx, g.cfg.Budget)
+		wait, cancel := context.WithTimeout(ctx, g.cfg.Timeout)
 		defer cancel()
 		select {
 		case g.heavy <- struct{}{}:
@@ -147,33 +160,34 @@ func (g *Guard) rule(ctx context.Context, x *exchange.Exchange) exchange.Verdict
 			return exchange.Undecided("waf.unavailable", "too many costly inspections at once")
 		}
 	}
-	v := g.inspect(ctx, x, c.fields)
+	v = g.inspect(ctx, x, r)
 	if v.Action == exchange.Allow && v.Detail == nil {
-		g.silence.remember(keys)
+		g.silence.remember(r.keys)
 	}
 	return v
 }
 
-// cheap is what an inspection may cost without waiting for a slot.
-const cheap = 25 * time.Millisecond
-
-// estimate is about what the engine takes for so many values and bytes on one
-// core of a server, as measured by BenchmarkInspect. Higher levels run more rules.
-func estimate(level, values, bytes int) time.Duration {
-	plain := 300*time.Microsecond + time.Duration(values)*150*time.Microsecond + time.Duration(bytes)*4*time.Microsecond
-	return plain * time.Duration(3+level) / 4
-}
-
-// inspect runs the rule set over the fields.
-func (g *Guard) inspect(ctx context.Context, x *exchange.Exchange, fields []field) exchange.Verdict {
+// inspect has the engine judge what the triage could not rule out.
+func (g *Guard) inspect(ctx context.Context, x *exchange.Exchange, r ruling) exchange.Verdict {
 	begin := g.now()
 	var f findings
-	for _, p := range portions(fields, g.exclude.of(x)) {
+	var idle [][2]int
+	if r.alone {
+		idle = g.silence.triage.Idle(r.rules)
+	}
+	for _, p := range portions(r.fields, g.exclude.of(x)) {
+		p.idle = idle
 		if v := g.ask(ctx, begin, x, p, &f); v.Action != exchange.Allow {
 			return v
 		}
 	}
 	v := f.verdict()
+	if r.sampled != nil {
+		if v.Detail == nil {
+			v.Detail = map[string]any{}
+		}
+		v.Detail["sampled"] = *r.sampled
+	}
 	if v.Action == exchange.Allow {
 		// An answer that came too late is none: whoever can slow the engine down
 		// must not learn how to get past it.
@@ -196,7 +210,7 @@ func (g *Guard) ask(ctx context.Context, begin time.Time, x *exchange.Exchange, 
 	if !ok {
 		return exchange.Undecided("waf.unavailable", "the engine does not show its variables")
 	}
-	if err := p.muted.silenceIn(tx); err != nil {
+	if err := p.silenceIn(tx); err != nil {
 		return exchange.Undecided("waf.unavailable", err.Error())
 	}
 	g.feed(tx, state, x, p)
@@ -212,8 +226,8 @@ func (g *Guard) ask(ctx context.Context, begin time.Time, x *exchange.Exchange, 
 }
 
 func (g *Guard) late(ctx context.Context, begin time.Time) exchange.Verdict {
-	if took := g.now().Sub(begin); took > g.cfg.Budget {
-		return exchange.Undecided("waf.unavailable", fmt.Sprintf("the inspection took %s, the budget is %s", took.Round(time.Millisecond), g.cfg.Budget))
+	if took := g.now().Sub(begin); took > g.cfg.Timeout {
+		return exchange.Undecided("waf.unavailable", fmt.Sprintf("the inspection took %s, the timeout is %s", took.Round(time.Millisecond), g.cfg.Timeout))
 	}
 	if err := ctx.Err(); err != nil {
 		return exchange.Undecided("waf.unavailable", "the inspection was cut short: "+err.Error())

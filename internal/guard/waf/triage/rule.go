@@ -123,13 +123,15 @@ type compiler struct {
 	tx      map[string]string // constants
 	dynamic map[string]bool   // TX variables that requests change
 	made    []string          // prefixes of those whose names are made up
+	by      map[string][]int  // which rules change each, and each prefix
 	out     *Triage
 }
 
 // change notes that requests change a variable; a name with a macro is all that
 // begin like it.
-func (c *compiler) change(name string) {
+func (c *compiler) change(name string, rule int) {
 	prefix, _, made := strings.Cut(name, "%{")
+	c.by[prefix] = append(c.by[prefix], rule)
 	if !made {
 		c.dynamic[name] = true
 		return
@@ -140,6 +142,24 @@ func (c *compiler) change(name string) {
 		}
 	}
 	c.made = append(c.made, prefix)
+}
+
+// changedByOthers reports whether what a target in TX looks at may have been set by
+// a rule other than this one. Scores are added up by all, and only ever compared
+// where a request is ruled on as a whole.
+func (c *compiler) changedByOthers(rule int, t *target) bool {
+	for name, rules := range c.by {
+		if strings.Contains(name, "anomaly_score") || !slices.ContainsFunc(rules, func(id int) bool { return id != rule }) {
+			continue
+		}
+		switch {
+		case t.pattern != nil && t.pattern.MatchString(name),
+			t.pattern == nil && t.selector == "",
+			t.pattern == nil && (t.selector == name || slices.Contains(c.made, name) && strings.HasPrefix(t.selector, name)):
+			return true
+		}
+	}
+	return false
 }
 
 // changes reports whether requests change a variable.
@@ -330,6 +350,7 @@ func (c *compiler) onTexts(id int, d *directive, local bool) error {
 	for g := range c.out.sieves {
 		for kind, at := range r.at {
 			if at && groupOf(Kind(kind)) == group(g) { //nolint:gosec // there are few
+				c.out.onTexts[id] = true
 				c.out.sieves[g].add(r, p)
 				break
 			}

@@ -116,6 +116,7 @@ func (v *sieve) compile() error {
 type scan struct {
 	found [][]*rule // the rules that match, of each text
 	todo  []int     // places of the texts that are not remembered
+	work  int       // bytes that operators have looked at, once for each rule
 
 	// Of the text at hand:
 	seen  [flavours][]string // what has been looked at
@@ -123,8 +124,16 @@ type scan struct {
 	arena []byte // what transformations have made
 }
 
+// maxWork is how much of a request is looked at with the engine's own operators,
+// once an automaton has found something: 10 to 50 ms. Of what is beyond it, a rule is
+// said to match where its automaton does.
+const (
+	maxWork  = 64 << 10
+	workRule = 64 // bytes that take as long as to begin
+)
+
 func (s *scan) begin(list []Text) {
-	s.found, s.todo = s.found[:0], s.todo[:0]
+	s.found, s.todo, s.work = s.found[:0], s.todo[:0], 0
 	for range list {
 		s.found = append(s.found, nil)
 	}
@@ -183,7 +192,12 @@ func (v *sieve) look(s *scan, at *view, x *Text, text string, ascii bool, rules 
 			*failed = err
 		}
 		for _, id := range ids {
-			if r := b.rules[id]; !slices.Contains(*rules, r) && r.looksAt(x) && r.matches(x.Text) {
+			r := b.rules[id]
+			if slices.Contains(*rules, r) || !r.looksAt(x) {
+				continue
+			}
+			s.work += len(x.Text) + workRule
+			if s.work > maxWork || r.matches(x.Text) {
 				*rules = append(*rules, r)
 			}
 		}

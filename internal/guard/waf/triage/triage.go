@@ -53,6 +53,8 @@ type Triage struct {
 	failed    error
 	transport []string
 	always    map[int]string // rules that cannot be expressed, and why
+	onTexts   map[int]bool   // rules whose condition is on texts
+	idle      []span
 	rules     int
 }
 
@@ -65,8 +67,9 @@ const (
 
 // New compiles a rule set.
 func New(o Options) (*Triage, error) {
-	t := &Triage{always: map[int]string{}, memory: newMemory()}
-	c := &compiler{o: o, tx: o.TX, dynamic: map[string]bool{}, out: t}
+	t := &Triage{always: map[int]string{}, onTexts: map[int]bool{}, memory: newMemory()}
+	jumped := map[int]bool{}
+	c := &compiler{o: o, tx: o.TX, dynamic: map[string]bool{}, by: map[string][]int{}, out: t}
 	var errs []error
 	var all [][]*directive
 	var ids []int
@@ -80,7 +83,8 @@ func New(o Options) (*Triage, error) {
 			continue
 		}
 		if r.ID >= firstCRS && r.ID <= lastCRS && d.level > o.Level {
-			continue // jumped over
+			jumped[r.ID] = true
+			continue
 		}
 		members := []*directive{d}
 		for _, raw := range o.Chains[r.ID] {
@@ -97,7 +101,7 @@ func New(o Options) (*Triage, error) {
 		for _, m := range members {
 			for _, name := range m.sets {
 				if !constant {
-					c.change(name)
+					c.change(name, r.ID)
 				}
 			}
 		}
@@ -113,7 +117,7 @@ func New(o Options) (*Triage, error) {
 		// For a chain to match each of its members must: one will do.
 		var why error
 		for n, d := range members {
-			err := c.condition(ids[i], d, local(members[n+1:]) && n == 0)
+			err := c.condition(ids[i], d, c.local(ids[i], members[n+1:]) && n == 0)
 			if why == nil || err == nil {
 				why = err
 			}
@@ -125,6 +129,7 @@ func New(o Options) (*Triage, error) {
 			t.always[ids[i]] = why.Error()
 		}
 	}
+	t.idle = t.spans(o, jumped)
 	return t, nil
 }
 
@@ -140,14 +145,17 @@ func counts(members []*directive) bool {
 }
 
 // local reports whether the further members of a chain look at nothing but what
-// the first has found and how the message travels.
-func local(members []*directive) bool {
+// the first has found and how the message travels. What another rule has noted may
+// come from any text.
+func (c *compiler) local(id int, members []*directive) bool {
 	for i, d := range members {
 		if i == len(members)-1 && d.chained || macro.MatchString(d.argument) && !ownMacro.MatchString(d.argument) {
 			return false
 		}
 		for _, t := range d.targets {
 			switch {
+			case t.variable == "TX" && c.changedByOthers(id, &t):
+				return false
 			case t.variable == "MATCHED_VAR", t.variable == "MATCHED_VARS", t.variable == "TX", empty[t.variable], bare[t.variable], fixed[t.variable]:
 			case t.variable == "REQUEST_HEADERS" && t.count:
 			default:
@@ -172,21 +180,22 @@ func (t *Triage) Warm() { t.once.Do(func() { t.failed = t.compile() }) }
 
 // Suspects returns the places in list of the texts that a rule may match, in
 // order; none means that no rule can match on any text. alone says that whether
-// these rules match depends on those texts and on how the message travels only.
-func (t *Triage) Suspects(list []Text) (out []int, alone bool) {
+// these rules match depends on those texts and on how the message travels only;
+// then rules are their ids, sorted.
+func (t *Triage) Suspects(list []Text) (out, rules []int, alone bool) {
 	if t.Warm(); t.failed != nil {
 		for i := range list {
 			out = append(out, i)
 		}
-		return out, false
+		return out, nil, false
 	}
 	s := scans.Get().(*scan)
 	defer scans.Put(s)
 	s.begin(list)
 	for i := range list {
-		rules, known := t.memory.get(&list[i])
+		found, known := t.memory.get(&list[i])
 		if known {
-			s.found[i] = rules
+			s.found[i] = found
 		} else {
 			s.todo = append(s.todo, i)
 		}
@@ -194,36 +203,42 @@ func (t *Triage) Suspects(list []Text) (out []int, alone bool) {
 	var gaveUp []int
 	for _, i := range s.todo {
 		x := &list[i]
-		rules, err := t.sieves[groupOf(x.Kind)].find(s, x)
+		found, err := t.sieves[groupOf(x.Kind)].find(s, x)
 		if err != nil {
 			gaveUp = append(gaveUp, i)
 			continue
 		}
-		s.found[i] = rules
-		t.memory.put(x, rules)
+		s.found[i] = found
+		if s.work <= maxWork { // else it is not certain
+			t.memory.put(x, found)
+		}
 	}
 	if len(gaveUp) > 0 {
 		s.end()
-		return gaveUp, false
+		return gaveUp, nil, false
 	}
 	alone = true
-	for i, rules := range s.found {
-		if len(rules) == 0 {
+	for i, found := range s.found {
+		if len(found) == 0 {
 			continue
 		}
 		loud := false
-		for _, r := range rules {
+		for _, r := range found {
 			if m := list[i].Mute; m != nil && m.Mutes(r.id) {
 				continue
 			}
 			loud, alone = true, alone && r.local
+			if !slices.Contains(rules, r.id) {
+				rules = append(rules, r.id)
+			}
 		}
 		if loud {
 			out = append(out, i)
 		}
 	}
 	s.end()
-	return out, alone
+	slices.Sort(rules)
+	return out, rules, alone
 }
 
 var scans = sync.Pool{New: func() any { return new(scan) }}
