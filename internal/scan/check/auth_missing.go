@@ -64,9 +64,10 @@ func authMissing(ctx context.Context, p *Probe) error {
 }
 
 func (p *Probe) openHypothesis(op *graph.Op, c *world.Call) (Hypothesis, error) {
-	var steps []scenario.Step
+	s := p.afresh(c)
+	steps := s.setup
 	add := func(call *world.Call, id string, part scenario.Part, note string, e ...scenario.Expect) error {
-		st, err := p.step(nil, call, id, part)
+		st, err := s.step(p, call, id, part)
 		st.Note, st.Expect = note, e
 		steps = append(steps, st)
 		return err

@@ -115,8 +115,9 @@ func excessiveData(ctx context.Context, p *Probe) error {
 			}
 		})
 		for _, h := range hits {
-			var l steps
-			st, err := p.step(nil, c, "attack", scenario.Attack)
+			s := p.afresh(c)
+			l := steps{list: s.setup}
+			st, err := s.step(p, c, "attack", scenario.Attack)
 			st.Note, st.Expect = "the answer holds "+h.what, []scenario.Expect{{Status: "2xx", At: h.at, Matches: h.re}}
 			l.add(st, err)
 			if l.err != nil {

@@ -1,0 +1,109 @@
+package scenario
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"net/url"
+	"regexp"
+	"strings"
+	"unicode/utf8"
+)
+
+// The functions on texts that are encoded: credentials that hold what they stand for.
+func init() {
+	maps.Copy(funcs, map[string]Func{
+		// text.rewrite: text, coding (one of Codings), from, to: the text decoded, from
+		// replaced where it stands alone, and encoded again. A signature after the
+		// first "." or "--" stays what it was.
+		"text.rewrite": func(a map[string]string) (any, error) {
+			plain, ok := Decoded(a["text"], a["coding"])
+			if !ok || a["from"] == "" {
+				return nil, fmt.Errorf("text.rewrite: the text is no %s, or there is nothing to replace", a["coding"])
+			}
+			re := regexp.MustCompile(`(^|[^A-Za-z0-9])` + regexp.QuoteMeta(a["from"]) + `($|[^A-Za-z0-9])`)
+			if !re.MatchString(plain) {
+				return nil, fmt.Errorf("text.rewrite: the text does not hold what is to be replaced")
+			}
+			plain = re.ReplaceAllStringFunc(plain, func(m string) string { return strings.Replace(m, a["from"], a["to"], 1) })
+			_, tail := signed(a["text"], a["coding"])
+			return encoded(a["text"], plain, a["coding"]) + tail, nil
+		},
+	})
+}
+
+// Codings are the ways in which a credential may hold a text, the plainest first.
+var Codings = []string{"plain", "url", "base64", "hex"}
+
+// signed cuts off what may be a signature.
+func signed(text, coding string) (head, tail string) {
+	if coding == "plain" {
+		return text, ""
+	}
+	for _, sep := range []string{"--", "."} {
+		if i := strings.Index(text, sep); i > 0 {
+			return text[:i], text[i:]
+		}
+	}
+	return text, ""
+}
+
+// Decoded is the text that a credential holds in a coding; ok is false when it
+// is none of it.
+func Decoded(text, coding string) (plain string, ok bool) {
+	head, _ := signed(text, coding)
+	var raw []byte
+	var err error
+	switch coding {
+	case "plain":
+		raw = []byte(text)
+	case "url":
+		plain, err = url.QueryUnescape(text)
+		if err != nil || plain == text {
+			return "", false
+		}
+		raw = []byte(plain)
+	case "base64":
+		raw, err = base64.RawStdEncoding.DecodeString(strings.NewReplacer("-", "+", "_", "/", "=", "", "%3D", "", "%3d", "").Replace(head))
+	case "hex":
+		raw, err = hex.DecodeString(head)
+	default:
+		return "", false
+	}
+	if err != nil || len(raw) == 0 || !utf8.Valid(raw) {
+		return "", false
+	}
+	for _, r := range string(raw) {
+		if r < ' ' {
+			return "", false
+		}
+	}
+	return string(raw), true
+}
+
+// encoded writes a text as another was written.
+func encoded(like, plain, coding string) string {
+	switch coding {
+	case "url":
+		return url.QueryEscape(plain)
+	case "hex":
+		if strings.ToUpper(like) == like {
+			return strings.ToUpper(hex.EncodeToString([]byte(plain)))
+		}
+		return hex.EncodeToString([]byte(plain))
+	case "base64":
+		out := base64.StdEncoding.EncodeToString([]byte(plain))
+		if strings.ContainsAny(like, "-_") && !strings.ContainsAny(like, "+/") {
+			out = base64.URLEncoding.EncodeToString([]byte(plain))
+		}
+		switch {
+		case strings.Contains(strings.ToUpper(like), "%3D"):
+			return strings.ReplaceAll(out, "=", "%3D")
+		case !strings.Contains(like, "=") && len(strings.TrimRight(like, "="))%4 != 0:
+			return strings.TrimRight(out, "=")
+		}
+		return out
+	}
+	return plain
+}
