@@ -29,11 +29,13 @@ type options struct {
 	rounds      int
 	connections int
 	least       float64
+	only        string
+	leastWAF    float64
 }
 
 func main() {
 	var o options
-	flag.StringVar(&o.role, "role", "", "used by bench itself: upstream or caddy")
+	flag.StringVar(&o.role, "role", "", "used by bench itself: upstream, caddy or coraza")
 	flag.StringVar(&o.listen, "listen", "", "used by bench itself")
 	flag.StringVar(&o.upstream, "upstream", "", "used by bench itself")
 	flag.StringVar(&o.crenel, "crenel", "bin/crenel", "the crenel binary")
@@ -43,6 +45,8 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 3, "how often each is measured; the median counts")
 	flag.IntVar(&o.connections, "connections", 32, "of the load generator")
 	flag.Float64Var(&o.least, "least", 0.6, "fail when a ratio is below")
+	flag.StringVar(&o.only, "only", "", "one section alone: gateway or waf")
+	flag.Float64Var(&o.leastWAF, "least-waf", 8, "fail when Crenel has fewer times the throughput of nginx with ModSecurity")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -52,8 +56,15 @@ func main() {
 		err = serveUpstream(ctx, o.listen)
 	case "caddy":
 		err = serveCaddy(ctx, o.listen, o.upstream)
+	case "coraza":
+		err = serveCoraza(ctx, o.listen, o.upstream)
 	default:
-		err = measure(ctx, &o)
+		if o.only != "waf" {
+			err = measure(ctx, &o)
+		}
+		if o.only != "gateway" {
+			err = errors.Join(err, measureWAF(ctx, &o))
+		}
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -81,48 +92,30 @@ func measure(ctx context.Context, o *options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	script, err := writeWorkload(dir)
-	if err != nil {
+	l := load{post: "/v1/parcels", body: body}
+	if err := l.write(dir); err != nil {
 		return err
 	}
 	up, bare, full := freeAddr(), freeAddr(), freeAddr()
 	targets := []target{{"upstream alone", "http://" + up}, {"bare Caddy", "http://" + bare}, {"Crenel", "http://" + full}}
 
-	ctx, cancel := context.WithCancel(ctx)
-	var running []*exec.Cmd
-	defer func() {
-		cancel()
-		for _, c := range running {
-			_ = c.Wait() // it was told to end
-		}
-	}()
-	start := func(env []string, name string, args ...string) error {
-		c := exec.CommandContext(ctx, name, args...) //nolint:gosec // what this program names
-		c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
-		c.WaitDelay = 10 * time.Second
-		c.Env = append(os.Environ(), env...)
-		c.Stderr = os.Stderr
-		if err := c.Start(); err != nil {
-			return err
-		}
-		running = append(running, c)
-		return nil
-	}
+	p, stop := newProcesses(ctx)
+	defer stop()
 	config, err := writeConfig(dir, o.config)
 	if err != nil {
 		return err
 	}
 	env := []string{"BENCH_LISTEN=" + full, "BENCH_UPSTREAM=http://" + up, "BENCH_SECRET=" + secret}
-	if err := errors.Join(start(nil, self, "-role", "upstream", "-listen", up), start(nil, self, "-role", "caddy", "-listen", bare, "-upstream", up),
-		start(env, o.crenel, "gateway", "-c", config)); err != nil {
+	if err := errors.Join(p.start(nil, self, "-role", "upstream", "-listen", up), p.start(nil, self, "-role", "caddy", "-listen", bare, "-upstream", up),
+		p.start(env, o.crenel, "gateway", "-c", config)); err != nil {
 		return err
 	}
 	for _, t := range targets {
-		if err := await(ctx, t); err != nil {
+		if err := await(ctx, t, ""); err != nil {
 			return err
 		}
 	}
-	results, err := rounds(ctx, o, wrk, script, targets)
+	results, err := rounds(ctx, o, wrk, &l, targets)
 	if err != nil {
 		return err
 	}
@@ -147,6 +140,36 @@ func measure(ctx context.Context, o *options) (err error) {
 	return judge(results, o.least)
 }
 
+// processes are what a measurement has started.
+type processes struct {
+	ctx     context.Context //nolint:containedctx // they end with it
+	running []*exec.Cmd
+}
+
+func newProcesses(ctx context.Context) (p *processes, stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	p = &processes{ctx: ctx}
+	return p, func() {
+		cancel()
+		for _, c := range p.running {
+			_ = c.Wait() // it was told to end
+		}
+	}
+}
+
+func (p *processes) start(env []string, name string, args ...string) error {
+	c := exec.CommandContext(p.ctx, name, args...) //nolint:gosec // what this program names
+	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
+	c.WaitDelay = 10 * time.Second
+	c.Env = append(os.Environ(), env...)
+	c.Stderr = os.Stderr
+	if err := c.Start(); err != nil {
+		return err
+	}
+	p.running = append(p.running, c)
+	return nil
+}
+
 // findWrk finds the load generator, and installs it where apt can.
 func findWrk(ctx context.Context) (string, error) {
 	if path, err := exec.LookPath("wrk"); err == nil {
@@ -168,7 +191,7 @@ func freeAddr() string {
 }
 
 // await waits until a target answers a request of the workload as it should.
-func await(ctx context.Context, t target) error {
+func await(ctx context.Context, t target, host string) error {
 	var last error
 	for end := time.Now().Add(60 * time.Second); time.Now().Before(end); {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, t.url+path(0), nil)
@@ -176,6 +199,7 @@ func await(ctx context.Context, t target) error {
 			return err
 		}
 		req.Header.Set("Authorization", token(0))
+		req.Host = host
 		res, err := http.DefaultClient.Do(req)
 		if err == nil {
 			_ = res.Body.Close() // nothing of it is read

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,17 +31,17 @@ var methods = []string{"GET", "POST"}
 
 // rounds measures every target with every method, in turn, so that what sways on
 // the machine sways all of them.
-func rounds(ctx context.Context, o *options, wrk, script string, targets []target) (results, error) {
+func rounds(ctx context.Context, o *options, wrk string, l *load, targets []target) (results, error) {
 	all := map[string]map[string][]result{}
 	for round := range o.rounds {
 		for _, m := range methods {
 			for _, t := range targets {
 				if round == 0 { // warm up
-					if _, err := run(ctx, o, wrk, script, m, t, 2*time.Second); err != nil {
+					if _, err := run(ctx, o, wrk, l, m, t, 2*time.Second); err != nil {
 						return nil, err
 					}
 				}
-				r, err := run(ctx, o, wrk, script, m, t, o.duration)
+				r, err := run(ctx, o, wrk, l, m, t, o.duration)
 				if err != nil {
 					return nil, err
 				}
@@ -53,7 +52,7 @@ func rounds(ctx context.Context, o *options, wrk, script string, targets []targe
 					all[m] = map[string][]result{}
 				}
 				all[m][t.name] = append(all[m][t.name], r)
-				fmt.Printf("%-4s %-15s %8.0f requests/s   p50 %6.2f ms   p99 %6.2f ms\n", m, t.name, r.perSecond(), float64(r.P50)/1e3, float64(r.P99)/1e3)
+				fmt.Printf("%-4s %-20s %8.0f requests/s   p50 %6.2f ms   p99 %6.2f ms\n", m, t.name, r.perSecond(), float64(r.P50)/1e3, float64(r.P99)/1e3)
 			}
 		}
 	}
@@ -68,9 +67,12 @@ func rounds(ctx context.Context, o *options, wrk, script string, targets []targe
 	return out, nil
 }
 
-func run(ctx context.Context, o *options, wrk, script, method string, t target, d time.Duration) (result, error) {
+func run(ctx context.Context, o *options, wrk string, l *load, method string, t target, d time.Duration) (result, error) {
 	var r result
-	args := []string{"-t2", "-c" + strconv.Itoa(o.connections), "-d" + strconv.Itoa(max(1, int(d.Seconds()))) + "s", "--latency", "-s", script, t.url, "--", method, filepath.Dir(script)}
+	args := []string{"-t2", "-c" + strconv.Itoa(o.connections), "-d" + strconv.Itoa(max(1, int(d.Seconds()))) + "s", "--latency", "-s", l.script, t.url, "--", method, l.dir, l.post}
+	if l.host != "" {
+		args = append(args, l.host)
+	}
 	out, err := exec.CommandContext(ctx, wrk, args...).CombinedOutput() //nolint:gosec // the arguments are ours
 	if err != nil {
 		return r, fmt.Errorf("wrk: %w: %s", err, out)

@@ -42,9 +42,17 @@ func serveUpstream(ctx context.Context, addr string) error {
 }
 
 // serveCaddy is Caddy's reverse proxy as Crenel embeds it, with nothing of
-// Crenel: what is compared with.
-func serveCaddy(ctx context.Context, addr, upstream string) error {
+// Crenel: what is compared with. Before it stand the handlers given.
+func serveCaddy(ctx context.Context, addr, upstream string, before ...map[string]any) error {
 	type object map[string]any
+	handlers := make([]any, 0, len(before)+1)
+	for _, h := range before {
+		handlers = append(handlers, h)
+	}
+	handlers = append(handlers, object{
+		"handler": "reverse_proxy", "upstreams": []object{{"dial": upstream}},
+		"transport": object{"protocol": "http", "compression": false, "keep_alive": object{"max_idle_conns_per_host": 256}},
+	})
 	doc, err := json.Marshal(object{
 		"admin":   object{"disabled": true, "config": object{"persist": false}},
 		"logging": object{"logs": object{"default": object{"writer": object{"output": "discard"}, "level": "ERROR"}}},
@@ -52,10 +60,7 @@ func serveCaddy(ctx context.Context, addr, upstream string) error {
 			"tls": object{"disable_storage_clean": true, "disable_storage_check": true},
 			"http": object{"servers": object{"bare": object{
 				"listen": []string{addr}, "protocols": []string{"h1"}, "automatic_https": object{"disable": true},
-				"routes": []object{{"handle": []object{{
-					"handler": "reverse_proxy", "upstreams": []object{{"dial": upstream}},
-					"transport": object{"protocol": "http", "compression": false, "keep_alive": object{"max_idle_conns_per_host": 256}},
-				}}}},
+				"routes": []object{{"handle": handlers}},
 			}}},
 		},
 	})

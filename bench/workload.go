@@ -89,13 +89,21 @@ func body(i int) ([]byte, error) {
 	})
 }
 
-// writeWorkload writes wrk's script, and beside it what it sends, one line a request.
-func writeWorkload(dir string) (string, error) {
+// load is what a load generator sends.
+type load struct {
+	script, dir string
+	post        string // where a POST goes
+	host        string // the Host field; "" for the target's address
+	body        func(i int) ([]byte, error)
+}
+
+// write writes wrk's script, and beside it what it sends, one line a request.
+func (l *load) write(dir string) (err error) {
 	var paths, posts, tokens strings.Builder
 	for i := range bodies {
-		b, err := body(i)
+		b, err := l.body(i)
 		if err != nil {
-			return "", err
+			return err
 		}
 		paths.WriteString(path(i) + "\n")
 		posts.Write(append(b, '\n'))
@@ -105,8 +113,10 @@ func writeWorkload(dir string) (string, error) {
 	}
 	for name, text := range map[string]string{"paths": paths.String(), "bodies": posts.String(), "tokens": tokens.String()} {
 		if _, err := write(dir, name, text); err != nil {
-			return "", err
+			return err
 		}
 	}
-	return write(dir, "workload.lua", script)
+	l.dir = dir
+	l.script, err = write(dir, "workload.lua", script)
+	return err
 }

@@ -1,5 +1,5 @@
--- Sends the requests that bench wrote beside this script, in turn. The first
--- argument is GET or POST, the second the folder.
+-- Sends the requests that bench wrote into a folder, in turn. The first argument is
+-- GET or POST, the second the folder, the third where a POST goes, the fourth the Host.
 local threads = 0
 function setup(thread)
   thread:set("offset", threads * 499)
@@ -13,14 +13,15 @@ local function lines(file)
 end
 
 function init(args)
-  local method, dir = args[1], args[2]
+  local method, dir, post, host = args[1], args[2], args[3], args[4]
   local tokens, paths, bodies = lines(dir .. "/tokens"), lines(dir .. "/paths"), lines(dir .. "/bodies")
   requests = {}
   for i = 1, #paths do
     local headers = {["Authorization"] = tokens[(i - 1) % #tokens + 1], ["Accept"] = "application/json", ["User-Agent"] = "bench/1"}
+    if host then headers["Host"] = host end
     if method == "POST" then
       headers["Content-Type"] = "application/json"
-      requests[i] = wrk.format("POST", "/v1/parcels", headers, bodies[i])
+      requests[i] = wrk.format("POST", post, headers, bodies[i])
     else
       requests[i] = wrk.format("GET", paths[i], headers)
     end
