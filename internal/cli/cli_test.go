@@ -184,6 +184,12 @@ func (f *fake) Verbs() map[string]control.Verb {
 			return nil, f.err
 		}
 		return nil, o.Do(context.Background(), f.state)
+	}, revocation.VerbList: func(_ context.Context, _ string, args json.RawMessage) (any, error) {
+		var q revocation.Query
+		if err := json.Unmarshal(args, &q); err != nil {
+			return nil, err
+		}
+		return q.Do(context.Background(), f.state)
 	}}
 }
 

@@ -23,8 +23,9 @@ func newRevoke() *cobra.Command {
 			"crenel revoke token < token.txt",
 			"crenel revoke subject alice --issuer https://id.example.com --reason 'laptop stolen'",
 			"crenel revoke session 08a5019c --issuer https://id.example.com",
+			"crenel revoke list",
 		),
-		newRevokeToken(), newRevokeSubject(), newRevokeSession())
+		newRevokeToken(), newRevokeSubject(), newRevokeSession(), newRevokeList())
 }
 
 // revoking is what the three commands have in common.

@@ -2,6 +2,7 @@ package state
 
 import (
 	"bytes"
+	"iter"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -152,6 +153,18 @@ func (s *set) Get(key string) ([]byte, bool) {
 		return nil, false
 	}
 	return e.value, true
+}
+
+// All implements [View].
+func (s *set) All() iter.Seq2[string, []byte] {
+	live := s.live()
+	return func(yield func(string, []byte) bool) {
+		for key, e := range live {
+			if !yield(key, e.value) {
+				return
+			}
+		}
+	}
 }
 
 // Len implements [View].

@@ -3,6 +3,7 @@ package state
 import (
 	"context"
 	"errors"
+	"iter"
 	"time"
 )
 
@@ -33,6 +34,8 @@ type Store interface {
 type View interface {
 	// Get returns what key holds. The value is shared and read only.
 	Get(key string) (value []byte, ok bool)
+	// All gives every entry that has not ended, in no order, as it was when it was asked for.
+	All() iter.Seq2[string, []byte]
 	// Len is how many entries there are. A view of none costs its reader nothing.
 	Len() int
 	// Stale is for how long the copy has been out of touch with the others; 0 when it

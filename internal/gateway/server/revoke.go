@@ -17,7 +17,7 @@ var _ control.Verbs = (*Server)(nil)
 
 // Verbs are what the gateway can be told beside status and reload.
 func (s *Server) Verbs() map[string]control.Verb {
-	return map[string]control.Verb{revocation.VerbRevoke: s.revoke, verbSignals: s.signalStatus, VerbShadow: s.shadowVerb, VerbAccept: s.acceptVerb}
+	return map[string]control.Verb{revocation.VerbRevoke: s.revoke, revocation.VerbList: s.revocations, verbSignals: s.signalStatus, VerbShadow: s.shadowVerb, VerbAccept: s.acceptVerb}
 }
 
 // revoke takes credentials back, on every gateway that shares the state, or lifts
@@ -34,6 +34,15 @@ func (s *Server) revoke(ctx context.Context, actor string, args json.RawMessage)
 		return nil, fmt.Errorf("done, but it could not be recorded: %w", err)
 	}
 	return struct{}{}, nil
+}
+
+// revocations lists what is revoked.
+func (s *Server) revocations(ctx context.Context, _ string, args json.RawMessage) (any, error) {
+	var q revocation.Query
+	if err := json.Unmarshal(args, &q); err != nil {
+		return nil, fmt.Errorf("reading which revocations: %w", err)
+	}
+	return q.Do(ctx, s.state)
 }
 
 // recordControl puts what an operator did into the trail.

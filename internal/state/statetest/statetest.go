@@ -375,12 +375,16 @@ func model(t *testing.T, a, b state.Store) {
 		for _, v := range []state.View{va, vb} {
 			eventually(t, "both copies are the same", func() bool {
 				got := map[string]string{}
+				all := map[string]string{}
 				for _, key := range []string{"a", "b", "c"} {
 					if value, ok := v.Get(key); ok {
 						got[key] = string(value)
 					}
 				}
-				return maps.Equal(got, want) && v.Len() == len(want)
+				for key, value := range v.All() {
+					all[key] = string(value)
+				}
+				return maps.Equal(got, want) && maps.Equal(all, want) && v.Len() == len(want)
 			})
 		}
 	})
