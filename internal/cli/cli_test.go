@@ -14,6 +14,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -60,6 +61,7 @@ func TestScripts(t *testing.T) {
 			"lacks":   lacks,
 			"revoked": revoked,
 			"notes":   serveNotes,
+			"until":   until,
 
 			"transmitter": transmitter,
 			"recorded":    inTrail,
@@ -105,6 +107,21 @@ func serveNotes(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Defer(api.Close)
 	ts.Setenv(args[1], api.URL)
 	ts.Check(os.WriteFile(ts.MkAbs("api.yaml"), []byte(scantest.Spec), 0o600))
+}
+
+// until waits for a file to hold a text so often: until FILE TIMES TEXT.
+func until(ts *testscript.TestScript, _ bool, args []string) {
+	times, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	for deadline := time.Now().Add(90 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		text, err := os.ReadFile(ts.MkAbs(args[0]))
+		if err == nil && strings.Count(string(text), args[2]) >= times {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("%s does not hold %s %d times: %v", args[0], args[2], times, err)
+		}
+	}
 }
 
 // call sends a request until somebody answers, and holds the answer to its status:

@@ -76,6 +76,7 @@ wrongly, 3 the target cannot be tested.`,
 	f.DurationVar(&s.maxTime, "max-time", 0, "take at most this `time`, such as 10m")
 	f.Float64Var(&s.o.Limits.Rate, "rate", 0, "send at most `N` requests a second")
 	f.Uint64Var(&s.o.Seed, "seed", 0, "draw values by this `number`: the same seed makes the same calls")
+	f.StringVar(&s.o.Resume, "resume", "", "note what is done in a `file` (or a directory), and go on where a run that was broken off stopped")
 	s.out.flags(c)
 	f.StringVar(&s.record, "record", "", "write everything that is sent and answered to a `file`, as an HTTP Archive without credentials")
 	f.StringVar(&s.failOn, "fail-on", "low", "exit with 1 when there are findings of this `severity` or graver; new: that the baseline does not have; new,high: both; never: do not")
@@ -143,6 +144,9 @@ func (s *scanning) run(c *cobra.Command) error {
 		return errFindings
 	}
 	if c.Context().Err() != nil {
+		if o.Resume != "" {
+			return fmt.Errorf("the scan was stopped before its end: what it did not come to is not clean; --resume %s goes on", o.Resume)
+		}
 		return errors.New("the scan was stopped before its end: what it did not come to is not clean")
 	}
 	return nil
@@ -167,7 +171,7 @@ func (s *scanning) options(c *cobra.Command) (*scan.Options, error) {
 		if flags.Target != "" {
 			o.Target = flags.Target
 		}
-		for _, over := range []struct{ flag, to *string }{{&flags.Baseline, &o.Baseline}, {&flags.ChecksDir, &o.ChecksDir}} {
+		for _, over := range []struct{ flag, to *string }{{&flags.Baseline, &o.Baseline}, {&flags.ChecksDir, &o.ChecksDir}, {&flags.Resume, &o.Resume}} {
 			if *over.flag != "" {
 				// Flags are relative to where the command is called, the file's to the file.
 				abs, err := filepath.Abs(*over.flag)

@@ -54,6 +54,10 @@ type Options struct {
 
 	Seed uint64 `yaml:"seed"`
 
+	// Resume is a file, or a directory for it, in which the run notes what it has
+	// done. Where it holds a run that was broken off, this one goes on after it.
+	Resume string `yaml:"resume"`
+
 	// Record, when set, is written everything that is sent and answered, as an
 	// HTTP Archive (HAR 1.2) without credentials. Run does not close it.
 	Record io.Writer `yaml:"-"`

@@ -30,6 +30,7 @@ type Report struct {
 	Left     []world.Leftover      `json:"left_behind,omitempty"`       // what the run made and could not take away
 	Gone     []finding.Known       `json:"gone,omitempty"`              // of the baseline, not found any more
 	Idle     []finding.Suppression `json:"idle_suppressions,omitempty"` // expired, or naming nothing found
+	Earlier  *Earlier              `json:"earlier,omitempty"`           // what the run took over from those that were broken off
 	Stats    Stats                 `json:"stats"`
 	// Ended says why the run ended before it was done; "" when it was done.
 	Ended string `json:"ended,omitempty"`

@@ -61,6 +61,7 @@ type run struct {
 	archive  *target.HAR
 	written  []*check.Check // the user's own
 	deadly   deadly
+	journal  *journal // nil: none is kept
 
 	phase string
 	since time.Time
@@ -95,7 +96,13 @@ func Run(ctx context.Context, o *Options, ev Events) (*Result, error) {
 	if err := r.understand(ctx); err != nil {
 		return nil, err
 	}
+	if err := r.resume(); err != nil {
+		return nil, err
+	}
 	if err := r.open(); err != nil {
+		if r.journal != nil {
+			err = errors.Join(err, r.journal.close(false))
+		}
 		return nil, err
 	}
 	defer r.close()
@@ -106,10 +113,21 @@ func Run(ctx context.Context, o *Options, ev Events) (*Result, error) {
 	if ended == nil {
 		ended = r.attack(ctx, mode)
 	}
+	if ended == nil {
+		ended = r.client.Over() // where a check made do without what was not sent any more
+	}
 	r.finish(ctx, ended, baseline)
+	if r.journal != nil {
+		if err := r.journal.close(ended == nil); err != nil {
+			r.report.Notes = append(r.report.Notes, "The run's journal is not whole, so that it cannot be resumed: "+err.Error())
+		}
+	}
 	res := &Result{Report: r.report, Graph: r.graph}
-	if r.lab != nil {
+	switch {
+	case r.lab != nil:
 		res.Proofs = r.lab.Proofs()
+	case r.journal != nil:
+		res.Proofs = r.journal.proofs
 	}
 	var down *target.DownError
 	switch {
@@ -194,6 +212,24 @@ func (r *run) understand(ctx context.Context) error {
 	return nil
 }
 
+// resume opens the run's journal, and takes over what an earlier one says.
+func (r *run) resume() error {
+	if r.o.Resume == "" {
+		return nil
+	}
+	j, err := openJournal(r.o.file(r.o.Resume), beginning{Format: 1, Run: r.report.Run, Target: r.o.Target, Spec: digest(r.graph), Mode: r.report.Mode, Seed: r.o.Seed})
+	if err != nil {
+		return err
+	}
+	r.journal = j
+	if j.earlier != nil {
+		r.report.Earlier, r.report.Seed = j.earlier, j.seed
+		r.report.Notes = append(r.report.Notes, "The run "+j.before()+".")
+		r.tell(actor.Point{Name: "resumed", State: actor.Well, Text: "the run " + j.before()})
+	}
+	return nil
+}
+
 // open makes the way to the target, and the listener.
 func (r *run) open() error {
 	o := r.o
@@ -206,6 +242,11 @@ func (r *run) open() error {
 		return fmt.Errorf("target: %w", err)
 	}
 	r.client = c
+	if r.journal != nil {
+		r.journal.count = func() figure {
+			return figure{Run: r.report.Run, Requests: c.Sent(), Seconds: time.Since(r.report.Started).Seconds()}
+		}
+	}
 	c.OnExchange(r.notebook.Note)
 	if o.Record != nil {
 		r.archive = target.NewHAR(c, o.Record, false)
@@ -272,7 +313,7 @@ func (r *run) doctor(ctx context.Context) error {
 // invite says who the people will be; nothing is sent.
 func (r *run) invite() {
 	cfg := r.o.Actors
-	cfg.Run, cfg.Seed, cfg.Dir = r.report.Run, r.o.Seed, r.o.Dir
+	cfg.Run, cfg.Seed, cfg.Dir = r.report.Run, r.report.Seed, r.o.Dir
 	r.people = actor.New(r.graph, r.client, cfg)
 }
 
@@ -319,7 +360,7 @@ const worlds = 4
 func (r *run) newWorld(mode check.Mode) *world.World {
 	below := "" // the client knows what comes before the paths
 	return world.New(r.graph, r.people, r.client, world.Options{
-		Run: r.report.Run, Seed: r.o.Seed, Safe: mode == check.Safe, BasePath: &below,
+		Run: r.report.Run, Seed: r.report.Seed, Safe: mode == check.Safe, BasePath: &below,
 		Skip: func(op *graph.Op) string {
 			if matches(r.o.Leave, op) {
 				return "left alone, as the options say"
@@ -341,7 +382,7 @@ func (r *run) attack(ctx context.Context, mode check.Mode) error {
 		heard = r.listener
 	}
 	r.lab = &check.Lab{
-		Graph: r.graph, World: r.world, People: r.people, Client: r.client, Listener: r.listener, Mode: mode, RunID: r.report.Run, Seed: r.o.Seed,
+		Graph: r.graph, World: r.world, People: r.people, Client: r.client, Listener: r.listener, Mode: mode, RunID: r.report.Run, Seed: r.report.Seed,
 		Origin: r.client.Origin() + r.client.Base(), Log: r.log, Found: r.ev.Found, Notebook: &r.notebook, Leave: func(op *graph.Op) bool {
 			return matches(r.o.Leave, op) || r.deadly.is(op) || len(r.o.Paths) > 0 && !matches(r.o.Paths, op)
 		},
@@ -355,6 +396,10 @@ func (r *run) attack(ctx context.Context, mode check.Mode) error {
 		}
 	}
 	r.report.Stats.Checks = len(list)
+	if r.journal != nil {
+		r.lab.Diary = r.journal
+		r.lab.Recall(r.journal.proofs, r.journal.cells)
+	}
 	return r.lab.Run(ctx, list, func(c *check.Check, done, of int) { r.progress(done, of, c.ID) })
 }
 
@@ -388,6 +433,12 @@ func (r *run) finish(ctx context.Context, ended error, baseline *finding.Baselin
 		r.report.Left = r.world.Cleanup(tidy)
 		cancel()
 		r.report.Coverage = r.world.Coverage()
+	}
+	if r.lab == nil && r.journal != nil {
+		for _, p := range r.journal.proofs {
+			r.report.Findings = append(r.report.Findings, p.Finding)
+		}
+		finding.Sort(r.report.Findings)
 	}
 	if r.lab != nil {
 		// An empty list is written as one, not as null.

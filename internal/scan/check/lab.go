@@ -72,6 +72,8 @@ type Lab struct {
 	Workers int
 	// Found, when set, is called for each finding as it is proven.
 	Found func(*finding.Finding)
+	// Diary, when set, says what was done before, and is told what is done.
+	Diary Diary
 
 	mu       sync.Mutex
 	findings map[string]*finding.Finding
@@ -212,9 +214,14 @@ func (l *Lab) check(ctx context.Context, c *Check) (err error) {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if err := c.Run(ctx, &Probe{Lab: l, Check: c}); err != nil {
+	p := &Probe{Lab: l, Check: c}
+	if !c.Last && p.tried(Whole) {
+		return nil
+	}
+	if err := c.Run(ctx, p); err != nil {
 		return fmt.Errorf("check %s: %w", c.ID, err)
 	}
+	p.did(ctx, Whole)
 	return nil
 }
 
@@ -280,8 +287,11 @@ func (p *Probe) Note(op *graph.Op, s State) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	k := cell{p.Check.ID, op}
-	if slices.Index(states, s) >= slices.Index(states, p.cells[k]) {
+	if was := p.cells[k]; was != s && slices.Index(states, s) >= slices.Index(states, was) {
 		p.cells[k] = s
+		if p.Diary != nil {
+			p.Diary.Noted(Cell{Check: p.Check.ID, Method: op.Method, Path: op.Path, State: s})
+		}
 	}
 }
 
@@ -292,6 +302,10 @@ func Each[T any](ctx context.Context, p *Probe, list []T, try func(ctx context.C
 	defer stop(nil)
 	var wg sync.WaitGroup
 	for _, e := range list {
+		name := part(ctx, e)
+		if p.tried(name) {
+			continue
+		}
 		select {
 		case <-ctx.Done():
 		case p.slots <- struct{}{}:
@@ -305,9 +319,11 @@ func Each[T any](ctx context.Context, p *Probe, list []T, try func(ctx context.C
 				if ctx.Err() != nil || p.left(e) {
 					return
 				}
-				if err := try(ctx, e); err != nil {
+				if err := try(context.WithValue(ctx, inside{}, true), e); err != nil {
 					stop(err)
+					return
 				}
+				p.did(ctx, name)
 			})
 			continue
 		}

@@ -95,7 +95,11 @@ func (p *Probe) keep(h Hypothesis, f *finding.Finding, sc *scenario.Scenario) {
 	p.mu.Lock()
 	_, twice := p.findings[f.Fingerprint]
 	if !twice {
-		p.findings[f.Fingerprint], p.proofs[f.Fingerprint] = f, &Proof{Finding: f, Scenario: sc}
+		proof := &Proof{Finding: f, Scenario: sc}
+		p.findings[f.Fingerprint], p.proofs[f.Fingerprint] = f, proof
+		if p.Diary != nil {
+			p.Diary.Proved(proof)
+		}
 	}
 	p.mu.Unlock()
 	p.Note(h.Op, Open)

@@ -148,6 +148,18 @@ func (c *Client) Sent() int64 {
 	return c.pace.sent
 }
 
+// Over is nil, or why a request was not sent any more: a budget is used up, the
+// time is over, the target is gone for good.
+func (c *Client) Over() error {
+	c.pace.mu.Lock()
+	over := c.pace.over
+	c.pace.mu.Unlock()
+	if over != nil {
+		return over
+	}
+	return c.Down()
+}
+
 // Stats are the figures of the run so far.
 type Stats struct {
 	Requests int64         `json:"requests"`

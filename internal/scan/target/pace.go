@@ -18,6 +18,7 @@ type pace struct {
 	mu   sync.Mutex
 	sent int64
 	next time.Time // when the next request may leave
+	over error     // why nothing may be sent any more
 }
 
 func newPace(o *Options, now time.Time) *pace {
@@ -37,12 +38,12 @@ func newPace(o *Options, now time.Time) *pace {
 func (p *pace) take(ctx context.Context, n int64) (int64, error) {
 	now := time.Now()
 	if !p.deadline.IsZero() && now.After(p.deadline) {
-		return 0, fmt.Errorf("%w (%s)", ErrTime, p.limit)
+		return 0, p.end(fmt.Errorf("%w (%s)", ErrTime, p.limit))
 	}
 	p.mu.Lock()
 	if p.max > 0 && p.sent+n > p.max {
 		p.mu.Unlock()
-		return 0, fmt.Errorf("%w (%d)", ErrBudget, p.max)
+		return 0, p.end(fmt.Errorf("%w (%d)", ErrBudget, p.max))
 	}
 	p.sent += n
 	seq := p.sent - n + 1
@@ -59,7 +60,7 @@ func (p *pace) take(ctx context.Context, n int64) (int64, error) {
 		return seq, nil
 	}
 	if !p.deadline.IsZero() && now.Add(wait).After(p.deadline) {
-		return 0, fmt.Errorf("%w (%s)", ErrTime, p.limit)
+		return 0, p.end(fmt.Errorf("%w (%s)", ErrTime, p.limit))
 	}
 	t := time.NewTimer(wait)
 	defer t.Stop()
@@ -69,4 +70,14 @@ func (p *pace) take(ctx context.Context, n int64) (int64, error) {
 	case <-ctx.Done():
 		return 0, ctx.Err()
 	}
+}
+
+// end notes why a request was not sent, and returns it.
+func (p *pace) end(err error) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.over == nil {
+		p.over = err
+	}
+	return err
 }
