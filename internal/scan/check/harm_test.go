@@ -45,3 +45,30 @@ func TestSQLConditionsSpareRows(t *testing.T) {
 		t.Error("reads do not carry every form")
 	}
 }
+
+// What makes a database wait widens no statement where rows are changed: nothing
+// ends the statement or comments the rest out, and what is added is joined by AND
+// or to a function that fails in every other database.
+func TestSQLDelaysSpareRows(t *testing.T) {
+	for _, number := range []bool{true, false} {
+		list := delaysFor("DELETE", number)
+		if len(list) < 4 {
+			t.Errorf("number=%v: only %d are tried", number, len(list))
+		}
+		for _, d := range list {
+			if d.unit == nil {
+				d.unit = rows(1)
+			}
+			text := strings.ToUpper(d.text("V", 2))
+			if strings.Contains(text, " OR ") || strings.Contains(text, "--") || strings.Contains(text, ";") {
+				t.Errorf("a call that changes rows carries %s", text)
+			}
+			if strings.Contains(text, "||") && !strings.Contains(text, "PG_SLEEP") && !strings.Contains(text, "DBMS_PIPE") {
+				t.Errorf("%s is a condition that widens in MySQL", text)
+			}
+		}
+	}
+	if len(delaysFor("GET", false)) <= len(delaysFor("POST", false)) {
+		t.Error("reads do not carry more than writes")
+	}
+}

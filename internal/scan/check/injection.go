@@ -112,6 +112,14 @@ func (p *Probe) slotStep(s *slot, id string, part scenario.Part, note, text stri
 	return st, err
 }
 
+// unechoed is such a step whose text is a variable: an answer that repeats what
+// was asked is not told from another that does.
+func (p *Probe) unechoed(s *slot, id string, part scenario.Part, note, text string, e ...scenario.Expect) (scenario.Step, error) {
+	st, err := p.slotStep(s, id, part, note, "${text_"+id+"}", e...)
+	st.Compute = []scenario.Compute{{Set: "text_" + id, Do: "text.set", Args: map[string]string{"text": text}}}
+	return st, err
+}
+
 // everySlot calls try for each slot of each operation, those of one operation one
 // after the other.
 func (p *Probe) everySlot(ctx context.Context, wants func(*slot) bool, try func(ctx context.Context, s *slot) error) error {

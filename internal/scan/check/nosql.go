@@ -81,6 +81,9 @@ func nosqlLogin(ctx context.Context, p *Probe) error {
 }
 
 func nosqlOperator(ctx context.Context, p *Probe) error {
+	if err := nosqlValues(ctx, p); err != nil {
+		return err
+	}
 	return p.everySlot(ctx, func(s *slot) bool {
 		return s.in.In == "query" && s.op.Method == http.MethodGet && s.op.Answered == "list" || s.in.In == "body" && s.op.Method == http.MethodPost && (s.op.Has(graph.Search) || s.op.Kind == graph.Action && s.op.Answered == "list")
 	}, func(ctx context.Context, s *slot) error {

@@ -21,6 +21,9 @@ var _ = register(&Check{
 	Fix:   "Pass values to the database as parameters, never in the statement's text; choose sort columns from a fixed list.",
 	Mode:  Default, Dirty: true,
 	Run: func(ctx context.Context, p *Probe) error {
+		if err := p.sqlNumbers(ctx); err != nil {
+			return err
+		}
 		return p.everySlot(ctx, func(*slot) bool { return true }, p.sqlSlot)
 	},
 })
@@ -114,20 +117,25 @@ func (p *Probe) sqlBoolean(ctx context.Context, s *slot) (bool, error) {
 			if no.Status >= 500 || scenario.Alike(yes, no, fmt.Sprintf(form, v, "7=7"), fmt.Sprintf(form, v, "7=8"), "7=7", "7=8") {
 				continue
 			}
-			var l steps
-			l.add(p.slotStep(s, "true", scenario.Control, "with a condition that is true", fmt.Sprintf(form, v, "7=7"), scenario.Expect{Status: "2xx"}))
-			l.add(p.slotStep(s, "false", scenario.Attack, "with one that is false the answer is another", fmt.Sprintf(form, v, "7=8"), scenario.Expect{Status: "!5xx", Unlike: "true"}))
-			l.add(p.slotStep(s, "true2", scenario.Attack, "with another that is true it is as with the first", fmt.Sprintf(form, v, "'ab'='ab'"), scenario.Expect{Like: "true"}))
-			l.add(p.slotStep(s, "false2", scenario.Attack, "with another that is false as with the second", fmt.Sprintf(form, v, "'ab'='ba'"), scenario.Expect{Like: "false"}))
-			l.add(p.slotStep(s, "computed", scenario.Attack, "with one that the database has to work out", fmt.Sprintf(form, v, "(31*37)=1147"), scenario.Expect{Like: "true"}))
-			l.add(p.slotStep(s, "computed2", scenario.Attack, "and with a wrong sum", fmt.Sprintf(form, v, "(31*37)=1148"), scenario.Expect{Like: "false"}))
-			ok, err := p.injected(ctx, s, "SQL injection", "Conditions that are put into the input are worked out by the database: the answer follows whether they are true.", &l)
+			ok, err := p.sqlProof(ctx, s, v, form)
 			if err != nil || ok {
 				return ok, err
 			}
 		}
 	}
 	return false, nil
+}
+
+// sqlProof proves that conditions which a form adds to a value are worked out.
+func (p *Probe) sqlProof(ctx context.Context, s *slot, v, form string) (bool, error) {
+	var l steps
+	l.add(p.unechoed(s, "true", scenario.Control, "with a condition that is true", fmt.Sprintf(form, v, "7=7"), scenario.Expect{Status: "2xx"}))
+	l.add(p.unechoed(s, "false", scenario.Attack, "with one that is false the answer is another", fmt.Sprintf(form, v, "7=8"), scenario.Expect{Status: "!5xx", Unlike: "true"}))
+	l.add(p.unechoed(s, "true2", scenario.Attack, "with another that is true it is as with the first", fmt.Sprintf(form, v, "'ab'='ab'"), scenario.Expect{Like: "true"}))
+	l.add(p.unechoed(s, "false2", scenario.Attack, "with another that is false as with the second", fmt.Sprintf(form, v, "'ab'='ba'"), scenario.Expect{Like: "false"}))
+	l.add(p.unechoed(s, "computed", scenario.Attack, "with one that the database has to work out", fmt.Sprintf(form, v, "(31*37)=1147"), scenario.Expect{Like: "true"}))
+	l.add(p.unechoed(s, "computed2", scenario.Attack, "and with a wrong sum", fmt.Sprintf(form, v, "(31*37)=1148"), scenario.Expect{Like: "false"}))
+	return p.injected(ctx, s, "SQL injection", "Conditions that are put into the input are worked out by the database: the answer follows whether they are true.", &l)
 }
 
 // sqlSort: an order that is worked out.

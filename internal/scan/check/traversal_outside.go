@@ -73,10 +73,7 @@ func (p *Probe) outside(ctx context.Context, s *slot, up, name string) (bool, er
 	const gone = "${canary.gone}"
 	var l steps
 	add := func(id string, part scenario.Part, note, text string, e scenario.Expect) {
-		// Names are variables, so that an answer which repeats its request tells nothing.
-		st, err := p.slotStep(s, id, part, note, "${name_"+id+"}", e)
-		st.Compute = []scenario.Compute{{Set: "name_" + id, Do: "text.set", Args: map[string]string{"text": text}}}
-		l.add(st, err)
+		l.add(p.unechoed(s, id, part, note, text, e))
 	}
 	add("none", scenario.Control, "a name of nothing in the directory", gone, scenario.Expect{Status: "!5xx"})
 	add("inside", scenario.Control, "nor is the other name there", name, scenario.Expect{Like: "none"})

@@ -50,6 +50,8 @@ func uploadUnrestricted(ctx context.Context, p *Probe) error {
 var active = []struct{ name, media, content, served string }{
 	{"page.html", "text/html", "<script>/*MARK*/</script>", `(?i)text/html`},
 	{"image.svg", "image/svg+xml", `<svg xmlns="http://www.w3.org/2000/svg"><script>/*MARK*/</script></svg>`, `(?i)image/svg`},
+	{"page.html", "image/png", "<script>/*MARK*/</script>", `(?i)text/html`},
+	{"image.svg", "image/png", `<svg xmlns="http://www.w3.org/2000/svg"><script>/*MARK*/</script></svg>`, `(?i)image/svg`},
 	{"page.xhtml", "application/xhtml+xml", `<html xmlns="http://www.w3.org/1999/xhtml"><script>/*MARK*/</script></html>`, `(?i)xhtml`},
 }
 

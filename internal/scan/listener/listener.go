@@ -72,7 +72,7 @@ func Start(address, public string) (*Listener, error) {
 	}
 	go func() {
 		defer close(l.done)
-		_ = l.srv.Serve(ln)
+		_ = l.srv.Serve(sorted(ln, l.ldap))
 	}()
 	return l, nil
 }

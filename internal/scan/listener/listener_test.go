@@ -2,6 +2,7 @@ package listener
 
 import (
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -82,5 +83,55 @@ func TestStartRefuses(t *testing.T) {
 	}
 	if _, err := Start("256.0.0.1:0", ""); err == nil {
 		t.Error("an address that is none was taken")
+	}
+}
+
+// TestLDAP: what begins as an LDAP message is heard as a call of the address
+// that it asks for, and nothing else of the sort is.
+func TestLDAP(t *testing.T) {
+	l, err := Start("127.0.0.1:0", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	for _, known := range []bool{true, false} {
+		address := l.Address()
+		path := strings.TrimPrefix(address, l.Base()+"/")
+		if !known {
+			path = "aaaaaaaaaaaaaaaa"
+		}
+		c, err := net.Dial("tcp", strings.TrimPrefix(l.Base(), "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = c.SetDeadline(time.Now().Add(3 * time.Second))
+		buf := make([]byte, 64)
+		// bindRequest, version 3, anonymous
+		_, _ = c.Write([]byte{0x30, 0x0c, 0x02, 0x01, 0x01, 0x60, 0x07, 0x02, 0x01, 0x03, 0x04, 0x00, 0x80, 0x00})
+		n, err := c.Read(buf)
+		if err != nil || n != 14 || buf[5] != 0x61 || buf[4] != 1 || buf[9] != 0 {
+			t.Fatalf("a bind is answered %x, %v", buf[:n], err)
+		}
+		search := append([]byte{0x30, byte(len(path) + 20), 0x02, 0x01, 0x02, 0x63, byte(len(path) + 15), 0x04, byte(len(path))}, path...)
+		search = append(search, 0x0a, 0x01, 0x00, 0x0a, 0x01, 0x03, 0x02, 0x01, 0x00, 0x02, 0x01, 0x00)
+		_, _ = c.Write(search)
+		if _, err := c.Read(buf); err != nil {
+			t.Errorf("a search is not answered: %v", err)
+		}
+		_ = c.Close()
+		if got := l.Called(t.Context(), address, 200*time.Millisecond); got != known {
+			t.Errorf("known=%v: heard=%v", known, got)
+		}
+	}
+	// HTTP goes on as before.
+	address := l.Address()
+	res, err := http.Get(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = res.Body.Close()
+	http.DefaultClient.CloseIdleConnections()
+	if !l.Called(t.Context(), address, time.Second) {
+		t.Error("a call by HTTP was not heard")
 	}
 }

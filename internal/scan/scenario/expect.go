@@ -22,7 +22,10 @@ import (
 // expect says what an expectation does not find, "" when it holds.
 func (r *run) expect(ctx context.Context, e *Expect, res *Result) (why string, err error) {
 	if e.Called != "" {
-		return r.called(ctx, e)
+		return r.called(ctx, e, e.Called, true)
+	}
+	if e.Uncalled != "" {
+		return r.called(ctx, e, e.Uncalled, false)
 	}
 	if e.Gone {
 		return r.gone(ctx, e, res)
@@ -232,17 +235,21 @@ func (r *run) slower(e *Expect, res *Result) (string, error) {
 	return "", nil
 }
 
-func (r *run) called(ctx context.Context, e *Expect) (string, error) {
-	address := r.calls[e.Called]
+// called: the listener of that name was called, or was not.
+func (r *run) called(ctx context.Context, e *Expect, name string, want bool) (string, error) {
+	address := r.calls[name]
 	if address == "" || r.stage.Listener == nil {
-		return "", fmt.Errorf("%w: no request named the listener %q", errSetup, e.Called)
+		return "", fmt.Errorf("%w: no request named the listener %q", errSetup, name)
 	}
 	within := e.By
 	if within == 0 {
 		within = 3 * time.Second
 	}
-	if !r.stage.Listener.Called(ctx, address, within) {
+	switch heard := r.stage.Listener.Called(ctx, address, within); {
+	case want && !heard:
 		return fmt.Sprintf("nobody called the listener within %v", within), nil
+	case !want && heard:
+		return "somebody called the listener", nil
 	}
 	return "", nil
 }
@@ -304,7 +311,8 @@ func (r *run) alike(a, b *target.Exchange) bool {
 	if a.Status != b.Status {
 		return false
 	}
-	return Essence(a, echoes(a, r.varying())...) == Essence(b, echoes(b, r.varying())...)
+	// Two answers that are the same say the same, whoever asked for it.
+	return Alike(a, b) || Essence(a, echoes(a, r.varying())...) == Essence(b, echoes(b, r.varying())...)
 }
 
 // echoes are those of some texts that an exchange's request holds.

@@ -142,6 +142,8 @@ type Expect struct {
 	// Gone: after the step the target answers nobody, for a while or for good.
 	// Harmless requests with By (0: 3 s) for an answer tell.
 	Gone bool `yaml:"gone,omitempty"`
+	// Uncalled: it was not, within By.
+	Uncalled string `yaml:"uncalled,omitempty"`
 	// Count of a step sent Times times: how many answers met Status.
 	AtLeast int  `yaml:"at_least,omitempty"`
 	AtMost  *int `yaml:"at_most,omitempty"`

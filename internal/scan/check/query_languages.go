@@ -1,0 +1,238 @@
+package check
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/crenel-project/crenel/internal/scan/graph"
+	"github.com/crenel-project/crenel/internal/scan/scenario"
+	"github.com/crenel-project/crenel/internal/scan/target"
+	"github.com/crenel-project/crenel/internal/value"
+)
+
+var (
+	_ = register(&Check{
+		ID: "xpath-injection", Title: "An input is pasted into an XPath expression",
+		OWASP: "API8:2023", CWE: "CWE-643", WSTG: "WSTG-INPV-09",
+		CVSS:  "CVSS:4.0/AV:N/AC:L/AT:N/PR:L/UI:N/VC:H/VI:N/VA:N/SC:N/SI:N/SA:N",
+		About: "Adds conditions with functions of XPath, that are true and false, to each text by which something is looked up.",
+		Proof: "True conditions are answered as the plain value is, false ones as a value of nothing, with two functions each. Controls: a value of nothing is answered otherwise than the plain one.",
+		Fix:   "Pass values to XPath as variables, or compare them in the program; never build the expression from text.",
+		Mode:  Default, Dirty: true,
+		Run: func(ctx context.Context, p *Probe) error { return p.lookups(ctx, p.xpathSlot) },
+	})
+	_ = register(&Check{
+		ID: "ldap-injection", Title: "An input is pasted into an LDAP filter",
+		OWASP: "API8:2023", CWE: "CWE-90", WSTG: "WSTG-INPV-06",
+		CVSS:  "CVSS:4.0/AV:N/AC:L/AT:N/PR:L/UI:N/VC:H/VI:N/VA:N/SC:N/SI:N/SA:N",
+		About: "Spells one letter of each text by which something is looked up as a filter's escape (RFC 4515: \\61 is a), and looks for what the filter's wildcard brings.",
+		Proof: "The escape is taken for the letter, at both ends of the text; another letter's escape finds nothing, as a value of nothing does. Controls: the plain value is found, twice the same.",
+		Fix:   "Escape values for filters (RFC 4515, section 3), with the library's own function.",
+		Mode:  Default, Dirty: true,
+		Run: func(ctx context.Context, p *Probe) error { return p.lookups(ctx, p.ldapSlot) },
+	})
+)
+
+const nothingThere = "crenelzqnone"
+
+// lookups calls try for each text by which an operation looks something up, and
+// which tells that: with a value of nothing it is answered otherwise.
+func (p *Probe) lookups(ctx context.Context, try func(ctx context.Context, s *slot, none *target.Exchange) error) error {
+	return Each(ctx, p, p.Ops(), func(ctx context.Context, op *graph.Op) error {
+		if !looksUp(op) {
+			return nil
+		}
+		call, base, err := p.working(ctx, op)
+		if err != nil || call == nil || base.Status >= 500 {
+			return err
+		}
+		for _, in := range op.Inputs {
+			if !takesText(in) || in.Meaning == graph.MeansSort {
+				continue
+			}
+			s := slotOf(op, in, call, base)
+			p.Note(op, Clean)
+			none, err := p.send(ctx, s.with(nothingThere))
+			if err != nil {
+				return err
+			}
+			if none.Status == 429 {
+				return nil
+			}
+			found := s
+			if base.Status/100 != 2 || s.value == "" || scenario.Alike(base, none, s.value, nothingThere) {
+				if found, err = p.anotherValue(ctx, s, none); err != nil {
+					return err
+				}
+			}
+			if found == nil {
+				continue
+			}
+			if err := try(ctx, found, none); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// looksUp: the operation reads, as far as anybody knows.
+func looksUp(op *graph.Op) bool {
+	if op.Method == http.MethodGet {
+		return true
+	}
+	return op.Method == http.MethodPost && !op.Has(graph.Login) && !op.Has(graph.Register) && !op.Has(graph.Payment) && !op.Has(graph.Transfer) &&
+		(op.Has(graph.Search) || op.Kind == graph.Action && (op.Answered == "list" || op.Answered == "object"))
+}
+
+// anotherValue is the slot with a value that finds something: one of the
+// description's examples, or one that the wildcard's answer holds under the
+// input's name. nil where there is none.
+func (p *Probe) anotherValue(ctx context.Context, s *slot, none *target.Exchange) (*slot, error) {
+	var values []string
+	if s.in.Schema != nil {
+		for _, e := range s.in.Schema.Examples() {
+			if e.Kind == value.String && e.Text != s.value && len(values) < 2 {
+				values = append(values, e.Text)
+			}
+		}
+	}
+	x, err := p.send(ctx, s.with("*"))
+	if err != nil {
+		return nil, err
+	}
+	if body, ok := scenario.Decode(x.Body); ok && x.Status/100 == 2 && !scenario.Alike(x, none, "*", nothingThere) {
+		name := strings.ToLower(s.in.Name)
+		scenario.Walk(body, func(at string, v any) {
+			text, isText := v.(string)
+			last := strings.ToLower(at[strings.LastIndexByte(at, '/')+1:])
+			if isText && len(values) < 3 && len(text) > 2 && len(text) < 60 && (last == name || strings.HasSuffix(last, name) || strings.HasSuffix(name, last) && len(last) > 2 || last == "uid" || last == "cn" || last == "name" || last == "username") {
+				values = append(values, text)
+			}
+		})
+	}
+	for _, v := range values {
+		call := s.with(v)
+		base, err := p.send(ctx, call)
+		if err != nil {
+			return nil, err
+		}
+		if base.Status/100 == 2 && !scenario.Alike(base, none, v, nothingThere) {
+			return &slot{op: s.op, in: s.in, call: call, value: v, base: base}, nil
+		}
+	}
+	return nil, nil
+}
+
+// pairOf are two values of one slot: one that finds what the plain one finds, and one that does not.
+type pairOf struct{ yes, no, yesNote, noNote string }
+
+// worksOut proves that values are worked out by a language.
+func (p *Probe) worksOut(ctx context.Context, s *slot, what, description string, list []pairOf) (bool, error) {
+	var l steps
+	add := func(id string, part scenario.Part, note, text string, e scenario.Expect) {
+		l.add(p.unechoed(s, id, part, note, text, e))
+	}
+	add("plain", scenario.Control, "the plain value finds something", s.value, scenario.Expect{Status: "2xx"})
+	add("none", scenario.Control, "a value of nothing does not", nothingThere, scenario.Expect{Status: "!5xx", Unlike: "plain"})
+	add("plain2", scenario.Control, "the plain value finds the same again", s.value, scenario.Expect{Like: "plain"})
+	for i, pair := range list {
+		add(fmt.Sprintf("true%d", i+1), scenario.Attack, pair.yesNote, pair.yes, scenario.Expect{Like: "plain"})
+		add(fmt.Sprintf("false%d", i+1), scenario.Attack, pair.noNote, pair.no, scenario.Expect{Unlike: "plain", Status: "!5xx"})
+	}
+	return p.injected(ctx, s, what, description, &l)
+}
+
+func (p *Probe) xpathSlot(ctx context.Context, s *slot, _ *target.Exchange) error {
+	for _, form := range []string{"%[1]s' and %[2]s and '1'='1", `%[1]s" and %[2]s and "1"="1`, "%[1]s') and %[2]s and ('1'='1"} {
+		yes := fmt.Sprintf(form, s.value, "string-length('abc')=3")
+		if strings.HasPrefix(form, `%[1]s"`) {
+			yes = fmt.Sprintf(form, s.value, `string-length("abc")=3`)
+		}
+		x, err := p.send(ctx, s.with(yes))
+		if err != nil {
+			return err
+		}
+		if !scenario.Alike(s.base, x, s.value, yes) {
+			continue
+		}
+		q := func(cond string) string {
+			if strings.HasPrefix(form, `%[1]s"`) {
+				cond = strings.ReplaceAll(cond, "'", `"`)
+			}
+			return fmt.Sprintf(form, s.value, cond)
+		}
+		done, err := p.worksOut(ctx, s, "XPath injection", "Conditions with functions of XPath, which are put into the input, are worked out: the answer follows whether they are true.", []pairOf{
+			{q("string-length('abc')=3"), q("string-length('abc')=4"), "with a condition that is true in XPath it is found", "with one that is false it is not"},
+			{q("starts-with('crenel','cre')"), q("starts-with('crenel','nel')"), "with another that is true it is found", "with another that is false it is not"},
+		})
+		if err != nil || done {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *Probe) ldapSlot(ctx context.Context, s *slot, _ *target.Exchange) error {
+	v := s.value
+	if len(v) < 3 || strings.ContainsAny(v, `\*()`) || v[0] >= 0x80 || v[len(v)-1] >= 0x80 {
+		return nil
+	}
+	n := len(v) - 1
+	first := func(c byte) string { return fmt.Sprintf(`\%02x%s`, c, v[1:]) }
+	last := func(c byte) string { return fmt.Sprintf(`%s\%02x`, v[:n], c) }
+	x, err := p.send(ctx, s.with(first(v[0])))
+	if err != nil || !scenario.Alike(s.base, x, v, first(v[0])) {
+		return err
+	}
+	_, err = p.worksOut(ctx, s, "LDAP injection", "Escapes of LDAP filters that are put into the input are worked out: the text is part of a filter as it is.", []pairOf{
+		{first(v[0]), first(v[0] ^ 2), "the first letter as a filter's escape is the letter", "another letter's escape is not"},
+		{last(v[n]), last(v[n] ^ 2), "so is the last", "nor is another's there"},
+	})
+	return err
+}
+
+// sqlNumber tries conditions behind a number: where one is expected in a path or
+// a query, a program may take the text all the same.
+func (p *Probe) sqlNumbers(ctx context.Context) error {
+	return Each(ctx, p, p.Ops(), func(ctx context.Context, op *graph.Op) error {
+		if op.Method != http.MethodGet {
+			return nil
+		}
+		for _, in := range op.Inputs {
+			if in.In != "path" && in.In != "query" || in.Type != "integer" && in.Type != "number" || in.Meaning == graph.MeansPage || in.Meaning == graph.MeansPageSize {
+				continue
+			}
+			call, base, err := p.working(ctx, op)
+			if err != nil || call == nil || base.Status/100 != 2 {
+				return err
+			}
+			s := slotOf(op, in, call, base)
+			if _, err := json.Number(s.value).Int64(); err != nil {
+				continue
+			}
+			p.Note(op, Clean)
+			yes, err := p.send(ctx, s.with(s.value+" AND 7=7"))
+			if err != nil {
+				return err
+			}
+			if yes.Status/100 != 2 {
+				continue
+			}
+			no, err := p.send(ctx, s.with(s.value+" AND 7=8"))
+			if err != nil {
+				return err
+			}
+			if no.Status >= 500 || no.Status == 429 || scenario.Alike(yes, no, "7=7", "7=8") {
+				continue
+			}
+			if _, err := p.sqlProof(ctx, s, s.value, "%[1]s AND %[2]s"); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
