@@ -66,7 +66,7 @@ func codeInput(op *graph.Op) *graph.Input {
 
 // calculates: the operation answers with prices and, by its answer, keeps nothing.
 func calculates(op *graph.Op) bool {
-	if op.Method != http.MethodGet && op.Method != http.MethodPost {
+	if op.Method != http.MethodGet && op.Method != http.MethodPost || op.Answered == "list" {
 		return false
 	}
 	for _, not := range []graph.Purpose{graph.Payment, graph.Transfer, graph.Register, graph.Login, graph.Coupon, graph.Admin, graph.Batch, graph.Export} {

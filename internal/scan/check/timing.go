@@ -51,7 +51,7 @@ type delay struct {
 
 func seconds(tenths int) string { return fmt.Sprintf("%.1f", float64(tenths)/10) }
 
-func whole(tenths int) string { return fmt.Sprint((tenths + 9) / 10) }
+func wholes(tenths int) string { return fmt.Sprint((tenths + 9) / 10) }
 
 func clock(tenths int) string { return fmt.Sprintf("0:0:%d.%d", tenths/10, tenths%10) }
 
@@ -65,12 +65,12 @@ var delays = []delay{
 	{"MySQL", false, false, "%[1]s' AND (SELECT 7 FROM (SELECT SLEEP(%[2]s))crenel)=7 AND '1'='1", seconds},
 	{"SQLite", false, false, "%[1]s' AND " + sqliteCount + " AND '1'='1", nil},
 	{"SQL Server", false, true, "%[1]s'; WAITFOR DELAY '%[2]s'-- ", clock},
-	{"Oracle", false, false, "%[1]s'||DBMS_PIPE.RECEIVE_MESSAGE('crenel',%[2]s)||'", whole},
+	{"Oracle", false, false, "%[1]s'||DBMS_PIPE.RECEIVE_MESSAGE('crenel',%[2]s)||'", wholes},
 	{"PostgreSQL", true, false, "%[1]s AND 7=(SELECT 7 FROM PG_SLEEP(%[2]s))", seconds},
 	{"MySQL", true, false, "%[1]s AND (SELECT 7 FROM (SELECT SLEEP(%[2]s))crenel)=7", seconds},
 	{"SQLite", true, false, "%[1]s AND " + sqliteCount, nil},
 	{"SQL Server", true, true, "%[1]s; WAITFOR DELAY '%[2]s'-- ", clock},
-	{"Oracle", true, false, "%[1]s AND 7+DBMS_PIPE.RECEIVE_MESSAGE('crenel',%[2]s)>0", whole},
+	{"Oracle", true, false, "%[1]s AND 7+DBMS_PIPE.RECEIVE_MESSAGE('crenel',%[2]s)>0", wholes},
 }
 
 // rows makes rows of tenths of a second, of which there are so many in one.
@@ -88,7 +88,8 @@ func (d delay) text(value string, tenths int) string {
 }
 
 const (
-	maxTimed       = 70 // inputs
+	maxTimed       = 60 // inputs
+	maxUnlikely    = 12 // … by which nothing is looked up, as far as anybody knows
 	maxTimedProofs = 3  // each takes ten seconds
 )
 
@@ -117,8 +118,13 @@ func sqliTime(ctx context.Context, p *Probe) error {
 		}
 	}
 	slices.SortStableFunc(slots, func(a, b *slot) int { return likelySQL(b) - likelySQL(a) })
-	proven := 0
+	proven, unlikely := 0, 0
 	for _, s := range slots[:min(len(slots), maxTimed)] {
+		if likelySQL(s) == 0 {
+			if unlikely++; unlikely > maxUnlikely {
+				break
+			}
+		}
 		p.Note(s.op, Clean)
 		done, err := p.timed(ctx, s)
 		if err != nil {
@@ -232,10 +238,27 @@ func (p *Probe) slowed(ctx context.Context, s *slot, d *delay) (*target.Exchange
 	return nil, nil
 }
 
-// evil are texts on which patterns with nested repetition lose themselves: what
-// is repeated, and what keeps the whole from matching.
-var evil = []struct{ head, unit, tail string }{
-	{"", "a", "!"}, {"a@", "a.", "!"}, {"", "0", "x!"}, {"http://", "a.", "!"}, {"", "a ", "!"},
+// evilText is a text on which patterns with nested repetition lose themselves:
+// what is repeated, and what keeps the whole from matching.
+type evilText struct{ head, unit, tail string }
+
+func (e evilText) of(n int) string { return e.head + strings.Repeat(e.unit, n) + e.tail }
+
+// evilFor are those that an input's patterns may be lost on.
+func evilFor(in *graph.Input) []evilText {
+	out := []evilText{{"", "a", "!"}}
+	name := strings.ToLower(in.Name)
+	switch {
+	case in.Format == "email" || strings.Contains(name, "mail"):
+		out = append(out, evilText{"a@", "a.", "!"})
+	case takesURL(in):
+		out = append(out, evilText{"http://", "a.", "!"})
+	case strings.Contains(name, "phone") || strings.Contains(name, "date") || strings.Contains(name, "version") || strings.Contains(name, "code"):
+		out = append(out, evilText{"", "0", "x!"})
+	default:
+		out = append(out, evilText{"", "a ", "!"})
+	}
+	return out
 }
 
 var rePattern = regexp.MustCompile(`(?i)e-?mail|user_?name|login|phone|url|uri|link|host|domain|name|date|version|code|zip|iban|colou?r|filter|pattern|regex|query|search`)
@@ -272,7 +295,7 @@ func regexTime(ctx context.Context, p *Probe) error {
 }
 
 // Growth of evil texts: units, and what counts as time.
-var growth = []int{10, 13, 16, 18, 20, 22, 24, 26, 28, 30}
+var growth = []int{10, 14, 18, 22, 25}
 
 const (
 	noticed = 120 * time.Millisecond
@@ -281,11 +304,11 @@ const (
 )
 
 func (p *Probe) loses(ctx context.Context, s *slot) (bool, error) {
-	for _, e := range evil {
+	for _, e := range evilFor(s.in) {
 		var quick time.Duration
 		for i := 0; i < len(growth); i++ {
 			n := growth[i]
-			x, err := p.timedOut(ctx, s, e.head+strings.Repeat(e.unit, n)+e.tail)
+			x, err := p.timedOut(ctx, s, e.of(n))
 			if err != nil {
 				return false, err
 			}
@@ -300,7 +323,7 @@ func (p *Probe) loses(ctx context.Context, s *slot) (bool, error) {
 			}
 			for x.Duration < quick+lost && n < growth[i]+6 {
 				n++
-				if x, err = p.timedOut(ctx, s, e.head+strings.Repeat(e.unit, n)+e.tail); err != nil || x == nil {
+				if x, err = p.timedOut(ctx, s, e.of(n)); err != nil || x == nil {
 					return false, err
 				}
 			}
@@ -314,11 +337,11 @@ func (p *Probe) loses(ctx context.Context, s *slot) (bool, error) {
 				st.Times = times
 				l.add(st, err)
 			}
-			evilText := e.head + strings.Repeat(e.unit, n) + e.tail
-			add("short", scenario.Control, "a shorter text is answered at once", e.head+strings.Repeat(e.unit, growth[0])+e.tail, 3, scenario.Expect{Status: "any"})
-			add("plain", scenario.Control, "one of the same length that is refused at once as well", strings.Repeat("!", len(evilText)), 3, scenario.Expect{Status: "any"})
-			add("long", scenario.Attack, "a few letters more take many times as long", evilText, 2, scenario.Expect{Slower: "short", By: took / 2})
-			add("long2", scenario.Attack, "than the other text of that length, too", evilText, 1, scenario.Expect{Slower: "plain", By: took / 2})
+			whole := e.of(n)
+			add("short", scenario.Control, "a shorter text is answered at once", e.of(growth[0]), 3, scenario.Expect{Status: "any"})
+			add("plain", scenario.Control, "one of the same length that is refused at once as well", strings.Repeat("!", len(whole)), 3, scenario.Expect{Status: "any"})
+			add("long", scenario.Attack, "a few letters more take many times as long", whole, 2, scenario.Expect{Slower: "short", By: took / 2})
+			add("long2", scenario.Attack, "than the other text of that length, too", whole, 1, scenario.Expect{Slower: "plain", By: took / 2})
 			ok, err := p.injected(ctx, s, "a text keeps the server busy", "The time that a pattern takes doubles with each letter of a text that nearly matches.", &l)
 			if err != nil || ok {
 				return ok, err
