@@ -45,6 +45,7 @@ var kinds = map[string]struct{ why, fix string }{
 	"policy.no_default":       {"where no rule holds the decision is undefined: that denies, and the record does not say why", "write default decision := false"},
 	"policy.unverified":       {"credentials that only the API checks are passed on unverified; anybody can claim such a name (CWE-290)", "use the library (lib.has_role, lib.is_subject), or ask for input.identity.verified"},
 	"policy.only_negated":     {"what is not known is not denied either: a field that is missing lets the call through (CWE-636)", "say what must hold, not only what must not"},
+	"policy.contradicts":      {"where both hold the rule has two values: that is an error, and the call is denied whoever makes it", "let one exclude the other (not …), or write them as one rule with else"},
 	"policy.deny_ignored":     {"the rule says no, and nobody asks it", "let the decision depend on it: decision if { allow; not deny }"},
 	"policy.unreachable":      {"nothing that decides comes to this rule", "use it or remove it"},
 	"policy.unknown_scope":    {"no scheme of the document has this scope, so that no token is likely to", "write it as the document does, or declare it there"},

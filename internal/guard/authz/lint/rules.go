@@ -1,6 +1,8 @@
 package lint
 
 import (
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -96,6 +98,7 @@ func (l *linter) rules() {
 	if len(deciding) > 0 && !hasDefault && l.inUser(deciding[0]) {
 		l.add("policy.no_default", deciding[0].Location, "%s has no default", name(deciding[0]))
 	}
+	l.contradictions()
 	for _, m := range l.compiler.Modules {
 		for _, r := range m.Rules {
 			if !l.inUser(r) {
@@ -244,4 +247,62 @@ var rawPath = ast.MustParseRef("input.context.path")
 func anchored(pattern string) bool {
 	begin := strings.HasPrefix(pattern, "^") || strings.HasPrefix(pattern, `\A`)
 	return begin && (strings.HasSuffix(pattern, "$") || strings.HasSuffix(pattern, `\z`))
+}
+
+// contradictions finds two rules of one name and different values of which the
+// one holds wherever the other does: its conditions are among the other's.
+func (l *linter) contradictions() {
+	byName := map[string][]*ast.Rule{}
+	for _, file := range slices.Sorted(maps.Keys(l.modules)) {
+		for _, r := range l.modules[file].Rules {
+			h := r.Head
+			if !r.Default && h.RuleKind() == ast.SingleValue && len(h.Args) == 0 && h.Ref().IsGround() && plainValue(h.Value) {
+				of := l.modules[file].Package.Path.String() + "." + h.Ref().String()
+				byName[of] = append(byName[of], r)
+			}
+		}
+	}
+	for _, of := range slices.Sorted(maps.Keys(byName)) {
+		rules := byName[of]
+		for i, a := range rules {
+			for _, b := range rules[i+1:] {
+				if a.Head.Value.Value.Compare(b.Head.Value.Value) == 0 {
+					continue
+				}
+				wide, narrow := a, b
+				if !within(wide.Body, narrow.Body) {
+					wide, narrow = b, a
+				}
+				if within(wide.Body, narrow.Body) {
+					l.add("policy.contradicts", narrow.Location, "%s is %s here and, wherever that holds, %s at %s:%d too",
+						a.Head.Ref(), narrow.Head.Value, wide.Head.Value, wide.Location.File, wide.Location.Row)
+				}
+			}
+		}
+	}
+}
+
+// plainValue: a value that is written down, not computed.
+func plainValue(t *ast.Term) bool {
+	if t == nil {
+		return false
+	}
+	switch t.Value.(type) {
+	case ast.Null, ast.Boolean, ast.Number, ast.String:
+		return true
+	}
+	return false
+}
+
+// within reports whether all conditions of one body are among another's.
+func within(few, many ast.Body) bool {
+	for _, e := range few {
+		if t, ok := e.Terms.(*ast.Term); ok && !e.Negated && t.Value.Compare(ast.Boolean(true)) == 0 {
+			continue
+		}
+		if !slices.ContainsFunc(many, func(o *ast.Expr) bool { return o.String() == e.String() }) {
+			return false
+		}
+	}
+	return true
 }
