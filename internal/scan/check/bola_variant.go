@@ -47,9 +47,9 @@ type names struct {
 // bare is a JSON text as it stands in a path or a query.
 func bare(text string) string { return strings.Trim(text, `"`) }
 
-// way is another way of naming an object: it changes a step that is the
+// alias is another way of naming an object: it changes a step that is the
 // attacker's plain call on what n.victim says.
-type way struct {
+type alias struct {
 	what string
 	do   func(st *scenario.Send, in *graph.Input, n names) bool // false: does not apply
 	// posts: it goes by POST, and so only where that is nothing of its own.
@@ -95,7 +95,7 @@ func inBody(s *scenario.Send, in *graph.Input, from, to string) bool {
 func kv(name, value string) scenario.Pair { return scenario.Pair{Name: name, Value: value} }
 
 // ways are those that are tried, for an input of a path, a query or a body.
-var ways = []way{
+var ways = []alias{
 	{"twice in the query, an own one first", func(s *scenario.Send, in *graph.Input, n names) bool {
 		return n.own != "" && inQuery(s, in, kv(in.Name, bare(n.own)), kv(in.Name, bare(n.victim)))
 	}, false},
@@ -294,7 +294,7 @@ func (p *Probe) described(method, path string) bool {
 }
 
 // change is a step changed by a way.
-func (w *way) change(st scenario.Step, in *graph.Input, n names) (scenario.Step, bool) {
+func (w *alias) change(st scenario.Step, in *graph.Input, n names) (scenario.Step, bool) {
 	send := *st.Send
 	send.Query, send.Header = slices.Clone(send.Query), slices.Clone(send.Header)
 	if send.RawQ != "" || !w.do(&send, in, n) {
@@ -304,7 +304,7 @@ func (w *way) change(st scenario.Step, in *graph.Input, n names) (scenario.Step,
 	return st, true
 }
 
-func (p *Probe) variantHypothesis(ctx context.Context, op *graph.Op, in *graph.Input, s *subject, own, foreign *world.Call, mine *target.Exchange, beside *world.Object, w *way) (bool, error) {
+func (p *Probe) variantHypothesis(ctx context.Context, op *graph.Op, in *graph.Input, s *subject, own, foreign *world.Call, mine *target.Exchange, beside *world.Object, w *alias) (bool, error) {
 	l := steps{list: s.setup()}
 	n := names{victim: s.recipe.Text(s.object, own.Values[in.Where()]), absent: jsonID(in, absent(s.object.ID))}
 	if n.victim == "" {
