@@ -533,6 +533,9 @@ type Upload struct {
 // WAF inspects for attacks with the OWASP Core Rule Set.
 type WAF struct {
 	GuardCommon `yaml:",inline"`
+	// Inspection says whose verdict counts: exact is the rule set's own on everything, tuned
+	// leaves out what the contract has settled and weighs rules by what they read.
+	Inspection string `yaml:"inspection" default:"tuned" enum:"tuned,exact"`
 	// Paranoia is the rule set's level: higher finds more and is wrong more often.
 	Paranoia int `yaml:"paranoia" default:"1" min:"1" max:"4"`
 	// Threshold is the inbound anomaly score that denies.

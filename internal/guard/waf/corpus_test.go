@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/goccy/go-yaml"
@@ -17,7 +18,7 @@ import (
 )
 
 // corpora finds the attack and benign data, or skips; in CI it must be there.
-func corpora(t *testing.T) string {
+func corpora(t testing.TB) string {
 	t.Helper()
 	if dir := os.Getenv("CRENEL_TESTDATA"); dir != "" {
 		return filepath.Join(dir, "attacks")
@@ -50,7 +51,7 @@ type sample struct {
 }
 
 // sampled reads every nth line of a corpus.
-func sampled(t *testing.T, file string, every int) (out []sample) {
+func sampled(t testing.TB, file string, every int) (out []sample) {
 	t.Helper()
 	f, err := os.Open(file)
 	if err != nil {
@@ -80,7 +81,7 @@ func sampled(t *testing.T, file string, every int) (out []sample) {
 }
 
 // payloads reads the payload lists of one kind of test case.
-func payloads(t *testing.T, pattern string) (out []string) {
+func payloads(t testing.TB, pattern string) (out []string) {
 	t.Helper()
 	files, err := filepath.Glob(pattern)
 	if err != nil {
@@ -168,4 +169,19 @@ func TestCorpora(t *testing.T) {
 	for cls, n := range byClass {
 		t.Logf("  payloads-all-the-things %-30s %d of %d", cls, n[0], n[1])
 	}
+}
+
+// sampling is how many cases of a corpus stand for one that is tried:
+// CRENEL_WAF_EVERY=1 tries all.
+func sampling(t testing.TB, usual int) int {
+	t.Helper()
+	s := os.Getenv("CRENEL_WAF_EVERY")
+	if s == "" {
+		return usual
+	}
+	every, err := strconv.Atoi(s)
+	if err != nil || every < 1 {
+		t.Fatalf("CRENEL_WAF_EVERY=%q is no number", s)
+	}
+	return every
 }

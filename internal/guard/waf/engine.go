@@ -45,7 +45,7 @@ func newEngine(c config.WAF, values int) (coraza.WAF, []triage.Rule, []loaded, e
 		cfg = cfg.WithDirectivesFromFile(f)
 	}
 	// Last, so that custom rules count towards the score too.
-	cfg = cfg.WithDirectives("Include @owasp_crs/REQUEST-949-BLOCKING-EVALUATION.conf").WithDirectives(removed())
+	cfg = cfg.WithDirectives("Include @owasp_crs/REQUEST-949-BLOCKING-EVALUATION.conf").WithDirectives(removed(c))
 	e, err := coraza.NewWAF(cfg)
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("loading the rule set: %w", err)
@@ -85,12 +85,18 @@ func closeEngine(e coraza.WAF) error {
 // removedRules are rules that are wrong for every API, each with its reason:
 //
 //   - 942200 (PL2) is broken in 4.25.0: it matches plain prose.
-//   - 920180 (PL1) wants a Content-Length, which HTTP/2 and chunked requests need not have.
-var removedRules = []int{942200, 920180}
+//   - 920180 (PL1) wants a Content-Length, which HTTP/2 and chunked requests need not
+//     have; the exact inspection keeps it and tells it the protocol's true version.
+func removedRules(c config.WAF) []int {
+	if c.Exact() {
+		return []int{942200}
+	}
+	return []int{942200, 920180}
+}
 
-func removed() string {
+func removed(c config.WAF) string {
 	var b strings.Builder
-	for _, id := range removedRules {
+	for _, id := range removedRules(c) {
 		fmt.Fprintf(&b, "SecRuleRemoveById %d\n", id)
 	}
 	return b.String()
@@ -100,6 +106,10 @@ func removed() string {
 // replaced for each request by its own, which the contract has ruled on; what
 // stands here is for calls that no contract covers.
 func setup(c config.WAF, values int) string {
+	version := ""
+	if !c.Exact() {
+		version = `SecAction "id:900200,phase:1,pass,t:none,nolog,setvar:'tx.allowed_http_versions=` + protocol + "'\"\n"
+	}
 	return fmt.Sprintf(`SecRuleEngine On
 SecRequestBodyAccess Off
 SecResponseBodyAccess Off
@@ -109,9 +119,8 @@ SecDefaultAction "phase:1,nolog,noauditlog,pass"
 SecDefaultAction "phase:2,nolog,noauditlog,pass"
 SecAction "id:900000,phase:1,pass,t:none,nolog,setvar:tx.blocking_paranoia_level=%d"
 SecAction "id:900110,phase:1,pass,t:none,nolog,setvar:tx.inbound_anomaly_score_threshold=%d"
-SecAction "id:900200,phase:1,pass,t:none,nolog,setvar:'tx.allowed_http_versions=%s'"
-SecAction "id:900990,phase:1,pass,t:none,nolog,setvar:tx.crs_setup_version=4250"
-`, values+1, c.Paranoia, c.Threshold, protocol)
+%sSecAction "id:900990,phase:1,pass,t:none,nolog,setvar:tx.crs_setup_version=4250"
+`, values+1, c.Paranoia, c.Threshold, version)
 }
 
 // protocol is what CRS is told of the transport, whatever it was: the data plane

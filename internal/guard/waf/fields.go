@@ -22,7 +22,11 @@ const (
 	fromPath
 	fromHeader
 	fromCookie
+	fromXML // exact only: otherwise a document's texts are fromBody
 )
+
+// xmlTexts is the engine's key of the texts of an XML document.
+const xmlTexts = "/*"
 
 // field is one value to inspect.
 type field struct {
@@ -39,6 +43,8 @@ type collector struct {
 	fields []field
 	bytes  int
 	skip   skips
+	exact  bool // the rule set judges everything
+	xml    bool // and the body is a document of which it knows the texts only
 	value  int  // longest value
 	count  int  // most values
 	sample bool // longer values are inspected in part
@@ -105,7 +111,7 @@ func (c *collector) add(f field) bool {
 }
 
 func (c *collector) collect(x *exchange.Exchange) bool {
-	c.held = held(x)
+	c.held = !c.exact && held(x)
 	return c.path(x) && c.query(x) && c.headers(x) && c.cookies(x) && c.body(x)
 }
 
@@ -136,8 +142,14 @@ func (c *collector) query(x *exchange.Exchange) bool {
 		return false
 	}
 	if err != nil {
-		// The contract let an undecodable query pass, so it is inspected as it was sent.
-		return c.add(field{src: fromQuery, name: "query", at: "query:", text: x.Request.Query})
+		// The contract let an undecodable query pass: what is no escape stands for itself.
+		whole, ok := lenient(x.Request.Query, c.count, func(name, text string) bool {
+			return c.add(field{src: fromQuery, name: name, at: "query:" + name, text: text})
+		})
+		if !whole {
+			c.over = exchange.Refuse("waf.too_many", "query:", fmt.Sprintf("more than %d query arguments to inspect", c.count))
+		}
+		return whole && ok
 	}
 	for i := range pairs {
 		if c.pinned(x, "query", pairs[i].Name) {
@@ -158,7 +170,7 @@ var transport = map[string]bool{"Content-Length": true, "Transfer-Encoding": tru
 
 func (c *collector) headers(x *exchange.Exchange) bool {
 	for name, list := range x.Request.Header {
-		if transport[name] || proven(x, "header", name) {
+		if !c.exact && (transport[name] || proven(x, "header", name)) {
 			continue
 		}
 		for _, v := range list {
@@ -173,8 +185,9 @@ func (c *collector) headers(x *exchange.Exchange) bool {
 func (c *collector) cookies(x *exchange.Exchange) bool {
 	for _, line := range x.Request.Header["Cookie"] {
 		for pair := range strings.SplitSeq(line, ";") {
-			name, v, _ := strings.Cut(strings.Trim(pair, " \t"), "=")
-			if name == "" && v == "" || proven(x, "cookie", name) {
+			name, v, _ := strings.Cut(pair, "=")
+			name, v = strings.Trim(name, " \t"), strings.Trim(v, " \t")
+			if name == "" && v == "" || !c.exact && proven(x, "cookie", name) {
 				continue
 			}
 			if !c.add(field{src: fromCookie, name: name, at: "cookie:" + name, text: v}) {
@@ -206,7 +219,11 @@ func (c *collector) body(x *exchange.Exchange) bool {
 	}
 	for i := range b.Parts {
 		p := &b.Parts[i]
-		if p.FileName != "" && !c.add(field{src: fromBody, name: p.Name + ".filename", at: "/" + value.EscapeToken(p.Name), text: p.FileName}) {
+		if p.FileName != "" && !c.exact && !c.add(field{src: fromBody, name: p.Name + ".filename", at: "/" + value.EscapeToken(p.Name), text: p.FileName}) {
+			return false
+		}
+		// A part of another type without a file name is a field to those who read it.
+		if p.FileName == "" && p.End <= len(b.Bytes) && readsAsText(b.Bytes[p.Start:p.End]) && !c.add(field{src: fromBody, name: p.Name, at: "/" + value.EscapeToken(p.Name), text: string(b.Bytes[p.Start:p.End])}) {
 			return false
 		}
 	}
@@ -215,7 +232,21 @@ func (c *collector) body(x *exchange.Exchange) bool {
 		if c.held && b.Declared != nil && b.Declared.Schema != nil {
 			shape = b.Declared.Schema.Shape()
 		}
+		c.xml = c.exact && prefix(b) == "xml"
+		if c.exact && !c.parts(b) {
+			return false
+		}
 		return c.tree(b.Root, prefix(b), "", shape)
+	}
+	if text := wholeBody(x); c.exact && text != "" {
+		// The rule set takes what it does not know for a form.
+		whole, ok := lenient(text, c.count, func(name, text string) bool {
+			return c.add(field{src: fromBody, name: name, at: "/" + value.EscapeToken(name), text: text})
+		})
+		if !whole {
+			c.over = exchange.Refuse("waf.too_many", "", fmt.Sprintf("more than %d fields of the body to inspect", c.count))
+		}
+		return whole && ok
 	}
 	if b.Err != nil && !b.Partial {
 		// It did not decode and was let pass nevertheless: all that is known of it is its bytes.
@@ -231,6 +262,22 @@ func (c *collector) body(x *exchange.Exchange) bool {
 		return false
 	}
 	return c.add(field{src: fromBody, name: "body", at: "", text: string(b.Bytes)})
+}
+
+// parts adds the documents within a multipart body as the texts that they are to
+// the rule set, beside their leaves.
+func (c *collector) parts(b *exchange.Body) bool {
+	if b.MediaType != "multipart/form-data" {
+		return true
+	}
+	for i := range b.Root.Kids {
+		k := &b.Root.Kids[i]
+		if (k.Kind == value.Object || k.Kind == value.Array) && k.Start < k.End && int(k.End) <= len(b.Bytes) &&
+			!c.add(field{src: fromBody, name: k.Name, at: "/" + value.EscapeToken(k.Name), text: string(b.Bytes[k.Start:k.End])}) {
+			return false
+		}
+	}
+	return true
 }
 
 // readsAsText reports whether a body could be a document: files of other kinds
@@ -265,6 +312,9 @@ func prefix(b *exchange.Body) string {
 func (c *collector) tree(v *value.Value, name, at string, shape *schema.Shape) bool {
 	switch v.Kind {
 	case value.String:
+		if c.xml {
+			return c.add(field{src: fromXML, name: xmlTexts, at: at, text: strings.TrimSpace(v.Text)})
+		}
 		return v.File || shape != nil && shape.Pinned() || c.add(field{src: fromBody, name: name, at: at, text: v.Text})
 	case value.Array:
 		for i := range v.Kids {
@@ -277,6 +327,8 @@ func (c *collector) tree(v *value.Value, name, at string, shape *schema.Shape) b
 				return false
 			}
 		}
+	case value.Number, value.Bool, value.Null:
+		return !c.exact || c.add(field{src: fromBody, name: name, at: at, text: v.Text})
 	case value.Object:
 		for i := range v.Kids {
 			kid := &v.Kids[i]
@@ -292,7 +344,7 @@ func (c *collector) tree(v *value.Value, name, at string, shape *schema.Shape) b
 				return false
 			}
 			// A name is inspected along with a value below it; without one, alone.
-			if len(c.fields) == before && !fixed && !c.add(field{src: fromBody, name: sub, at: place, text: ""}) {
+			if len(c.fields) == before && !fixed && !c.xml && !c.add(field{src: fromBody, name: sub, at: place, text: ""}) {
 				return false
 			}
 		}

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"net/http"
-	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -17,6 +17,7 @@ import (
 
 // silence knows which requests the engine has nothing to say of.
 type silence struct {
+	guard  *Guard
 	triage *triage.Triage
 	seed   maphash.Seed
 	values map[string]bool // header fields of transport, canonical
@@ -59,12 +60,12 @@ func newSilence(g *Guard, rules []triage.Rule, chains map[int][]string) (*silenc
 		delete(constants, name)
 	}
 	t, err := triage.New(triage.Options{
-		Rules: rules, Removed: removedRules, Chains: chains, PerRequest: perRequest, Level: g.cfg.Paranoia, TX: constants, Root: rulesFS{}, Paths: []string{"@owasp_crs", ""},
+		Rules: rules, Removed: removedRules(g.cfg), Chains: chains, PerRequest: perRequest, Level: g.cfg.Paranoia, Whole: g.exact, TX: constants, Root: rulesFS{}, Paths: []string{"@owasp_crs", ""},
 	})
 	if err != nil {
 		return nil, err
 	}
-	s := &silence{triage: t, seed: maphash.MakeSeed(), values: map[string]bool{"Content-Type": true}, known: map[transportKey]bool{}}
+	s := &silence{guard: g, triage: t, seed: maphash.MakeSeed(), values: map[string]bool{"Content-Type": true}, known: map[transportKey]bool{}}
 	for _, name := range t.Transport() {
 		s.values[http.CanonicalHeaderKey(name)] = true
 	}
@@ -91,10 +92,10 @@ type ruling struct {
 // muted there.
 func (s *silence) judge(x *exchange.Exchange, fields []field, path *muted) ruling {
 	all := ruling{fields: fields}
-	if len(s.triage.Always()) > 0 {
+	if len(s.triage.Always()) > 0 || s.guard.exact && uploads(x) {
 		return all
 	}
-	texts := textsOf(x, fields, path)
+	texts := s.guard.textsOf(x, fields, path)
 	suspects, rules, alone := s.triage.Suspects(texts)
 	if !alone {
 		return all
@@ -150,14 +151,22 @@ func (s *silence) key(x *exchange.Exchange, fields []field) transportKey {
 	var key transportKey
 	add := func(name, value string) { key.add(s.seed, name, value) }
 	r := &x.Request
-	method, mediaType := methodsOf(x)
+	method, mediaType := s.guard.allowed(x)
 	add("method", r.Method)
 	add("methods", method)
 	add("types", mediaType)
 	if r.Body != nil && len(r.Body.Bytes) > 0 {
 		add("body", r.Body.MediaType)
 	}
-	add("host", host(r.Host))
+	add("processor", s.guard.processor(x))
+	if s.guard.exact {
+		add("host", authority(x))
+		add("version", r.Proto)
+		add("length", strconv.FormatBool(r.Length < 0))
+		add("whole", strconv.FormatBool(wholeBody(x) != ""))
+	} else {
+		add("host", host(r.Host))
+	}
 	for i := range fields {
 		f := &fields[i]
 		if f.src != fromHeader {
@@ -185,25 +194,24 @@ func (k *transportKey) add(seed maphash.Seed, name, value string) {
 }
 
 // textsOf are the texts that the engine is given: see Guard.feed.
-func textsOf(x *exchange.Exchange, fields []field, whole *muted) []triage.Text {
-	out := make([]triage.Text, 0, 2*len(fields)+5)
-	path := x.Request.RawPath
-	uri := path
-	if u, err := url.ParseRequestURI(path); err == nil {
-		uri, path = u.String(), u.Path
-	}
-	base := path
-	if i := strings.LastIndexAny(path, `/\`); i >= 0 && i+1 < len(path) {
-		base = path[i+1:]
+func (g *Guard) textsOf(x *exchange.Exchange, fields []field, whole *muted) []triage.Text {
+	out := make([]triage.Text, 0, 2*len(fields)+8)
+	t := g.targetOf(x)
+	name := host(x.Request.Host)
+	if g.exact {
+		name = authority(x)
 	}
 	out = append(out,
-		triage.Text{Kind: triage.Line, Text: x.Request.Method + " " + x.Request.RawPath + " " + protocol},
-		triage.Text{Kind: triage.Filename, Text: path},
-		triage.Text{Kind: triage.Basename, Text: base},
-		triage.Text{Kind: triage.URI, Text: uri},
-		triage.Text{Kind: triage.Header, Name: "host", Text: host(x.Request.Host)})
-	if uri != x.Request.RawPath {
-		out = append(out, triage.Text{Kind: triage.URI, Text: x.Request.RawPath})
+		triage.Text{Kind: triage.Line, Text: t.line},
+		triage.Text{Kind: triage.Filename, Text: t.filename},
+		triage.Text{Kind: triage.Basename, Text: t.basename},
+		triage.Text{Kind: triage.URI, Text: t.uri},
+		triage.Text{Kind: triage.Header, Name: "host", Text: name})
+	if t.uri != t.raw {
+		out = append(out, triage.Text{Kind: triage.URI, Text: t.raw})
+	}
+	if g.exact {
+		out = append(out, triage.Text{Kind: triage.Query, Text: t.query}, triage.Text{Kind: triage.Whole, Text: wholeBody(x)})
 	}
 	if whole != nil {
 		for i := range out {
@@ -219,6 +227,8 @@ func textsOf(x *exchange.Exchange, fields []field, whole *muted) []triage.Text {
 			out = append(out, triage.Text{Kind: triage.HeaderName, Name: f.name, Text: f.name}, triage.Text{Kind: triage.Header, Name: f.name, Text: f.text})
 		case fromCookie:
 			out = append(out, triage.Text{Kind: triage.CookieName, Name: f.name, Text: f.name}, triage.Text{Kind: triage.Cookie, Name: f.name, Text: f.text})
+		case fromXML:
+			out = append(out, triage.Text{Kind: triage.XML, Name: f.name}, triage.Text{Kind: triage.XML, Name: f.name, Text: f.text})
 		default:
 			out = append(out, triage.Text{Kind: triage.ArgName, Name: f.name, Text: f.name}, triage.Text{Kind: triage.Arg, Name: f.name, Text: f.text})
 		}

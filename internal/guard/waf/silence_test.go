@@ -41,7 +41,7 @@ func places(t testing.TB, text string) map[string]*exchange.Exchange {
 // silentAndAsked is what the triage says of a request, and what the engine does.
 func silentAndAsked(t testing.TB, g *Guard, x *exchange.Exchange) (silent bool, v exchange.Verdict) {
 	t.Helper()
-	c := collector{value: int(g.cfg.Value), count: g.cfg.Values}
+	c := collector{exact: g.exact, value: int(g.cfg.Value), count: g.cfg.Values}
 	if !c.collect(x) {
 		return false, exchange.Verdict{Action: exchange.Deny}
 	}
@@ -66,13 +66,7 @@ func TestSilenceMissesNothing(t *testing.T) {
 	if testing.Short() {
 		t.Skip("inspects thousands of requests")
 	}
-	every := 997 // a prime: no pattern of the files' order
-	if s := os.Getenv("CRENEL_WAF_EVERY"); s != "" {
-		var err error
-		if every, err = strconv.Atoi(s); err != nil || every < 1 {
-			t.Fatalf("CRENEL_WAF_EVERY=%q is no number", s)
-		}
-	}
+	every := sampling(t, 997) // a prime: no pattern of the files' order
 	files, err := filepath.Glob(filepath.Join(corpora(t), "*", "*.jsonl.gz"))
 	if err != nil || len(files) == 0 {
 		t.Fatal("no corpora", err)
@@ -108,6 +102,43 @@ func TestSilenceMissesNothing(t *testing.T) {
 		t.Logf("level %d: %d requests, %d called silent, the engine found something in %d: %d were asked about in vain", level, asked, silences, loud, asked-silences-loud)
 		if silences == 0 || loud == 0 {
 			t.Error("one of the two never happened")
+		}
+	}
+}
+
+// What is decoded twice, with something else in between, is decoded twice here too.
+func TestDecodedAgainBehindBase64(t *testing.T) {
+	for _, g := range []*Guard{at(t, 1), exactAt(t, 1)} {
+		for _, text := range []string{"XHUwMDc3XHUwMDY4aWxlKHRydWUpOwo=", "XyQkXHUwMDRlXHUwMDQ0X0ZVTkMkJF9cdTAwNjZ1bmN0aW9uKCkK"} {
+			if silent, v := silentAndAsked(t, g, request(t, 0, "", `{"text":"`+text+`"}`)); silent || v.Action == exchange.Allow {
+				t.Errorf("%s, exact %v: called silent %v, the engine says %v", text, g.exact, silent, v)
+			}
+		}
+	}
+}
+
+// Every rule can be expressed, at every level and in both inspections: no request
+// goes to the engine for a rule's sake alone.
+func TestEveryRuleIsExpressed(t *testing.T) {
+	for level := 1; level <= 4; level++ {
+		for _, g := range []*Guard{at(t, level), exactAt(t, level)} {
+			if always := g.silence.triage.Always(); len(always) > 0 {
+				t.Errorf("level %d, exact %v: %v", level, g.exact, always)
+			}
+		}
+	}
+}
+
+// The rule on repeated arguments (level 3) is asked about where one is repeated.
+func TestRepeatedArguments(t *testing.T) {
+	for _, g := range []*Guard{at(t, 3), exactAt(t, 3)} {
+		for query, loud := range map[string]bool{"a=1&b=2": false, "a=1&a=2": true, "a=1&A=2": true, "paramcounter_x=http://5.example/": true} {
+			x := func() *exchange.Exchange { return request(t, 0, query, "") }
+			silentAndAsked(t, g, x())
+			silent, v := silentAndAsked(t, g, x())
+			if silent == loud {
+				t.Errorf("exact %v, %s: called silent %v, the engine says %v", g.exact, query, silent, v)
+			}
 		}
 	}
 }

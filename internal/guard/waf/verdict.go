@@ -170,8 +170,14 @@ func place(d types.MatchData, fields []field) (string, bool) {
 		src = fromHeader
 	case variables.RequestCookies, variables.RequestCookiesNames:
 		src = fromCookie
+	case variables.XML, variables.RequestXML:
+		return byText(d, fields)
 	case variables.RequestURI, variables.RequestURIRaw, variables.RequestFilename, variables.RequestBasename, variables.RequestLine:
 		return atPath, true
+	case variables.QueryString:
+		return "query:", true
+	case variables.RequestBody:
+		return "", true
 	default:
 		return "", false
 	}
@@ -191,6 +197,27 @@ func byKey(d types.MatchData, fields []field, srcs ...source) (string, bool) {
 		}
 	}
 	return "", false
+}
+
+// byText finds a text of an XML document, all of which go by one key. What
+// transformations have changed counts for the first.
+func byText(d types.MatchData, fields []field) (string, bool) {
+	first := -1
+	for i := range fields {
+		if fields[i].src != fromXML {
+			continue
+		}
+		if fields[i].text == d.Value() {
+			return fields[i].at, true
+		}
+		if first < 0 {
+			first = i
+		}
+	}
+	if first < 0 {
+		return "", false
+	}
+	return fields[first].at, true
 }
 
 // highest is the place with the most points; among equals the first in order, so

@@ -34,6 +34,7 @@ type Guard struct {
 	cfg     config.WAF
 	engine  coraza.WAF
 	silence *silence
+	exact   bool    // the rule set's own verdict counts
 	skips   []skips // by Operation.Index
 	exclude *exclusions
 	types   string
@@ -78,10 +79,16 @@ func New(o Options) (*Guard, error) {
 	if c.Over != config.OverRefuse && c.Over != config.OverSample {
 		return nil, fmt.Errorf("waf: over %q is neither %s nor %s", c.Over, config.OverRefuse, config.OverSample)
 	}
+	if c.Inspection == "" {
+		c.Inspection = config.WAFTuned
+	}
+	if c.Inspection != config.WAFTuned && c.Inspection != config.WAFExact {
+		return nil, fmt.Errorf("waf: inspection %q is neither %s nor %s", c.Inspection, config.WAFTuned, config.WAFExact)
+	}
 	if c.Paranoia < 1 || c.Paranoia > 4 || c.Threshold < 1 || c.Value < 0 || c.Values < 0 || c.Budget < 0 || c.Timeout < 0 {
 		return nil, errors.New("waf: paranoia is 1 to 4; threshold, value, values, budget and timeout are positive")
 	}
-	g := &Guard{cfg: c, types: contentTypes(o.API), log: o.Log, now: o.Now, heavy: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))}
+	g := &Guard{cfg: c, exact: c.Exact(), types: contentTypes(o.API), log: o.Log, now: o.Now, heavy: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))}
 	if g.log == nil {
 		g.log = slog.New(slog.DiscardHandler)
 	}
@@ -125,7 +132,7 @@ func (g *Guard) Step() guard.Step {
 }
 
 func (g *Guard) rule(ctx context.Context, x *exchange.Exchange) exchange.Verdict {
-	c := collector{value: int(g.cfg.Value), count: g.cfg.Values, sample: g.cfg.Over == config.OverSample, fields: make([]field, 0, 32)}
+	c := collector{exact: g.exact, value: int(g.cfg.Value), count: g.cfg.Values, sample: g.cfg.Over == config.OverSample, fields: make([]field, 0, 32)}
 	if c.sample {
 		c.count = maxSampled
 	}
@@ -135,14 +142,15 @@ func (g *Guard) rule(ctx context.Context, x *exchange.Exchange) exchange.Verdict
 	if !c.collect(x) {
 		return c.over
 	}
-	if v := g.urls.rule(c.fields); v.Action != exchange.Allow {
-		return v
+	ssrf := g.urls.rule(c.fields)
+	if ssrf.Action != exchange.Allow && !g.exact {
+		return ssrf
 	}
 	excluded := g.exclude.of(x)
 	mute(excluded, c.fields)
 	r := g.silence.judge(x, c.fields, mutedAt(excluded, atPath))
 	if r.silent {
-		return exchange.Verdict{}
+		return ssrf
 	}
 	cost, v := g.afford(x, &r)
 	if v.Action != exchange.Allow {
@@ -163,6 +171,10 @@ func (g *Guard) rule(ctx context.Context, x *exchange.Exchange) exchange.Verdict
 	v = g.inspect(ctx, x, r)
 	if v.Action == exchange.Allow && v.Detail == nil {
 		g.silence.remember(r.keys)
+	}
+	if v.Action == exchange.Allow && ssrf.Action != exchange.Allow {
+		ssrf.Detail = v.Detail
+		return ssrf
 	}
 	return v
 }
@@ -238,43 +250,17 @@ func (g *Guard) late(ctx context.Context, begin time.Time) exchange.Verdict {
 // feed hands a portion of the request to the engine. What travels with the message
 // is told with one portion only, or it would count more than once.
 func (g *Guard) feed(tx types.Transaction, state plugintypes.TransactionState, x *exchange.Exchange, p portion) {
-	r := &x.Request
 	vars := state.Variables()
-	method, mediaType := methodsOf(x)
-	if mediaType == "" {
-		mediaType = g.types
-	}
-	vars.TX().Set("allowed_methods", []string{method})
-	vars.TX().Set("allowed_request_content_type", []string{mediaType})
-
-	tx.ProcessConnection(x.Client.String(), 0, "", 0)
-	path := "/"
-	if p.path {
-		path = r.RawPath
-	}
-	// The query is not part of the URI here: its pairs are arguments already.
-	tx.ProcessURI(path, r.Method, protocol)
-	tx.SetServerName(host(r.Host))
-	tx.AddRequestHeader("Host", host(r.Host))
 	own := map[string]bool{} // header fields of the portion
 	for i := range p.fields {
 		if f := &p.fields[i]; f.src == fromHeader {
 			own[f.name] = true
 		}
 	}
-	if p.path && r.Body != nil && len(r.Body.Bytes) > 0 {
-		tx.AddRequestHeader("Content-Length", strconv.Itoa(len(r.Body.Bytes)))
-		if !own["Content-Type"] {
-			// The contract let it come without, or another portion has it.
-			tx.AddRequestHeader("Content-Type", r.Body.MediaType)
-		}
-	}
-	// Which headers a client of an API sends is its own affair: absent ones score
-	// in CRS, so it is told harmless ones.
-	for name, usual := range usualHeaders {
-		if !own[name] {
-			tx.AddRequestHeader(name, usual)
-		}
+	if g.exact && p.path {
+		g.feedExact(tx, state, x, own)
+	} else {
+		g.feedTuned(tx, state, x, p.path, own)
 	}
 	for i := range p.fields {
 		f := &p.fields[i]
@@ -286,9 +272,55 @@ func (g *Guard) feed(tx types.Transaction, state plugintypes.TransactionState, x
 		case fromPath:
 			tx.AddPathRequestArgument(f.name, f.text)
 		case fromHeader:
-			tx.AddRequestHeader(f.name, f.text)
+			if f.name == "Cookie" {
+				vars.RequestHeaders().Add(f.name, f.text) // its pairs are cookies already
+			} else {
+				tx.AddRequestHeader(f.name, f.text)
+			}
 		case fromCookie:
 			vars.RequestCookies().Add(f.name, f.text)
+		case fromXML:
+			vars.RequestXML().Add(f.name, f.text)
+		}
+	}
+	if name := g.processor(x); name != "" {
+		set(vars.RequestBodyProcessor(), name)
+	}
+}
+
+// feedTuned tells the engine how the message travels: what CRS asks about that
+// has been ruled on already.
+func (g *Guard) feedTuned(tx types.Transaction, state plugintypes.TransactionState, x *exchange.Exchange, whole bool, own map[string]bool) {
+	r := &x.Request
+	vars := state.Variables()
+	method, mediaType := methodsOf(x)
+	if mediaType == "" {
+		mediaType = g.types
+	}
+	vars.TX().Set("allowed_methods", []string{method})
+	vars.TX().Set("allowed_request_content_type", []string{mediaType})
+
+	tx.ProcessConnection(x.Client.String(), 0, "", 0)
+	path := "/"
+	if whole {
+		path = r.RawPath
+	}
+	// The query is not part of the URI here: its pairs are arguments already.
+	tx.ProcessURI(path, r.Method, protocol)
+	tx.SetServerName(host(r.Host))
+	tx.AddRequestHeader("Host", host(r.Host))
+	if whole && r.Body != nil && len(r.Body.Bytes) > 0 {
+		tx.AddRequestHeader("Content-Length", strconv.Itoa(len(r.Body.Bytes)))
+		if !own["Content-Type"] {
+			// The contract let it come without, or another portion has it.
+			tx.AddRequestHeader("Content-Type", r.Body.MediaType)
+		}
+	}
+	// Which headers a client of an API sends is its own affair: absent ones score
+	// in CRS, so it is told harmless ones.
+	for name, usual := range usualHeaders {
+		if !own[name] {
+			tx.AddRequestHeader(name, usual)
 		}
 	}
 }

@@ -19,18 +19,26 @@ import (
 	"github.com/crenel-project/crenel/internal/value"
 )
 
-// paranoid are guards by paranoia level, made once: compiling the rules is slow.
-var paranoid [5]struct {
+// paranoid are guards by inspection and paranoia level, made once: compiling the
+// rules is slow.
+var paranoid [2][5]struct {
 	once  sync.Once
 	guard *Guard
 	err   error
 }
 
-func at(t testing.TB, level int) *Guard {
+func at(t testing.TB, level int) *Guard { return made(t, config.WAFTuned, level) }
+
+func exactAt(t testing.TB, level int) *Guard { return made(t, config.WAFExact, level) }
+
+func made(t testing.TB, inspection string, level int) *Guard {
 	t.Helper()
-	p := &paranoid[level]
+	p := &paranoid[0][level]
+	if inspection == config.WAFExact {
+		p = &paranoid[1][level]
+	}
 	p.once.Do(func() {
-		p.guard, p.err = New(Options{API: testAPI(), Config: config.WAF{Paranoia: level, Budget: time.Minute, Timeout: time.Minute}})
+		p.guard, p.err = New(Options{API: testAPI(), Config: config.WAF{Inspection: inspection, Paranoia: level, Value: 1 << 20, Budget: time.Minute, Timeout: time.Minute}})
 	})
 	if p.err != nil {
 		t.Fatal(p.err)
@@ -117,7 +125,7 @@ func TestAttacks(t *testing.T) {
 		"prototype":                 {request(t, 0, "", `{"text":"__proto__[admin]=constructor.prototype"}`), "/text"},
 		"scanner":                   {request(t, 1, "", "", "User-Agent", "sqlmap/1.7"), "header:user-agent"},
 		"response splitting":        {request(t, 1, "q=a%0d%0aSet-Cookie:%20x=1", ""), "query:q"},
-		"undecodable query":         {request(t, 1, "q=%zz<script>alert(1)</script>", ""), "query:"},
+		"undecodable query":         {request(t, 1, "q=%zz<script>alert(1)</script>", ""), "query:q"},
 		"unknown content type":      {request(t, 0, "", `{"text":"<svg/onload=alert(1)>"}`, "Content-Type", "application/vnd.notes+json"), "/text"},
 		"nosql operator as a value": {request(t, 0, "", `{"text":"{\"$where\":\"sleep(5000)\"}"}`), "/text"},
 	} {

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -27,6 +28,11 @@ const (
 	Basename
 	URI
 	Line
+	// Those that follow are given where Options.Whole says so.
+
+	Query // the whole query string
+	Whole // the whole body
+	XML   // a text of an XML document
 	kinds
 )
 
@@ -39,17 +45,18 @@ var texts = map[string]Kind{
 	"REQUEST_HEADERS": Header, "REQUEST_HEADERS_NAMES": HeaderName,
 	"REQUEST_FILENAME": Filename, "REQUEST_BASENAME": Basename,
 	"REQUEST_URI": URI, "REQUEST_URI_RAW": URI, "REQUEST_LINE": Line,
+	"XML": XML, "QUERY_STRING": Query, "REQUEST_BODY": Whole,
 }
 
 // empty are collections that are never filled: the engine gets no body, and no
 // upload. A rule that looks at nothing does not match.
 var empty = map[string]bool{
-	"XML": true, "JSON": true, "FILES": true, "FILES_NAMES": true, "FILES_SIZES": true, "FILES_TMPNAMES": true,
+	"JSON": true, "FILES": true, "FILES_NAMES": true, "FILES_SIZES": true, "FILES_TMPNAMES": true,
 	"FILES_TMP_CONTENT": true, "MULTIPART_PART_HEADERS": true, "MULTIPART_NAME": true, "MULTIPART_FILENAME": true,
 	"ENV": true, "GEO": true, "RESPONSE_HEADERS": true, "RESPONSE_ARGS": true,
 }
 
-// bare are variables that are always there and always empty.
+// bare are variables that are always there, and empty where no text stands for them.
 var bare = map[string]bool{"REQUEST_BODY": true, "QUERY_STRING": true}
 
 // fixed are variables that do not depend on the request, but for what Transport
@@ -124,6 +131,7 @@ type compiler struct {
 	dynamic map[string]bool   // TX variables that requests change
 	made    []string          // prefixes of those whose names are made up
 	by      map[string][]int  // which rules change each, and each prefix
+	setters []*directive      // what sets them
 	out     *Triage
 }
 
@@ -173,7 +181,7 @@ func (c *compiler) condition(id int, d *directive, local bool) error {
 	if !d.condition {
 		return errors.New("it has no condition")
 	}
-	onTexts, onNames, onTransport, onTX, onNothing, counts := false, false, false, false, false, false
+	onTexts, onNames, onTransport, onTX, counts := false, false, false, false, false
 	for i := range d.targets {
 		t := &d.targets[i]
 		kind, isText := texts[t.variable]
@@ -188,8 +196,6 @@ func (c *compiler) condition(id int, d *directive, local bool) error {
 			counts = true
 		case isText && kind == HeaderName:
 			onNames = true
-		case bare[t.variable]:
-			onNothing = true
 		case isText:
 			onTexts = true
 		case fixed[t.variable] || empty[t.variable]:
@@ -206,9 +212,7 @@ func (c *compiler) condition(id int, d *directive, local bool) error {
 			return errors.New("it looks at TX beside others")
 		}
 		return c.onTX(d)
-	case onNothing && !onTexts:
-		return c.transport(d)
-	case onTransport && (onTexts || onNothing):
+	case onTransport && onTexts:
 		return errors.New("it looks at texts and at how the message travels")
 	case (onTransport || onNames) && !onTexts:
 		return c.transport(d)
@@ -249,8 +253,11 @@ func (c *compiler) transport(d *directive) error {
 // onTX rules on a condition on a variable that the rules themselves set.
 func (c *compiler) onTX(d *directive) error {
 	t := &d.targets[0]
-	if t.pattern != nil || t.selector == "" {
-		return errors.New("it looks at TX variables by a pattern")
+	if t.pattern != nil {
+		return c.repeats(d)
+	}
+	if t.selector == "" {
+		return errors.New("it looks at all TX variables")
 	}
 	if strings.Contains(t.selector, "anomaly_score") && !t.count {
 		if n := strings.ToLower(d.operator); (n == "ge" || n == "gt") && !d.negated && d.argument != "0" {
@@ -288,6 +295,42 @@ func (c *compiler) onTX(d *directive) error {
 	return nil
 }
 
+// repeats expresses a condition on counters of argument names, as of CRS's rule on
+// parameter pollution (921180): it can hold only where a name comes twice.
+func (c *compiler) repeats(d *directive) error {
+	t := &d.targets[0]
+	prefix, ok := strings.CutSuffix(strings.TrimPrefix(t.pattern.String(), "(?i)"), ".*")
+	prefix = strings.ToLower(prefix)
+	n, err := strconv.Atoi(d.argument)
+	atLeast := d.operator == "gt" && n >= 1 || d.operator == "ge" && n >= 2
+	if !ok || regexp.QuoteMeta(prefix) != prefix || err != nil || !atLeast || d.negated || t.count || len(d.chain) > 0 {
+		return errors.New("it looks at TX variables by a pattern")
+	}
+	for name := range c.tx {
+		if strings.Contains(name, prefix) {
+			return fmt.Errorf("it looks at TX:%s by a pattern", name)
+		}
+	}
+	only := func(s *directive, kind Kind) bool {
+		return !slices.ContainsFunc(s.targets, func(t target) bool { return texts[t.variable] != kind || t.count })
+	}
+	for _, s := range c.setters {
+		for _, name := range s.sets {
+			literal, _, made := strings.Cut(name, "%{")
+			switch {
+			case !made && !strings.Contains(name, prefix): // the pattern does not match it
+			case slices.Contains(s.counters, literal) && only(s, ArgName):
+			case made && (name == literal+"%{matched_var_name}" || only(s, HeaderName) && !slices.ContainsFunc(s.chain, func(t string) bool { return t != "lowercase" })):
+				// Something may be named like a counter: see repeated.
+			default:
+				return fmt.Errorf("it looks at TX:%s by a pattern", name)
+			}
+		}
+	}
+	c.out.counters = append(c.out.counters, prefix)
+	return nil
+}
+
 var (
 	macro = regexp.MustCompile(`%\{([^}]*)\}`)
 	// ownMacro is one of what the rules have found or set, or of the Host.
@@ -316,7 +359,7 @@ func (c *compiler) onTexts(id int, d *directive, local bool) error {
 	}
 	r := &rule{id: id, local: local, targets: d.targets, negated: d.negated, name: d.operator, argument: d.argument}
 	for i := range d.targets {
-		if kind, ok := texts[d.targets[i].variable]; ok && !d.targets[i].except {
+		if kind, ok := texts[d.targets[i].variable]; ok && !d.targets[i].except && (c.o.Whole || kind < Query) {
 			r.at[kind] = true
 		}
 	}

@@ -21,6 +21,7 @@ type directive struct {
 	chained   bool     // further members follow
 	disrupts  bool     // deny, block, drop, redirect
 	sets      []string // names of TX variables that it sets, in lower case, with their macros
+	counters  []string // beginnings of those of them that count how often a name matched
 	scores    bool     // it adds to an anomaly score
 	level     int      // paranoia level of its tag; 0 without
 	skips     bool     // it only jumps
@@ -231,6 +232,9 @@ func (d *directive) read(list string) {
 			variable = strings.ToLower(strings.TrimPrefix(variable, "!"))
 			if tx, ok := strings.CutPrefix(variable, "tx."); ok {
 				d.sets = append(d.sets, tx)
+				if prefix, ok := strings.CutSuffix(tx, "%{matched_var_name}"); ok && number == "+1" && !strings.Contains(prefix, "%{") {
+					d.counters = append(d.counters, prefix)
+				}
 			}
 			// What adds up the scores of others adds nothing when they have none.
 			d.scores = d.scores || strings.Contains(variable, "anomaly_score") && strings.HasPrefix(number, "+") && !sum.MatchString(number)

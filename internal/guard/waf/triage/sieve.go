@@ -25,7 +25,7 @@ func groupOf(k Kind) group {
 	switch k {
 	case Header, HeaderName:
 		return headers
-	case Filename, Basename, URI, Line:
+	case Filename, Basename, URI, Line, Query, Whole:
 		return lines
 	}
 	return values

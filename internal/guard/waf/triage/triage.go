@@ -22,7 +22,8 @@ type Options struct {
 	Removed []int // ids that were removed after they had been loaded
 	// Chains are the further members of chained rules: see Chains.
 	Chains map[int][]string
-	Level  int // paranoia level, 1 to 4
+	Level  int  // paranoia level, 1 to 4
+	Whole  bool // requests hold texts of the kinds from Query on
 	// TX are the variables that the rules set whatever the request is, as the engine
 	// has them behind a request that no rule matched. Names in lower case.
 	TX map[string]string
@@ -52,6 +53,7 @@ type Triage struct {
 	once      sync.Once // compiles the sets when they are first needed: a config that is only checked needs none
 	failed    error
 	transport []string
+	counters  []string       // beginnings of variables that count how often an argument comes
 	always    map[int]string // rules that cannot be expressed, and why
 	onTexts   map[int]bool   // rules whose condition is on texts
 	idle      []span
@@ -103,6 +105,9 @@ func New(o Options) (*Triage, error) {
 				if !constant {
 					c.change(name, r.ID)
 				}
+			}
+			if !constant {
+				c.setters = append(c.setters, m)
 			}
 		}
 	}
@@ -156,7 +161,7 @@ func (c *compiler) local(id int, members []*directive) bool {
 			switch {
 			case t.variable == "TX" && c.changedByOthers(id, &t):
 				return false
-			case t.variable == "MATCHED_VAR", t.variable == "MATCHED_VARS", t.variable == "TX", empty[t.variable], bare[t.variable], fixed[t.variable]:
+			case t.variable == "MATCHED_VAR", t.variable == "MATCHED_VARS", t.variable == "TX", empty[t.variable], fixed[t.variable]:
 			case t.variable == "REQUEST_HEADERS" && t.count:
 			default:
 				return false
@@ -213,6 +218,12 @@ func (t *Triage) Suspects(list []Text) (out, rules []int, alone bool) {
 			t.memory.put(x, found)
 		}
 	}
+	if len(t.counters) > 0 {
+		if twice := t.repeated(list); len(twice) > 0 {
+			s.end()
+			return twice, nil, false
+		}
+	}
 	if len(gaveUp) > 0 {
 		s.end()
 		return gaveUp, nil, false
@@ -239,6 +250,24 @@ func (t *Triage) Suspects(list []Text) (out, rules []int, alone bool) {
 	s.end()
 	slices.Sort(rules)
 	return out, rules, alone
+}
+
+// repeated returns the places of the argument names that come more than once, and
+// of what is named like a counter of them.
+func (t *Triage) repeated(list []Text) (out []int) {
+	seen := make(map[string]bool, len(list))
+	for i := range list {
+		name := strings.ToLower(list[i].Name)
+		hit := slices.ContainsFunc(t.counters, func(c string) bool { return strings.Contains(name, c) })
+		if list[i].Kind == ArgName {
+			hit = hit || seen[name]
+			seen[name] = true
+		}
+		if hit {
+			out = append(out, i)
+		}
+	}
+	return out
 }
 
 var scans = sync.Pool{New: func() any { return new(scan) }}
