@@ -48,6 +48,10 @@ $(GOLANGCI):
 waf-corpus: ## the triage against the engine over all public attack data (hours)
 	CRENEL_WAF_EVERY=1 $(GO) test -count=1 -timeout 6h -run Silence -v ./internal/guard/waf
 
+.PHONY: waf-regression
+waf-regression: ## CRS's own regression tests, exact against plain Coraza at levels 1 to 4; writes docs/waf-regression.json (10 minutes)
+	$(GO) test -count=1 -timeout 60m -run '^TestRegression$$' -v ./internal/guard/waf -args -update-regression
+
 # Every fuzz target for a moment: enough to notice a target that no longer runs
 # or a regression on what earlier runs found.
 fuzz-short:
