@@ -6,7 +6,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net/http"
 	"os"
 	"path"
 	"slices"
@@ -357,10 +359,24 @@ func (r *run) build(ctx context.Context, mode check.Mode) error {
 // worlds is how many worlds are built for a target that is restarted meanwhile.
 const worlds = 4
 
+// outside is an address of the listener for what the target fetches in honest
+// calls: it answers with a few plain members.
+func (r *run) outside() string {
+	if r.listener == nil {
+		return ""
+	}
+	address := r.listener.Address()
+	r.listener.Answer(address, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"id": 1, "name": "Crenel", "title": "Crenel", "description": "An answer", "items": []}`)
+	}))
+	return address
+}
+
 func (r *run) newWorld(mode check.Mode) *world.World {
 	below := "" // the client knows what comes before the paths
 	return world.New(r.graph, r.people, r.client, world.Options{
-		Run: r.report.Run, Seed: r.report.Seed, Safe: mode == check.Safe, BasePath: &below,
+		Run: r.report.Run, Seed: r.report.Seed, Safe: mode == check.Safe, BasePath: &below, Outside: r.outside(),
 		Skip: func(op *graph.Op) string {
 			if matches(r.o.Leave, op) {
 				return "left alone, as the options say"

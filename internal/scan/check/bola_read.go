@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/crenel-project/crenel/internal/scan/scenario"
 	"github.com/crenel-project/crenel/internal/scan/target"
 	"github.com/crenel-project/crenel/internal/scan/world"
+	"github.com/crenel-project/crenel/internal/spec"
 )
 
 var _ = register(&Check{
@@ -163,11 +165,12 @@ func (p *Probe) readAs(ctx context.Context, op *graph.Op, in *graph.Input, s *su
 			p.Note(op, Clean)
 			continue
 		}
-		v, err := p.Private(ctx, p.subjectOf(op, s))
+		about := p.subjectOf(op, s)
+		v, err := p.Private(ctx, about)
 		if err != nil {
 			return false, err
 		}
-		if !v.Private() {
+		if !v.Private() || about.IsPerson && !tellsOfPerson(mine) {
 			p.Note(op, Clean)
 			continue
 		}
@@ -297,6 +300,32 @@ func (p *Probe) shown(mine *target.Exchange, s *subject) []string {
 	}
 	return out[:min(1, len(out))]
 }
+
+// tellsOfPerson reports whether an answer about a person holds what is not for
+// everybody: people see each other's names and pictures nearly everywhere.
+func tellsOfPerson(x *target.Exchange) bool {
+	body, ok := scenario.Decode(x.Body)
+	if !ok {
+		return true
+	}
+	found := false
+	scenario.Walk(body, func(at string, v any) {
+		if v == nil || v == "" {
+			return
+		}
+		name := at[strings.LastIndexByte(at, '/')+1:]
+		switch spec.ClassOf(name, "") {
+		case spec.ClassNone:
+		case spec.ClassPersonal:
+			found = found || !rePublicOfPerson.MatchString(name)
+		default:
+			found = true
+		}
+	})
+	return found
+}
+
+var rePublicOfPerson = regexp.MustCompile(`(?i)name|nick|handle|city|country|town|gender|language`)
 
 // telling reports whether an answer says enough that two of them being the same
 // means something: a JSON with at least one text of some length or a longer number.

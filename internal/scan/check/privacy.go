@@ -84,7 +84,7 @@ func (p *Probe) byWords(r *graph.Resource, v *Privacy) {
 			shared++
 		}
 		if op.Kind == graph.Read || op.Kind == graph.List {
-			if !op.Secured {
+			if !op.Secured && op.SecurityDeclared {
 				open++
 			}
 			for _, resp := range op.Responses {

@@ -196,6 +196,9 @@ func (b *builder) refOf(op *Op, holder *Resource, name, typ string) (Meaning, *s
 	if !isID {
 		bare := spec.ResourceName(name)
 		weak, weakID := idNoun(name, true)
+		if stem := b.directed(name); stem != "" {
+			return MeansID, &spec.ObjectRef{Resource: stem, Param: name} // to_member, recipientUser
+		}
 		switch {
 		case b.nouns[bare] && (b.g.byName[bare] != nil && len(b.g.byName[bare].vars) > 0) && typ != "":
 			noun = bare // "team": 3
@@ -234,6 +237,23 @@ func (b *builder) refOf(op *Op, holder *Resource, name, typ string) (Meaning, *s
 	}
 	return MeansID, ref
 }
+
+// directed is the resource in a name that says a direction, and no "id": "member"
+// for to_member; "" for none.
+func (b *builder) directed(name string) string {
+	w := spec.Words(name)
+	if len(w) < 2 || !directions[w[0]] {
+		return ""
+	}
+	noun := spec.ResourceName(strings.Join(w[1:], "_"))
+	if r := b.g.byName[noun]; r != nil && (r.IsPerson || len(r.vars) > 0) {
+		return noun
+	}
+	return ""
+}
+
+// directions are first words of names that say which of two is meant.
+var directions = set(`to from recipient receiver sender payee payer for with other target source destination parent`)
 
 func lastWord(joined string) string { return joined[strings.LastIndexByte(joined, '_')+1:] }
 

@@ -245,18 +245,23 @@ func (w *World) choices(in *graph.Input, as *actor.Actor) []choice {
 		out = append(out, c)
 	}
 	r := w.resourceOf(in)
+	others := w.ofOthers(in, r)
 	remove := in.Op != nil && in.Op.Kind == graph.Delete && r != nil && in.Op.About == r
 	for n, o := range w.objects {
 		if r == nil || o.Resource != r || o.deleted || o.stray || remove && !(o.Made && owns(as, o)) || !w.honest(in, o) {
 			continue
 		}
-		add(choice{text: w.idFor(in, o), object: o, with: o.Parents, score: w.worth(o, as, in) + float64(n)/float64(len(w.objects)+1)/2})
+		score := w.worth(o, as, in)
+		if others {
+			score = worthOfOthers(o, as, score)
+		}
+		add(choice{text: w.idFor(in, o), object: o, with: o.Parents, score: score + float64(n)/float64(len(w.objects)+1)/2})
 	}
 	if remove {
 		slices.SortStableFunc(out, byScore)
 		return out[:min(len(out), maxChoices)]
 	}
-	if as != nil {
+	if as != nil && !others {
 		for _, fact := range w.factFor(in, r) {
 			if v := as.Facts[fact]; v != "" {
 				add(choice{text: jsonOf(in, v), score: 4.5})

@@ -41,7 +41,7 @@ func (w *World) Build(ctx context.Context) error {
 	for _, phase := range []struct {
 		what string
 		run  func(context.Context) error
-	}{{"looking around", b.look}, {"making objects", b.work}, {"reading as everybody", b.visit}, {"deleting spare objects", b.remove}, {"sessions", b.sessions}} {
+	}{{"looking around", b.look}, {"making objects", b.work}, {"reading as everybody", b.visit}, {"asking as nobody", b.security}, {"deleting spare objects", b.remove}, {"sessions", b.sessions}} {
 		b.phase = phase.what
 		if err := phase.run(ctx); err != nil {
 			return fmt.Errorf("building the world, %s: %w", phase.what, err)
@@ -104,10 +104,13 @@ func (b *builder) first(op *graph.Op) []*actor.Actor {
 	if len(b.actors) == 0 || op.Has(graph.Login) || op.Has(graph.Register) || op.Has(graph.PasswordForgot) || op.Has(graph.PasswordReset) {
 		return []*actor.Actor{nil}
 	}
-	if !op.Secured {
+	switch {
+	case op.Secured:
+		return b.actors
+	case op.SecurityDeclared:
 		return []*actor.Actor{b.actors[0], nil} // the description asks nobody who they are
 	}
-	return b.actors
+	return append(slices.Clone(b.actors), nil) // it does not say
 }
 
 // looks reports whether an operation only looks, and needs nothing to do so.

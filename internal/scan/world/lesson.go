@@ -16,6 +16,7 @@ type lesson struct {
 	next     int
 	tryFirst []string // JSON texts that a message named
 	refused  []string // JSON texts that were refused
+	others   bool     // it must name what another has: a message said that the caller's own will not do
 }
 
 func (l *lesson) allows(text string) bool { return !slices.Contains(l.refused, text) }

@@ -22,7 +22,7 @@ const reasonBudget = "the request budget was spent before its turn"
 func (w *World) reach(ctx context.Context, op *graph.Op, as *actor.Actor) (*Call, string, error) {
 	p := plan{}
 	made := false // a fresh object was made for it
-	waited := false
+	waited, prepared := false, false
 	var reason string
 	told := []string{}
 	bodies, denied, absent, repeated := 0, 0, 0, 0
@@ -60,7 +60,8 @@ func (w *World) reach(ctx context.Context, op *graph.Op, as *actor.Actor) (*Call
 			return c, "", nil
 		}
 		complaints := readComplaints(x.Body)
-		changed := w.obey(c, complaints)
+		own := w.ownRefused(c, x.Body, complaints)
+		changed := own || w.obey(c, complaints)
 		key := c.combo
 		fail := func() {
 			k := callKey{op, nameOf(as)}
@@ -68,6 +69,9 @@ func (w *World) reach(ctx context.Context, op *graph.Op, as *actor.Actor) (*Call
 				w.failed[k] = map[string]int{}
 			}
 			w.failed[k][key]++
+		}
+		if x.Status >= 400 && x.Status != http.StatusUnauthorized && !changed {
+			changed = w.fetchable(c)
 		}
 		subject := c.subject()
 		said := what(x, complaints)
@@ -85,7 +89,7 @@ func (w *World) reach(ctx context.Context, op *graph.Op, as *actor.Actor) (*Call
 		case http.StatusForbidden:
 			fail()
 			denied++
-			again = key != "" && denied == 1 && w.hasOther(op, as, key)
+			again = own || key != "" && denied == 1 && w.hasOther(op, as, key)
 		case http.StatusNotFound:
 			fail()
 			absent++
@@ -130,6 +134,19 @@ func (w *World) reach(ctx context.Context, op *graph.Op, as *actor.Actor) (*Call
 				again = false
 			}
 			again = again || blamed(complaints) && w.hasOther(op, as, key)
+		}
+		if first := w.before(c, x, complaints); first != nil && !again && !prepared {
+			prepared = true
+			w.mu.Unlock()
+			y, err := w.send(ctx, first)
+			if err != nil && w.cannotSend(err) {
+				return nil, "", err
+			}
+			w.mu.Lock()
+			if err == nil {
+				w.learn(first, y)
+				again = first.reached(y)
+			}
 		}
 		w.mu.Unlock()
 		if !again || repeated >= 3 {

@@ -50,6 +50,9 @@ type Options struct {
 	Skip func(op *graph.Op) string
 	// Progress is told what Build does, when set.
 	Progress func(done, total int, what string)
+	// Outside is an address of the run's own that answers with JSON, for what the
+	// target fetches; "" when there is none.
+	Outside string
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
