@@ -57,6 +57,7 @@ wrongly, 3 the target cannot be tested.`,
 			"crenel scan --spec openapi.yaml --target http://127.0.0.1:9000",
 			"crenel scan -c scan.yaml --fail-on high --sarif out.sarif --junit out.xml --html report.html",
 			"crenel scan -c scan.yaml --baseline main.json --fail-on new --markdown comment.md",
+			"git show main:openapi.yaml > old.yaml && crenel scan -c scan.yaml --changed-since old.yaml",
 			"crenel scan --plan --spec openapi.yaml --graph api.svg   # what it would work with; nothing is sent",
 			"crenel scan --list-checks",
 		),
@@ -76,6 +77,7 @@ wrongly, 3 the target cannot be tested.`,
 	f.DurationVar(&s.maxTime, "max-time", 0, "take at most this `time`, such as 10m")
 	f.Float64Var(&s.o.Limits.Rate, "rate", 0, "send at most `N` requests a second")
 	f.Uint64Var(&s.o.Seed, "seed", 0, "draw values by this `number`: the same seed makes the same calls")
+	f.StringVar(&s.o.ChangedSince, "changed-since", "", "attack only what differs from an older description, a `file` or address; what that needs is called as well")
 	f.StringVar(&s.o.Resume, "resume", "", "note what is done in a `file` (or a directory), and go on where a run that was broken off stopped")
 	s.out.flags(c)
 	f.StringVar(&s.record, "record", "", "write everything that is sent and answered to a `file`, as an HTTP Archive without credentials")
@@ -170,6 +172,12 @@ func (s *scanning) options(c *cobra.Command) (*scan.Options, error) {
 		}
 		if flags.Target != "" {
 			o.Target = flags.Target
+		}
+		if flags.ChangedSince != "" {
+			o.ChangedSince = flags.ChangedSince
+			if abs, err := filepath.Abs(flags.ChangedSince); err == nil && !strings.Contains(flags.ChangedSince, "://") {
+				o.ChangedSince = abs
+			}
 		}
 		for _, over := range []struct{ flag, to *string }{{&flags.Baseline, &o.Baseline}, {&flags.ChecksDir, &o.ChecksDir}, {&flags.Resume, &o.Resume}} {
 			if *over.flag != "" {

@@ -6,6 +6,7 @@ import (
 	"github.com/crenel-project/crenel/internal/finding"
 	"github.com/crenel-project/crenel/internal/scan/actor"
 	"github.com/crenel-project/crenel/internal/scan/check"
+	"github.com/crenel-project/crenel/internal/scan/graph"
 	"github.com/crenel-project/crenel/internal/scan/world"
 )
 
@@ -30,6 +31,7 @@ type Report struct {
 	Left     []world.Leftover      `json:"left_behind,omitempty"`       // what the run made and could not take away
 	Gone     []finding.Known       `json:"gone,omitempty"`              // of the baseline, not found any more
 	Idle     []finding.Suppression `json:"idle_suppressions,omitempty"` // expired, or naming nothing found
+	Changes  []graph.Change        `json:"changes,omitempty"`           // since the older description that was given: only they were attacked
 	Earlier  *Earlier              `json:"earlier,omitempty"`           // what the run took over from those that were broken off
 	Stats    Stats                 `json:"stats"`
 	// Ended says why the run ended before it was done; "" when it was done.

@@ -64,6 +64,7 @@ type run struct {
 	written  []*check.Check // the user's own
 	deadly   deadly
 	journal  *journal // nil: none is kept
+	changes  *changes // nil: everything is tested
 
 	phase string
 	since time.Time
@@ -97,6 +98,15 @@ func Run(ctx context.Context, o *Options, ev Events) (*Result, error) {
 	}
 	if err := r.understand(ctx); err != nil {
 		return nil, err
+	}
+	if err := r.compare(ctx); err != nil {
+		return nil, err
+	}
+	if r.changes != nil && len(r.changes.ops) == 0 {
+		r.begin("")
+		r.report.Target = o.Target
+		r.report.Notes = append(r.report.Notes, fmt.Sprintf("No operation differs from %s: nothing was sent.", o.ChangedSince))
+		return &Result{Report: r.report, Graph: r.graph}, nil
 	}
 	if err := r.resume(); err != nil {
 		return nil, err
@@ -238,7 +248,7 @@ func (r *run) open() error {
 	c, err := target.New(target.Options{
 		Target: o.Target, Also: o.Also, Workers: o.Limits.Workers, Rate: o.Limits.Rate, MaxRequests: o.Limits.MaxRequests, MaxTime: o.Limits.MaxTime, Timeout: o.Limits.Timeout, DownFor: o.Limits.DownFor,
 		Proxy: o.TLS.Proxy, CAFile: o.file(o.TLS.CAFile), CertFile: o.file(o.TLS.CertFile), KeyFile: o.file(o.TLS.KeyFile), Insecure: o.TLS.Insecure,
-		UserAgent: "crenel-scan/" + o.Version, OnExchange: r.ev.Exchange,
+		UserAgent: "crenel-scan/" + o.Version, OnExchange: r.ev.Exchange, Allow: r.allow(),
 	})
 	if err != nil {
 		return fmt.Errorf("target: %w", err)
@@ -267,6 +277,22 @@ func (r *run) open() error {
 		return err
 	}
 	return nil
+}
+
+// allow keeps the operations that the user said are never called from being
+// called, whoever would.
+func (r *run) allow() func(*target.Request) error {
+	if len(r.o.Leave) == 0 {
+		return nil
+	}
+	below := ""
+	routes := world.New(r.graph, nil, nil, world.Options{BasePath: &below})
+	return func(q *target.Request) error {
+		if op := routes.OpOf(q); op != nil && matches(r.o.Leave, op) {
+			return fmt.Errorf("%s %s is left alone, as the options say", op.Method, op.Path)
+		}
+		return nil
+	}
 }
 
 func (r *run) close() {
@@ -384,6 +410,9 @@ func (r *run) newWorld(mode check.Mode) *world.World {
 			if r.deadly.is(op) {
 				return "left alone: the target went down each time that it was called"
 			}
+			if r.changes != nil && !r.changes.needed[op] {
+				return "left alone: it has not changed since " + r.o.ChangedSince + ", and nothing that has needs it"
+			}
 			return ""
 		},
 		Progress: r.progress,
@@ -400,7 +429,7 @@ func (r *run) attack(ctx context.Context, mode check.Mode) error {
 	r.lab = &check.Lab{
 		Graph: r.graph, World: r.world, People: r.people, Client: r.client, Listener: r.listener, Mode: mode, RunID: r.report.Run, Seed: r.report.Seed,
 		Origin: r.client.Origin() + r.client.Base(), Log: r.log, Found: r.ev.Found, Notebook: &r.notebook, Leave: func(op *graph.Op) bool {
-			return matches(r.o.Leave, op) || r.deadly.is(op) || len(r.o.Paths) > 0 && !matches(r.o.Paths, op)
+			return matches(r.o.Leave, op) || r.deadly.is(op) || r.changes != nil && !r.changes.ops[op] || len(r.o.Paths) > 0 && !matches(r.o.Paths, op)
 		},
 		Stage: &scenario.Stage{Sender: r.client, People: r.people, Listener: heard, RunID: r.report.Run},
 	}
@@ -463,7 +492,10 @@ func (r *run) finish(ctx context.Context, ended error, baseline *finding.Baselin
 	}
 	r.report.Problems = append(r.report.Problems, outages(r.client.Outages())...)
 	if baseline != nil {
-		r.report.Gone = baseline.Mark(r.report.Findings)
+		r.report.Gone = slices.DeleteFunc(baseline.Mark(r.report.Findings), func(k finding.Known) bool {
+			op := r.graph.Op(k.Method, k.Path)
+			return op != nil && r.changes != nil && !r.changes.ops[op] // it was not looked for
+		})
 	}
 	r.report.Idle = finding.Suppress(r.report.Findings, r.o.Suppress, time.Now())
 	for _, c := range r.report.Coverage {

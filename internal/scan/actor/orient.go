@@ -2,6 +2,7 @@ package actor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -60,7 +61,7 @@ func (p *People) orient(ctx context.Context) error {
 			break
 		}
 	}
-	if best.there == 0 {
+	if best.there == 0 && best.tried > 0 {
 		p.problem("", fmt.Sprintf("none of %d operations is there, neither below %s nor below any path that the description's servers have", len(probes), pathText(given)),
 			"Check the address of the target and its base path: it is what comes before the paths of the description.")
 		return nil
@@ -129,6 +130,9 @@ func (p *People) probeBase(ctx context.Context, base string, probes []*target.Re
 			}
 		}
 		ex, err := ask(r.Method, base+r.Path, r)
+		if errors.Is(err, target.ErrRefused) {
+			continue // it is never to be called
+		}
 		if err != nil {
 			return pr, fmt.Errorf("looking for the base path: %w", err)
 		}

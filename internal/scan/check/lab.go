@@ -2,6 +2,7 @@ package check
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -218,7 +219,10 @@ func (l *Lab) check(ctx context.Context, c *Check) (err error) {
 	if !c.Last && p.tried(Whole) {
 		return nil
 	}
-	if err := c.Run(ctx, p); err != nil {
+	if err := c.Run(ctx, p); errors.Is(err, target.ErrRefused) {
+		// What the user said must never be called: the check does without.
+		l.Log.DebugContext(ctx, "not sent", "check", c.ID, "error", err)
+	} else if err != nil {
 		return fmt.Errorf("check %s: %w", c.ID, err)
 	}
 	p.did(ctx, Whole)
@@ -281,7 +285,7 @@ type Probe struct {
 // Note records what became of the check on an operation; a state never
 // replaces one that outranks it.
 func (p *Probe) Note(op *graph.Op, s State) {
-	if op == nil {
+	if op == nil || p.Leave != nil && p.Leave(op) {
 		return
 	}
 	p.mu.Lock()
@@ -319,7 +323,7 @@ func Each[T any](ctx context.Context, p *Probe, list []T, try func(ctx context.C
 				if ctx.Err() != nil || p.left(e) {
 					return
 				}
-				if err := try(context.WithValue(ctx, inside{}, true), e); err != nil {
+				if err := try(context.WithValue(ctx, inside{}, true), e); err != nil && !errors.Is(err, target.ErrRefused) {
 					stop(err)
 					return
 				}

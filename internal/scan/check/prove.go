@@ -33,6 +33,9 @@ func (p *Probe) Prove(ctx context.Context, h Hypothesis) (bool, error) {
 	p.begin()
 	if h.Op != nil {
 		h.Method, h.Path = h.Op.Method, h.Op.Path
+		if p.Leave != nil && p.Leave(h.Op) {
+			return false, nil // it is there for the sake of others
+		}
 	}
 	mark := finding.Print(p.Check.ID, h.Method, h.Path, h.Where)
 	p.mu.Lock()
