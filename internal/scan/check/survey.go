@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"sync"
 
 	"github.com/crenel-project/crenel/internal/scan/graph"
@@ -43,7 +44,7 @@ func (p *Probe) working(ctx context.Context, op *graph.Op) (*world.Call, *target
 			return nil, nil, nil
 		}
 	}
-	if op.Kind == graph.Delete || p.Mode == Safe && op.Method != "GET" {
+	if op.Kind == graph.Delete || p.Mode == Safe && op.Method != http.MethodGet {
 		return nil, nil, nil
 	}
 	p.survey.mu.Lock()

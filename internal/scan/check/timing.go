@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -51,7 +52,7 @@ type delay struct {
 
 func seconds(tenths int) string { return fmt.Sprintf("%.1f", float64(tenths)/10) }
 
-func wholes(tenths int) string { return fmt.Sprint((tenths + 9) / 10) }
+func wholes(tenths int) string { return strconv.Itoa((tenths + 9) / 10) }
 
 func clock(tenths int) string { return fmt.Sprintf("0:0:%d.%d", tenths/10, tenths%10) }
 
@@ -75,7 +76,7 @@ var delays = []delay{
 
 // rows makes rows of tenths of a second, of which there are so many in one.
 func rows(per int) func(tenths int) string {
-	return func(tenths int) string { return fmt.Sprint(1 + per*tenths) }
+	return func(tenths int) string { return strconv.Itoa(1 + per*tenths) }
 }
 
 // delaysFor are those that an input of a call may carry.

@@ -1,0 +1,210 @@
+package check
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+
+	"github.com/crenel-project/crenel/internal/scan/actor"
+	"github.com/crenel-project/crenel/internal/scan/graph"
+	"github.com/crenel-project/crenel/internal/scan/scenario"
+	"github.com/crenel-project/crenel/internal/scan/target"
+	"github.com/crenel-project/crenel/internal/scan/world"
+)
+
+var (
+	_ = register(&Check{
+		ID: "cookie-flags", Title: "The session's cookie is open to scripts or to plain HTTP",
+		OWASP: "API8:2023", CWE: "CWE-1004", WSTG: "WSTG-SESS-02", CVSS: vectorLow,
+		About: "Logs in, and reads how the session's cookie is set.",
+		Proof: "The cookie that opens the session is set without HttpOnly, or over TLS without Secure.",
+		Fix:   "Set session cookies with HttpOnly, Secure and SameSite, with the __Host- prefix (RFC 6265bis).",
+		Mode:  Default,
+		Run:   cookieFlags,
+	})
+	_ = register(&Check{
+		ID: "cross-site-request", Title: "Another site's form acts as its visitor",
+		OWASP: "API8:2023", CWE: "CWE-352", WSTG: "WSTG-SESS-05",
+		CVSS:  "CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:A/VC:N/VI:H/VA:N/SC:N/SI:N/SA:N",
+		About: "Where a cookie alone opens the session and is not kept to the site (SameSite), makes an object as another site's form would: JSON sent as text/plain, from another origin.",
+		Proof: "The object is made, with the text of the request. Controls: without the cookie it is not; the cookie is set without SameSite=Lax or Strict.",
+		Fix:   "Set SameSite on the cookie, take JSON as application/json only, and compare Origin or Sec-Fetch-Site, or ask for a token (OWASP CSRF Prevention Cheat Sheet).",
+		Mode:  Default, Dirty: true,
+		Run: crossSiteRequest,
+	})
+)
+
+// sessionCookie is the cookie that opens an actor's session; "" where it is something else.
+func sessionCookie(a *actor.Actor) string {
+	if a == nil || a.Session == nil {
+		return ""
+	}
+	for _, part := range a.Session.Snapshot() {
+		if !part.CSRF {
+			if part.In == "cookie" {
+				return part.Name
+			}
+			return ""
+		}
+	}
+	return ""
+}
+
+// attributes are those of a cookie, but for some: a regular expression for a
+// Set-Cookie that has none of the latter.
+func cookieWithout(name string, not ...string) string {
+	var has []string
+	for _, a := range []string{"path", "expires", "max-age", "domain", "samesite", "secure", "httponly", "priority", "partitioned", "version", "comment"} {
+		without := false
+		for _, n := range not {
+			without = without || strings.EqualFold(a, n)
+		}
+		if !without {
+			has = append(has, a)
+		}
+	}
+	return `(?i)^` + regexp.QuoteMeta(name) + `=[^;]+(;\s*(` + strings.Join(has, "|") + `)(=[^;]*)?)*;?\s*$`
+}
+
+func cookieFlags(ctx context.Context, p *Probe) error {
+	user := p.Actor(actor.User)
+	name := sessionCookie(user)
+	if name == "" {
+		return nil
+	}
+	d := p.door(ctx)
+	if d == nil || d.save.Cookie == "" {
+		return nil
+	}
+	p.Note(d.call.Op, Clean)
+	_, x, err := p.People.LoginWith(ctx, user.Facts)
+	if err != nil || x == nil {
+		return nil //nolint:nilerr // a login that fails tells nothing here
+	}
+	for _, flag := range []struct{ name, cwe, why string }{
+		{"HttpOnly", "CWE-1004", "A script that gets onto a page of this origin reads the session's cookie."},
+		{"Secure", "CWE-614", "The session's cookie is sent over plain HTTP as well, where anybody on the way reads it."},
+	} {
+		if flag.name == "Secure" && !strings.HasPrefix(p.Origin, "https://") {
+			continue
+		}
+		re := cookieWithout(d.save.Cookie, flag.name)
+		found := false
+		for _, v := range x.Header.Values("Set-Cookie") {
+			found = found || regexp.MustCompile(re).MatchString(v)
+		}
+		if !found {
+			continue
+		}
+		var l steps
+		facts := d.fresh("${fresh1.password}")
+		st, err := d.step(p, "login", scenario.Attack, "the session's cookie is set without "+flag.name, facts, scenario.Expect{Status: "2xx|302|303", Header: "Set-Cookie", Matches: re})
+		st.As, st.Send.Without = "fresh1", []string{"*"}
+		l.add(st, err)
+		if l.err != nil {
+			return nil //nolint:nilerr // a call that cannot be written as a step proves nothing
+		}
+		if _, err := p.Prove(ctx, Hypothesis{
+			Where: "cookie." + flag.name, CWE: flag.cwe, Title: fmt.Sprintf("The session's cookie %s is set without %s", d.save.Cookie, flag.name), Description: flag.why,
+			Scenario: &scenario.Scenario{Name: "how the session's cookie is set", Steps: l.list},
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func crossSiteRequest(ctx context.Context, p *Probe) error {
+	user := p.Actor(actor.User)
+	name := sessionCookie(user)
+	if name == "" {
+		return nil
+	}
+	for _, part := range user.Session.Snapshot() {
+		if part.CSRF || part.In != "cookie" {
+			return nil // another site cannot send it
+		}
+	}
+	_, in, err := p.People.LoginWith(ctx, user.Facts)
+	if err != nil || in == nil {
+		return nil //nolint:nilerr // a login that fails tells nothing here
+	}
+	re := regexp.MustCompile(`(?i)^` + regexp.QuoteMeta(name) + `=.*;\s*samesite=(lax|strict)`)
+	for _, v := range in.Header.Values("Set-Cookie") {
+		if re.MatchString(v) {
+			return nil
+		}
+	}
+	for _, op := range p.Ops() {
+		if op.Method != http.MethodPost || op.Kind != graph.Create || op.Has(graph.Register) || op.Has(graph.Login) || !op.Secured && op.About == nil {
+			continue
+		}
+		c, err := p.World.Call(ctx, op, user, nil)
+		if err != nil || !strings.Contains(c.Media, "json") {
+			continue
+		}
+		in := freeText(op, c)
+		if in == nil {
+			continue
+		}
+		r, err := p.World.Request(c.With(in.Where(), jsonString("crenel cross site")))
+		if err != nil {
+			continue
+		}
+		r.Set("Content-Type", "text/plain")
+		r.Header = append(r.Header, crossSite("https://crenel-scan.example")...)
+		x, err := p.Do(ctx, user, r)
+		if err != nil {
+			return err
+		}
+		p.Note(op, Clean)
+		if x.Status/100 != 2 || !strings.Contains(string(x.Body), "crenel cross site") {
+			continue
+		}
+		var l steps
+		add := func(id string, part scenario.Part, as, note string, e scenario.Expect) {
+			bind := c.Renew(id)
+			bind[in.Where()] = jsonString("${canary." + id + "}")
+			st, err := p.World.Step(c, bind)
+			if err == nil {
+				st.Send.Type = "text/plain"
+				for _, f := range crossSite("https://${canary.site}.example") {
+					st.Send.Header = append(st.Send.Header, scenario.Pair{Name: f.Name, Value: f.Value})
+				}
+			}
+			st.ID, st.Part, st.As, st.Note, st.Expect = id, part, as, note, []scenario.Expect{e}
+			l.add(st, err)
+		}
+		add("nobody", scenario.Control, actor.Nobody, "without the cookie nothing is made", scenario.Expect{Status: "!2xx"})
+		add("form", scenario.Attack, actor.User, "another site's form makes an object in its visitor's name", scenario.Expect{Status: "2xx", Contains: []string{"${canary.form}"}})
+		if l.err != nil {
+			continue
+		}
+		ok, err := p.Prove(ctx, Hypothesis{
+			Where: "cookie", Title: "Another site's form acts as its visitor, by the session's cookie",
+			Description: fmt.Sprintf("%s %s takes JSON that is sent as text/plain from another origin, which a plain form can send; the cookie %s is not kept to its own site.", op.Method, op.Path, name),
+			Scenario:    &scenario.Scenario{Name: "another site's form", Steps: l.list},
+		})
+		if err != nil || ok {
+			return err
+		}
+	}
+	return nil
+}
+
+// crossSite are the headers that a browser adds to another site's request.
+func crossSite(origin string) []target.Field {
+	return []target.Field{{Name: "Origin", Value: origin}, {Name: "Sec-Fetch-Site", Value: "cross-site"}, {Name: "Sec-Fetch-Mode", Value: "no-cors"}}
+}
+
+// freeText is an input of a call in which any text may stand, nil without one.
+func freeText(op *graph.Op, c *world.Call) *graph.Input {
+	for _, in := range op.Inputs {
+		if _, there := c.Values[in.Where()]; there && in.In == "body" && takesText(in) && in.Format == "" && !identifies(op, in) && in.Object == nil && (in.Schema == nil || in.Schema.Rules().Pattern == "") {
+			return in
+		}
+	}
+	return nil
+}
