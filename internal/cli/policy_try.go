@@ -165,18 +165,12 @@ func (r *triedRequest) exchange(ctx context.Context, ac *config.API, doc *spec.A
 	for n, v := range r.Headers {
 		q.Header.Set(n, v)
 	}
-	if len(r.Body) > 0 {
-		root, err := value.JSON(r.Body, value.Limits{})
-		if err != nil {
-			return nil, fmt.Errorf("reading the request: body: %w", err)
-		}
-		q.MediaType, q.Length = "application/json", int64(len(r.Body))
-		q.Header.Set("Content-Type", q.MediaType)
-		q.Body = &exchange.Body{Bytes: r.Body, MediaType: q.MediaType, Root: root}
+	if len(r.Body) > 0 && q.Header.Get("Content-Type") == "" {
+		q.Header.Set("Content-Type", "application/json")
 	}
 	if doc == nil {
 		r.identify(x, nil)
-		return x, nil
+		return x, r.decode(x, nil)
 	}
 	rules, err := contract.New(contract.Options{API: doc, Config: ac.Guards.Contract, Overrides: ac.Operations})
 	if err != nil {
@@ -186,18 +180,40 @@ func (r *triedRequest) exchange(ctx context.Context, ac *config.API, doc *spec.A
 		return nil, err
 	}
 	r.identify(x, doc)
+	if err := r.decode(x, func(mediaType string) value.XMLShape { return rules.RequestXML(x.Operation, mediaType) }); err != nil {
+		return nil, err
+	}
 	if x.Operation == nil {
 		return x, nil
 	}
 	if v := rules.ParameterStep().Rule(ctx, x); v.Action != exchange.Allow {
-		return nil, fmt.Errorf("the contract refuses the request before authz is asked: %s at %s: %s", v.Code, v.At, v.Reason)
+		return nil, fmt.Errorf("the contract refuses the request first: %s at %s: %s", v.Code, v.At, v.Reason)
 	}
 	if step := rules.BodyStep(); step.Applies(x.Operation) {
 		if v := step.Rule(ctx, x); v.Action != exchange.Allow {
-			return nil, fmt.Errorf("the contract refuses the request before authz is asked: %s at %s: %s", v.Code, v.At, v.Reason)
+			return nil, fmt.Errorf("the contract refuses the request first: %s at %s: %s", v.Code, v.At, v.Reason)
 		}
 	}
 	return x, nil
+}
+
+// decode reads the body by its content type, JSON where there is none. In a JSON
+// file, a body of another type is a string.
+func (r *triedRequest) decode(x *exchange.Exchange, shape func(string) value.XMLShape) error {
+	if len(r.Body) == 0 {
+		return nil
+	}
+	q, data := &x.Request, []byte(r.Body)
+	b := gateway.DecodeBody(q.Header, data, value.Limits{}, shape)
+	if text := ""; !strings.HasSuffix(b.MediaType, "json") && json.Unmarshal(data, &text) == nil {
+		data = []byte(text)
+		b = gateway.DecodeBody(q.Header, data, value.Limits{}, shape)
+	}
+	if b.Err != nil {
+		return fmt.Errorf("reading the request: body: %w", b.Err)
+	}
+	q.MediaType, q.Length, q.Body = b.MediaType, int64(len(data)), b
+	return nil
 }
 
 // bases are the paths under which the API may be served.
@@ -233,7 +249,7 @@ func findTried(ctx context.Context, rules *contract.Guard, x *exchange.Exchange,
 	if v.Action == exchange.Allow {
 		return nil
 	}
-	return fmt.Errorf("the contract refuses the request before authz is asked: %s: %s", v.Code, v.Reason)
+	return fmt.Errorf("the contract refuses the request first: %s: %s", v.Code, v.Reason)
 }
 
 func (r *triedRequest) identify(x *exchange.Exchange, doc *spec.API) {

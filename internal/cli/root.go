@@ -95,7 +95,7 @@ Exit codes: 0 all is well, 1 a problem was found, 2 the command was called wrong
 		DisableAutoGenTag: true,
 	}
 	root.AddCommand(
-		newInit(), newScan(), newGateway(), newConfig(), newKeys(), newPolicy(), newStatus(), newReload(), newRevoke(), newSignals(), newEvent(), newVersion(), newDocs(root),
+		newInit(), newScan(), newGateway(), newConfig(), newKeys(), newPolicy(), newWAF(), newStatus(), newReload(), newRevoke(), newSignals(), newEvent(), newVersion(), newDocs(root),
 	)
 	root.SetHelpCommand(&cobra.Command{Use: "help [command]", Short: "Help about a command", Hidden: true,
 		RunE: func(c *cobra.Command, args []string) error {

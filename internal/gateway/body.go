@@ -494,3 +494,20 @@ func readFault(err error) *bodyFault {
 	}
 	return nil
 }
+
+// DecodeBody reads a body as the gateway does, by the Content-Type of h, for tools
+// that rule on a request without sending it. shape says what the contract knows of an
+// XML body's elements; it may be nil. What cannot be decoded is in Err.
+func DecodeBody(h http.Header, data []byte, lim value.Limits, shape func(mediaType string) value.XMLShape) *exchange.Body {
+	mediaType, params := parseMediaType(h)
+	b := &exchange.Body{Bytes: data, MediaType: mediaType}
+	kind := formOf(mediaType)
+	var xml value.XMLShape
+	if kind == formXML && shape != nil {
+		xml = shape(mediaType)
+	}
+	if kind != formBinary {
+		decodeBody(b, kind, params, lim, xml)
+	}
+	return b
+}

@@ -38,6 +38,32 @@ func Find(path, id string) (*Record, error) {
 	return rec, nil
 }
 
+// Decisions calls fn for each decision whose record holds a text as it stands there,
+// newest first, until fn says that it has enough: the event file and its rotated
+// predecessors are read backwards. Without any file there is none.
+func Decisions(path, text string, fn func(*exchange.Decision) (enough bool, err error)) error {
+	err := newestFirst(resolve(path), func(f *os.File) (bool, error) {
+		done := false
+		err := linesBackward(f, []byte(text), func(line []byte) (bool, error) {
+			if !bytes.HasPrefix(line, []byte(`{"type":"decision",`)) {
+				return false, nil
+			}
+			d := &exchange.Decision{}
+			if err := json.Unmarshal(line, d); err != nil {
+				return false, fmt.Errorf("reading a decision of %s: %w", f.Name(), err)
+			}
+			var err error
+			done, err = fn(d)
+			return done, err
+		})
+		return done, err
+	})
+	if err != nil {
+		return fmt.Errorf("reading the trail: %w", err)
+	}
+	return nil
+}
+
 // take keeps the line when it is of the exchange; it reports true when nothing
 // more can come: a decision stands before its completion.
 func (r *Record) take(line []byte, id string) (bool, error) {

@@ -42,14 +42,17 @@ type exclusions struct {
 	list        []*exclusion   // for calls that no operation covers
 }
 
-// loaded is one rule of the engine, as far as exclusions name it.
+// loaded is one rule of the engine, as far as exclusions and explanations name it.
 type loaded struct {
-	id   int
-	file string
-	tags []string
+	id            int
+	file          string
+	tags          []string
+	severity, raw string
 }
 
-func loadedOf(r types.RuleMetadata) loaded { return loaded{id: r.ID(), file: r.File(), tags: r.Tags()} }
+func loadedOf(r types.RuleMetadata) loaded {
+	return loaded{id: r.ID(), file: r.File(), tags: r.Tags(), severity: r.Severity().String(), raw: r.Raw()}
+}
 
 // judges reports whether a rule judges, rather than steers: a rule that jumps over
 // those of higher paranoia levels must never be silenced, nor a marker (0) at which

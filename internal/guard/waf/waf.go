@@ -37,6 +37,7 @@ type Guard struct {
 	exact   bool    // the rule set's own verdict counts
 	skips   []skips // by Operation.Index
 	exclude *exclusions
+	rules   []loaded
 	types   string
 	urls    *urlRules
 	heavy   chan struct{} // slots for inspections that cost much
@@ -103,11 +104,10 @@ func New(o Options) (*Guard, error) {
 		return nil, err
 	}
 	var rules []triage.Rule
-	var all []loaded
-	if g.engine, rules, all, err = newEngine(c, c.Values); err != nil {
+	if g.engine, rules, g.rules, err = newEngine(c, c.Values); err != nil {
 		return nil, fmt.Errorf("waf: %w", err)
 	}
-	if g.exclude, err = newExclusions(c.Exclusions, all, o.API); err != nil {
+	if g.exclude, err = newExclusions(c.Exclusions, g.rules, o.API); err != nil {
 		return nil, errors.Join(err, closeEngine(g.engine))
 	}
 	chains, err := chainsOf(c)
@@ -131,7 +131,8 @@ func (g *Guard) Step() guard.Step {
 	return guard.Step{Guard: "waf", Phase: exchange.RequestBody, Needs: exchange.Buffered, Rule: g.rule}
 }
 
-func (g *Guard) rule(ctx context.Context, x *exchange.Exchange) exchange.Verdict {
+// collector is for one request.
+func (g *Guard) collector(x *exchange.Exchange) collector {
 	c := collector{exact: g.exact, value: int(g.cfg.Value), count: g.cfg.Values, sample: g.cfg.Over == config.OverSample, fields: make([]field, 0, 32)}
 	if c.sample {
 		c.count = maxSampled
@@ -139,6 +140,11 @@ func (g *Guard) rule(ctx context.Context, x *exchange.Exchange) exchange.Verdict
 	if op := x.Operation; op != nil && op.Index < len(g.skips) {
 		c.skip = g.skips[op.Index]
 	}
+	return c
+}
+
+func (g *Guard) rule(ctx context.Context, x *exchange.Exchange) exchange.Verdict {
+	c := g.collector(x)
 	if !c.collect(x) {
 		return c.over
 	}
