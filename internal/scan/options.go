@@ -92,6 +92,16 @@ type Listener struct {
 	Off     bool   `yaml:"off"`
 	Address string `yaml:"address"` // "" is 127.0.0.1 and a free port
 	Public  string `yaml:"public"`  // the URL at which the target reaches it; "" the address itself
+	// DNS, when it has an address, hears lookups as well.
+	DNS DNS `yaml:"dns"`
+}
+
+// DNS is a resolver that the target can be given: in its /etc/resolv.conf, or by
+// delegating a zone to it.
+type DNS struct {
+	Address string `yaml:"address"` // "10.0.0.5:53", UDP and TCP; "": none
+	Zone    string `yaml:"zone"`    // what its names end in; "": oob.crenel.test
+	Forward string `yaml:"forward"` // a resolver for all other names, "10.0.0.2:53"; "": they are refused
 }
 
 // LoadOptions reads a scan.yaml. All mistakes are reported together, each with its line.

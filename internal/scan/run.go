@@ -276,6 +276,11 @@ func (r *run) open() error {
 		_ = c.Close()
 		return err
 	}
+	if d := o.Listener.DNS; d.Address != "" {
+		if err := r.listener.ServeNames(listener.DNS{Address: d.Address, Zone: d.Zone, Forward: d.Forward}); err != nil {
+			return errors.Join(err, c.Close(), r.listener.Close())
+		}
+	}
 	return nil
 }
 

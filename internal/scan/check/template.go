@@ -115,7 +115,7 @@ func commandInjection(ctx context.Context, p *Probe) error {
 			}
 		}
 		if !worth {
-			return nil
+			return p.commandLookup(ctx, s)
 		}
 		for _, f := range commandForms {
 			x, err := p.send(ctx, s.with(s.value+fmt.Sprintf(f, sum(a))))

@@ -81,5 +81,8 @@ func (p *Probe) entity(ctx context.Context, s *slot) (bool, error) {
 	}
 	var l steps
 	l.add(p.withEntity(s, "attack", scenario.Attack, "an entity at the listener's address is fetched", "${listener.call}", scenario.Expect{Status: "any"}, scenario.Expect{Called: "call", By: time.Second}))
-	return p.injected(ctx, s, "XML external entity", "An entity that the body declares makes the server call an address that the caller names.", &l)
+	if ok, err := p.injected(ctx, s, "XML external entity", "An entity that the body declares makes the server call an address that the caller names.", &l); err != nil || ok {
+		return ok, err
+	}
+	return p.entityLookup(ctx, s)
 }

@@ -38,6 +38,8 @@ type Listener struct {
 	base string // "http://127.0.0.1:41234"
 	srv  *http.Server
 	done chan struct{}
+	// names answers lookups; nil: nobody does.
+	names *names
 
 	mu   sync.Mutex
 	keys map[string]*mailbox
@@ -48,6 +50,10 @@ type mailbox struct {
 	hits    []Hit
 	heard   chan struct{} // closed at the first hit
 	handler http.Handler
+
+	lookups int
+	seen    []Hit
+	sought  chan struct{} // closed at the first lookup of the name
 }
 
 // Start listens. address is "127.0.0.1:0" unless the target runs elsewhere;
@@ -82,7 +88,10 @@ func (l *Listener) Close() error {
 	err := l.srv.Close()
 	<-l.done
 	if errors.Is(err, http.ErrServerClosed) {
-		return nil
+		err = nil
+	}
+	if l.names != nil {
+		err = errors.Join(err, l.names.close())
 	}
 	return err
 }
@@ -97,7 +106,7 @@ func (l *Listener) Address() string {
 	key := strings.ToLower(base32.StdEncoding.EncodeToString(b[:]))
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.keys[key] = &mailbox{heard: make(chan struct{})}
+	l.keys[key] = &mailbox{heard: make(chan struct{}), sought: make(chan struct{})}
 	l.ring = append(l.ring, key)
 	if len(l.ring) > maxKeys {
 		delete(l.keys, l.ring[0])

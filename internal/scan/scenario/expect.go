@@ -27,6 +27,9 @@ func (r *run) expect(ctx context.Context, e *Expect, res *Result) (why string, e
 	if e.Uncalled != "" {
 		return r.called(ctx, e, e.Uncalled, false)
 	}
+	if e.LookedUp != "" || e.NotLookedUp != "" {
+		return r.lookedUp(ctx, e)
+	}
 	if e.Gone {
 		return r.gone(ctx, e, res)
 	}
@@ -250,6 +253,23 @@ func (r *run) called(ctx context.Context, e *Expect, name string, want bool) (st
 		return fmt.Sprintf("nobody called the listener within %v", within), nil
 	case !want && heard:
 		return "somebody called the listener", nil
+	}
+	return "", nil
+}
+
+// lookedUp: the name of the listener of that name was looked up, or was not.
+func (r *run) lookedUp(ctx context.Context, e *Expect) (string, error) {
+	name, want := cmp.Or(e.LookedUp, e.NotLookedUp), e.LookedUp != ""
+	res, ok := r.stage.Listener.(Resolver)
+	if !ok || r.calls[name] == "" {
+		return "", fmt.Errorf("%w: no request named the listener %q, or it hears no lookups", errSetup, name)
+	}
+	within := cmp.Or(e.By, 3*time.Second)
+	switch heard := res.LookedUp(ctx, r.calls[name], within); {
+	case want && !heard:
+		return fmt.Sprintf("nobody looked the name up within %v", within), nil
+	case !want && heard:
+		return "somebody looked the name up", nil
 	}
 	return "", nil
 }

@@ -35,6 +35,7 @@ const (
 //	${actor.FACT}      as in ${user.email}, ${user.token}: facts of an actor; token is the value of its first credential
 //	${listener.NAME}   an address of the built-in listener, unique to this run and NAME: "http://127.0.0.1:41234/k3j…"
 //	${listener.NAME.host}  its host and port
+//	${listener.NAME.name}  a name for it that only the listener resolves
 //	${now}             Unix seconds
 //
 // A placeholder is encoded for where it stands: path segment, query value,
@@ -144,6 +145,10 @@ type Expect struct {
 	Gone bool `yaml:"gone,omitempty"`
 	// Uncalled: it was not, within By.
 	Uncalled string `yaml:"uncalled,omitempty"`
+	// LookedUp: somebody looked up the name of the listener of that name within By
+	// (0: 3 s); NotLookedUp: nobody did. A call of its address is no lookup.
+	LookedUp    string `yaml:"looked_up,omitempty"`
+	NotLookedUp string `yaml:"not_looked_up,omitempty"`
 	// Count of a step sent Times times: how many answers met Status.
 	AtLeast int  `yaml:"at_least,omitempty"`
 	AtMost  *int `yaml:"at_most,omitempty"`

@@ -42,6 +42,14 @@ type Listener interface {
 	Called(ctx context.Context, address string, within time.Duration) bool
 }
 
+// Resolver is a Listener that hears lookups as well.
+type Resolver interface {
+	// Name is the name that belongs to an address; "" when lookups are not heard.
+	Name(address string) string
+	// LookedUp waits until somebody looked that name up, at most so long.
+	LookedUp(ctx context.Context, address string, within time.Duration) bool
+}
+
 // Func computes a value for Compute.
 type Func func(args map[string]string) (any, error)
 
@@ -306,8 +314,17 @@ func (r *run) listener(name string) (any, error) {
 		return nil, errors.New("there is no listener in this run")
 	}
 	name, host := strings.CutSuffix(name, ".host")
+	name, asName := strings.CutSuffix(name, ".name")
 	if r.calls[name] == "" {
 		r.calls[name] = r.stage.Listener.Address()
+	}
+	if asName {
+		if res, ok := r.stage.Listener.(Resolver); ok {
+			if n := res.Name(r.calls[name]); n != "" {
+				return n, nil
+			}
+		}
+		return nil, errors.New("the listener of this run hears no lookups: give it listener.dns")
 	}
 	if !host {
 		return r.calls[name], nil
