@@ -3,6 +3,7 @@ package scenario
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 )
@@ -45,14 +46,19 @@ var funcs = map[string]Func{
 	},
 	// text.set: text.
 	"text.set": func(a map[string]string) (any, error) { return a["text"], nil },
-	// number.add: number, plus.
+	// number.add: number, plus: whole ones exactly, others to 6 places.
 	"number.add": func(a map[string]string) (any, error) {
 		x, err1 := strconv.ParseInt(a["number"], 10, 64)
 		y, err2 := strconv.ParseInt(a["plus"], 10, 64)
-		if err1 != nil || err2 != nil {
-			return nil, fmt.Errorf("number.add: want whole numbers, have %q and %q", a["number"], a["plus"])
+		if err1 == nil && err2 == nil {
+			return json.Number(strconv.FormatInt(x+y, 10)), nil
 		}
-		return json.Number(strconv.FormatInt(x+y, 10)), nil
+		f, err1 := strconv.ParseFloat(a["number"], 64)
+		g, err2 := strconv.ParseFloat(a["plus"], 64)
+		if err1 != nil || err2 != nil {
+			return nil, fmt.Errorf("number.add: want numbers, have %q and %q", a["number"], a["plus"])
+		}
+		return json.Number(strconv.FormatFloat(math.Round((f+g)*1e6)/1e6, 'f', -1, 64)), nil
 	},
 }
 
