@@ -326,6 +326,12 @@ func (l *ledger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // tested scans an API of a test with some of the checks.
 func tested(t *testing.T, spec string, h http.Handler, checks ...string) *Result {
 	t.Helper()
+	return scanned(t, served(t, spec, h, checks...))
+}
+
+// served is an API on loopback, and the options to scan it.
+func served(t *testing.T, spec string, h http.Handler, checks ...string) *Options {
+	t.Helper()
 	s := httptest.NewServer(h)
 	t.Cleanup(s.Close)
 	path := filepath.Join(t.TempDir(), "openapi.yaml")
@@ -336,7 +342,7 @@ func tested(t *testing.T, spec string, h http.Handler, checks ...string) *Result
 	if *verbose {
 		o.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
-	return scanned(t, o)
+	return o
 }
 
 // has reports whether a finding of a check is of an operation and a place.

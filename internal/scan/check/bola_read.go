@@ -275,6 +275,13 @@ func (p *Probe) readHypothesis(op *graph.Op, in *graph.Input, s *subject, own, f
 		nobody.Expect = []scenario.Expect{{Unlike: "own"}}
 		absentStep.Expect = []scenario.Expect{{Unlike: "own"}}
 		attack.Expect = []scenario.Expect{{Status: "2xx", Like: "own"}}
+		if s.self != nil { // that is, what others should not see of them
+			for _, fact := range sortedKeys(s.self.Facts) {
+				if v := s.self.Facts[fact]; rePersonal.MatchString(snakeCase(fact)) && len(v) >= 6 && scenario.Holds(mine, v) {
+					attack.Expect[0].Contains = append(attack.Expect[0].Contains, "${"+s.self.Name+"."+fact+"}")
+				}
+			}
+		}
 	}
 	what := strings.ReplaceAll(s.object.Resource.Name, "_", " ")
 	h = Hypothesis{

@@ -22,7 +22,33 @@ type subject struct {
 	// marks are texts (with placeholders) that only an answer about the object
 	// holds, and no request of the attacker.
 	marks []string
+	// self is whose own account or tenant it is, called by what is known of them; nil: it is something else.
+	self *actor.Actor
 }
+
+// named is what stands for the owner's own account in a call: placeholders for
+// the facts that identify it, which are others on another target.
+func (s *subject) named(c *world.Call) map[string]string {
+	bind := map[string]string{}
+	for where, o := range c.Uses {
+		if o != s.object {
+			continue
+		}
+		for _, fact := range append([]string{"id", "tenant"}, sortedKeys(s.self.Facts)...) {
+			if v := s.self.Facts[fact]; v == "" || v != scenario.Plain(decoded(c.Values[where])) {
+				continue
+			}
+			bind[where] = `"${` + s.self.Name + "." + fact + `}"`
+			if !strings.HasPrefix(c.Values[where], `"`) {
+				bind[where] = "${" + s.self.Name + "." + fact + "|raw}"
+			}
+			break
+		}
+	}
+	return bind
+}
+
+func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }
 
 // subjects are the objects of a resource that an actor owns, those that a
 // scenario can make afresh first; at most so many.
@@ -46,6 +72,9 @@ func (p *Probe) subjects(r *graph.Resource, owner *actor.Actor, most int) []*sub
 		}
 		for _, at := range slices.Sorted(maps.Keys(o.Canaries())) {
 			s.marks = append(s.marks, o.Canaries()[at])
+		}
+		if r.IsPerson || r.IsTenant {
+			s.self = owner
 		}
 		found = append(found, s)
 	}
@@ -83,6 +112,8 @@ func (p *Probe) step(s *subject, c *world.Call, id string, part scenario.Part) (
 	bind := c.Renew(id)
 	if s != nil && s.recipe != nil {
 		maps.Copy(bind, s.recipe.Bind(c))
+	} else if s != nil && s.self != nil {
+		maps.Copy(bind, s.named(c))
 	}
 	st, err := p.World.Step(c, bind)
 	if err != nil {
@@ -211,7 +242,7 @@ func (p *Probe) self(r *graph.Resource, a *actor.Actor) []*subject {
 	}
 	for _, n := range append(names, r.IDs...) {
 		if id := a.Facts[n]; id != "" {
-			return []*subject{{object: world.Known(r, a, id, facts(a, r))}}
+			return []*subject{{self: a, object: world.Known(r, a, id, facts(a, r))}}
 		}
 	}
 	return nil
