@@ -39,6 +39,7 @@ type scanning struct {
 	maxTime               time.Duration
 	verbose               bool
 	only, skip, paths, no []string
+	scope                 []string
 }
 
 func newScan() *cobra.Command {
@@ -67,6 +68,7 @@ wrongly, 3 the target cannot be tested.`,
 	f.StringVarP(&s.file, "config", "c", "", "options in a `file` (scan.yaml); flags override it")
 	f.StringVar(&s.o.Spec, "spec", "", "the API's description: a `file` or address")
 	f.StringVar(&s.o.Target, "target", "", "where the API is: `address` with its base path")
+	f.StringSliceVar(&s.scope, "scope", nil, "further `origins` that requests may go to, such as a login's (https://login.example.com): nothing is sent anywhere else")
 	f.BoolVar(&s.safe, "safe", false, "reads, and changes only of what the run made itself")
 	f.BoolVar(&s.aggressive, "aggressive", false, "also bursts, large inputs and what may hurt")
 	f.StringSliceVar(&s.only, "check", nil, "run only these `checks`")
@@ -208,6 +210,7 @@ func (s *scanning) options(c *cobra.Command) (*scan.Options, error) {
 	case s.aggressive:
 		o.Mode = "aggressive"
 	}
+	o.Also = append(o.Also, s.scope...)
 	o.Checks = append(o.Checks, s.only...)
 	o.Skip = append(o.Skip, s.skip...)
 	o.Paths = append(o.Paths, s.paths...)

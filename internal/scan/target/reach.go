@@ -119,8 +119,13 @@ func (c *Client) handshake(ctx context.Context, nc net.Conn) Stage {
 
 func (c *Client) greet(ctx context.Context) Stage {
 	r := &Request{Method: http.MethodGet, Path: c.base + "/", Root: true, Timeout: 10 * time.Second}
-	ex := &Exchange{Request: r, Sent: time.Now()}
+	seq, err := c.pace.take(ctx, 1)
+	if err != nil {
+		return Stage{Name: "HTTP", Err: err, Text: fmt.Sprintf("nothing was asked: %v", err), Advice: "Allow more requests, or more time."}
+	}
+	ex := &Exchange{Seq: seq, Request: r, Sent: time.Now()}
 	c.send(ctx, c.home, r, ex)
+	c.tell(ex)
 	if ex.Err != nil {
 		s := Stage{Name: "HTTP", Err: ex.Err, Text: fmt.Sprintf("no answer to GET %s/: %v", c.base, ex.Err), Advice: "What listens there may not be an HTTP server, or it hangs: look into its log."}
 		if c.home.scheme == "http" {
