@@ -544,8 +544,10 @@ type WAF struct {
 	Skip []string `yaml:"skip" example:"[\"createNote /text\"]"`
 	// Exclusions silence rules where they are wrong. crenel waf allow writes them.
 	Exclusions []WAFExclusion `yaml:"exclusions"`
-	// Rules are files of further SecLang directives.
+	// Rules are files of further SecLang rules: SecRule, SecAction, SecMarker, SecRuleRemoveById.
 	Rules []string `yaml:"rules" kind:"file"`
+	// Directives are such rules, written here. Write $$ for a dollar sign before a brace.
+	Directives string `yaml:"directives"`
 	// Value is the longest value inspected whole: see Over.
 	Value Bytes `yaml:"value" default:"64KiB" min:"64" max:"16MiB"`
 	// Values is how many values of one request are inspected: see Over.

@@ -30,7 +30,10 @@ var ruleFiles = []string{
 
 // newEngine compiles the rule set. Each engine keeps compiled patterns in a cache
 // of the library that only closeEngine empties.
-func newEngine(c config.WAF, values int) (coraza.WAF, []triage.Rule, []loaded, error) {
+func newEngine(c config.WAF, values int, own []custom) (coraza.WAF, []triage.Rule, []loaded, error) {
+	if err := checkCustom(own); err != nil {
+		return nil, nil, nil, err
+	}
 	var rules []triage.Rule
 	var all []loaded
 	cfg := experimental.WAFConfigWithRuleObserver(coraza.NewWAFConfig(), func(r types.RuleMetadata) {
@@ -44,6 +47,9 @@ func newEngine(c config.WAF, values int) (coraza.WAF, []triage.Rule, []loaded, e
 	for _, f := range c.Rules {
 		cfg = cfg.WithDirectivesFromFile(f)
 	}
+	if c.Directives != "" {
+		cfg = cfg.WithDirectives(c.Directives)
+	}
 	// Last, so that custom rules count towards the score too.
 	cfg = cfg.WithDirectives("Include @owasp_crs/REQUEST-949-BLOCKING-EVALUATION.conf").WithDirectives(removed(c))
 	e, err := coraza.NewWAF(cfg)
@@ -55,7 +61,7 @@ func newEngine(c config.WAF, values int) (coraza.WAF, []triage.Rule, []loaded, e
 
 // chainsOf reads the further members of chained rules, which the engine does not
 // hand out.
-func chainsOf(c config.WAF) (map[int][]string, error) {
+func chainsOf(own []custom) (map[int][]string, error) {
 	var files []string
 	for _, f := range ruleFiles {
 		b, err := fs.ReadFile(rulesFS{}, "@owasp_crs/REQUEST-"+f+".conf")
@@ -64,12 +70,8 @@ func chainsOf(c config.WAF) (map[int][]string, error) {
 		}
 		files = append(files, string(b))
 	}
-	for _, f := range c.Rules {
-		b, err := os.ReadFile(f)
-		if err != nil {
-			return nil, fmt.Errorf("reading rules: %w", err)
-		}
-		files = append(files, string(b))
+	for i := range own {
+		files = append(files, own[i].text)
 	}
 	return triage.Chains(files...)
 }

@@ -103,14 +103,18 @@ func New(o Options) (*Guard, error) {
 	if g.urls, err = newURLRules(c.AllowURLs); err != nil {
 		return nil, err
 	}
+	own, err := customOf(c)
+	if err != nil {
+		return nil, fmt.Errorf("waf: %w", err)
+	}
 	var rules []triage.Rule
-	if g.engine, rules, g.rules, err = newEngine(c, c.Values); err != nil {
+	if g.engine, rules, g.rules, err = newEngine(c, c.Values, own); err != nil {
 		return nil, fmt.Errorf("waf: %w", err)
 	}
 	if g.exclude, err = newExclusions(c.Exclusions, g.rules, o.API); err != nil {
 		return nil, errors.Join(err, closeEngine(g.engine))
 	}
-	chains, err := chainsOf(c)
+	chains, err := chainsOf(own)
 	if err != nil {
 		return nil, fmt.Errorf("waf: %w", errors.Join(err, closeEngine(g.engine)))
 	}

@@ -25,6 +25,7 @@ type directive struct {
 	scores    bool     // it adds to an anomaly score
 	level     int      // paranoia level of its tag; 0 without
 	skips     bool     // it only jumps
+	steers    bool     // it changes what other rules do
 	condition bool     // a SecRule, not a SecAction
 }
 
@@ -223,6 +224,8 @@ func (d *directive) read(list string) {
 			d.disrupts = true
 		case "skipafter", "skip":
 			d.skips = true
+		case "ctl", "allow":
+			d.steers = true
 		case "tag":
 			if m := paranoia.FindStringSubmatch(value); m != nil {
 				d.level = int(m[1][0] - '0')

@@ -115,6 +115,12 @@ func New(o Options) (*Triage, error) {
 		return nil, err
 	}
 	for i, members := range all {
+		custom := ids[i] < firstCRS || ids[i] > lastCRS
+		if custom && slices.ContainsFunc(members, func(d *directive) bool { return d.skips || d.steers }) {
+			// What it jumps over, or leaves out, depends on texts that are not remembered.
+			t.always[ids[i]] = "it changes what other rules do"
+			continue
+		}
 		if !counts(members) {
 			continue // it only notes something for others, or jumps
 		}
