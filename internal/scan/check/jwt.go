@@ -61,7 +61,7 @@ var (
 		About: "With a signing secret that was guessed, or where no signature is asked for, presents a user's token that has expired an hour ago.",
 		Proof: "It opens what the real one opens. Controls: the real token does; no token does not.",
 		Fix:   "Refuse tokens whose exp has passed, with a clock skew of a minute at most (RFC 8725, section 3.8; RFC 7519, section 4.1.4).",
-		Mode:  Safe, Dirty: true, // after those that find how tokens are forged here
+		Mode:  Safe, Alone: true, // after those that find how tokens are forged here, while nothing changes what the user reads
 		Run: jwtExpiry,
 	})
 )

@@ -51,7 +51,7 @@ var (
 		About: "Where tokens can be forged, presents a user's token for another audience, of another issuer, or not valid before tomorrow. A claim that real tokens do not have is not asked for.",
 		Proof: "It opens what the real one opens. Controls: the real token does; no token, and one with a wrong signature, do not.",
 		Fix:   "Verify iss, aud, nbf and exp of every token against configured values (RFC 8725, sections 3.8 and 3.9; RFC 7519, section 4.1).",
-		Mode:  Safe, Dirty: true, // after those that find how tokens are forged here
+		Mode:  Safe, Alone: true, // after those that find how tokens are forged here, while nothing changes what the user reads
 		Run: jwtClaims,
 	})
 )
