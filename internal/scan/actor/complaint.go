@@ -28,7 +28,10 @@ const (
 	obstacleRate    obstacle = "too many tries: the API asks to wait"
 )
 
-// complaintsIn reads what an answer says was wrong, in whatever form frameworks say it.
+// complaintsIn reads what an answer says was wrong, in whatever form frameworks
+// say it. It keeps every text, for what stands in an account's way ("check your
+// inbox") is often no complaint of a field; the world, which looks for values that
+// would do, keeps only what is one (world/feedback.go).
 func complaintsIn(ex *target.Exchange) []complaint {
 	v := tree(ex)
 	if v == nil {

@@ -50,8 +50,10 @@ const (
 	maxSentences  = 60 // that are searched for a field
 )
 
-// Read finds the complaints in the body of an answer that refused a request, in
-// whatever shape its framework writes them.
+// readComplaints finds the complaints in the body of an answer that refused a
+// request, in whatever shape its framework writes them. What is no complaint of an
+// input is left out; registering, which must hear of captchas and closed doors,
+// reads otherwise (actor/complaint.go).
 func readComplaints(body []byte) []Complaint {
 	if len(body) > maxFeedback {
 		body = body[:maxFeedback]
