@@ -121,7 +121,7 @@ func (m *memos) handler() http.Handler {
 		_, _ = rand.Read(b[:])
 		sid := hex.EncodeToString(b[:])
 		m.sessions[sid] = a.Name
-		http.SetCookie(w, &http.Cookie{Name: "board_sid", Value: sid, Path: "/", HttpOnly: true})
+		http.SetCookie(w, &http.Cookie{Name: "board_sid", Value: sid, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode})
 		say(w, 200, map[string]bool{"ok": true})
 	})
 	who := func(w http.ResponseWriter, r *http.Request) string {

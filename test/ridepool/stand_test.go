@@ -20,7 +20,7 @@ import (
 type Hole struct {
 	ID         string   `json:"id"`
 	Title      string   `json:"title"`
-	OWASP      []string `json:"owasp"`      // items that a finding of it may be under
+	OWASP      []string `json:"owasp"`      // items of the list of 2023 that it is under
 	CWE        []string `json:"cwe"`        // weaknesses that it may be called
 	Operations []string `json:"operations"` // "GET /path/{id}"; "*": the API as a whole
 	How        string   `json:"how"`

@@ -69,6 +69,7 @@ func doors(op *graph.Op, described map[string]bool, open string) []otherDoor {
 		{"a slash at the end", func(p string) string { return p + "/" }},
 		{"two slashes", func(p string) string { return "/" + p }},
 		{"capitals", capitals},
+		{"a capital in each word", titled},
 		{"a dot segment", func(p string) string { return "/." + p }},
 		{"an encoded letter", encoded},
 		{"a path parameter", func(p string) string { return p + ";x" }},
@@ -90,6 +91,17 @@ func capitals(p string) string {
 	}
 	j := strings.LastIndexByte(p[:i], '/')
 	return p[:j+1] + strings.ToUpper(p[j+1:i+1]) + p[i+1:]
+}
+
+// titled begins each word of a path with a capital.
+func titled(p string) string {
+	b := []byte(p)
+	for i := 1; i < len(b); i++ {
+		if b[i-1] == '/' && b[i] >= 'a' && b[i] <= 'z' {
+			b[i] -= 'a' - 'A'
+		}
+	}
+	return string(b)
 }
 
 // encoded escapes the first letter of a path's second word, or of its first.
@@ -178,8 +190,14 @@ func refused(x *target.Exchange) bool {
 
 func (p *Probe) doorsToRead(ctx context.Context, op *graph.Op, user *actor.Actor, described map[string]bool) error {
 	c, theirs, who, err := p.callFor(ctx, op, user)
-	if err != nil || c == nil || who == nil || !telling(theirs) {
+	if err != nil || c == nil {
 		return err
+	}
+	if who == nil {
+		return p.spellings(ctx, op, c.By(user), described)
+	}
+	if !telling(theirs) {
+		return nil
 	}
 	mine, err := p.send(ctx, c.By(user))
 	if err != nil || !refused(mine) {

@@ -7,6 +7,7 @@ import (
 	"github.com/crenel-project/crenel/internal/scan/actor"
 	"github.com/crenel-project/crenel/internal/scan/graph"
 	"github.com/crenel-project/crenel/internal/scan/scenario"
+	"github.com/crenel-project/crenel/internal/scan/target"
 	"github.com/crenel-project/crenel/internal/scan/world"
 )
 
@@ -36,7 +37,7 @@ func verboseErrors(ctx context.Context, p *Probe) error {
 			continue
 		}
 		for _, bad := range p.refusals(op, c) {
-			x, err := p.send(ctx, bad.call)
+			x, err := p.sendRefusal(ctx, bad)
 			if err != nil {
 				return err
 			}
@@ -48,6 +49,9 @@ func verboseErrors(ctx context.Context, p *Probe) error {
 			l.add(p.step(nil, c, "well", scenario.Control))
 			l.list[0].Note, l.list[0].Expect = "the call as it should be", []scenario.Expect{{Status: "any"}}
 			st, err := p.step(nil, bad.call, "refused", scenario.Attack)
+			if err == nil && bad.body != "" {
+				st.Send.Body = bad.body
+			}
 			st.Note, st.Expect = bad.note, []scenario.Expect{{Status: "4xx|5xx", Matches: reInside.String()}}
 			l.add(st, err)
 			if l.err != nil {
@@ -74,11 +78,31 @@ func verboseErrors(ctx context.Context, p *Probe) error {
 type refusal struct {
 	call *world.Call
 	note string
+	body string // in place of the call's; "" the call's own
+}
+
+// brokenBody is the beginning of a JSON object.
+const brokenBody = `{"crenel`
+
+// sendRefusal sends a call that ought to be refused.
+func (p *Probe) sendRefusal(ctx context.Context, bad refusal) (*target.Exchange, error) {
+	if bad.body == "" {
+		return p.send(ctx, bad.call)
+	}
+	r, err := p.World.Request(bad.call)
+	if err != nil {
+		return &target.Exchange{}, nil //nolint:nilerr // what cannot be written is not sent
+	}
+	r.Body = []byte(bad.body)
+	return p.Do(ctx, bad.call.As, r)
 }
 
 // refusals are calls of an operation that ought to be refused.
 func (p *Probe) refusals(op *graph.Op, c *world.Call) []refusal {
 	var out []refusal
+	if op.Body != nil && c.Media == "application/json" {
+		out = append(out, refusal{c, "a body that breaks off", brokenBody})
+	}
 	for _, in := range op.Inputs {
 		switch {
 		case in.In == "path":
@@ -86,13 +110,13 @@ func (p *Probe) refusals(op *graph.Op, c *world.Call) []refusal {
 			if o := c.Uses[in.Where()]; o != nil {
 				id = o.ID
 			}
-			out = append(out, refusal{c.With(in.Where(), jsonID(in, absent(id))), "an identifier of nothing"})
+			out = append(out, refusal{c.With(in.Where(), jsonID(in, absent(id))), "an identifier of nothing", ""})
 		case in.In == "body" && in.Required && (in.Type == "string" || in.Type == "integer"):
-			out = append(out, refusal{c.With(in.Where(), `{"crenel":[1]}`), "an object in place of a scalar"})
+			out = append(out, refusal{c.With(in.Where(), `{"crenel":[1]}`), "an object in place of a scalar", ""})
 		case in.In == "query" && in.Type == "integer":
-			out = append(out, refusal{c.With(in.Where(), `"crenel'"`), "a text in place of a number"})
+			out = append(out, refusal{c.With(in.Where(), `"crenel'"`), "a text in place of a number", ""})
 		}
-		if len(out) >= 2 {
+		if len(out) >= 3 {
 			break
 		}
 	}

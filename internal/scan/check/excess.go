@@ -43,8 +43,8 @@ type leak struct {
 
 var leaks = []leak{
 	{what: "a password's hash", cwe: "CWE-213", any: true, re: regexp.MustCompile(`^(\$2[abxy]?\$\d\d\$[./A-Za-z0-9]{53}|\$argon2(i|d|id)\$.+|\$pbkdf2.*\$.+|pbkdf2[_:$-]?sha\d+.{10,}|\$scrypt\$.+|scrypt:.+|\$[156]\$[./A-Za-z0-9]+\$[./A-Za-z0-9]+|\{(bcrypt|SSHA|SHA|MD5)\}.+|sha(1|256|512)\$.+\$.+)$`)},
-	{what: "a password's hash", cwe: "CWE-213", re: regexp.MustCompile(`^([0-9a-fA-F]{32}|[0-9a-fA-F]{40}|[0-9a-fA-F]{64}|[0-9a-fA-F]{128})$`), name: regexp.MustCompile(`pass(word|wd)?[_-]?(hash|digest)|^(hash|pwd|passwd|password)$`)},
-	{what: "a password's hash", cwe: "CWE-213", re: regexp.MustCompile(`^\S{20,}$`), name: regexp.MustCompile(`pass(word|wd)?[_-]?(hash|digest)|hash(ed)?[_-]?pass`)},
+	{what: "a password's hash", cwe: "CWE-213", re: regexp.MustCompile(`^([0-9a-fA-F]{32}|[0-9a-fA-F]{40}|[0-9a-fA-F]{64}|[0-9a-fA-F]{128})$`), name: regexp.MustCompile(`(pass(word|wd)?|pw|pwd)[_-]?(hash|digest)|^(hash|pwd|passwd|password)$`)},
+	{what: "a password's hash", cwe: "CWE-213", re: regexp.MustCompile(`^\S{20,}$`), name: regexp.MustCompile(`(pass(word|wd)?|pw|pwd)[_-]?(hash|digest)|hash(ed)?[_-]?(pass|pw)`)},
 	{what: "a private key", cwe: "CWE-321", any: true, re: regexp.MustCompile(`-----BEGIN (RSA |EC |OPENSSH |)PRIVATE KEY-----`)},
 	{what: "a full payment card number", cwe: "CWE-359", re: regexp.MustCompile(`^(?:\d[ -]?){13,19}$`), also: luhn, name: reCardName, entered: true},
 	{what: "a password in clear", cwe: "CWE-256", re: regexp.MustCompile(`^[^*•·]{4,72}$`), name: regexp.MustCompile(`^(password|passwd|pwd|pass_?word_?plain|plain_?password)$`), beside: regexp.MustCompile(`(?i)^(e?-?mail|user_?name|login|user)$`), also: noMask},

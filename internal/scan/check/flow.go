@@ -127,10 +127,18 @@ func singleUse(ctx context.Context, p *Probe) error {
 			return nil //nolint:nilerr // without new accounts there is nothing to try it with
 		}
 		dials := p.dials(ctx, a, c)
+		given, err := p.givenTo(ctx, c, user)
+		if err != nil {
+			return err
+		}
+		own, err := given.of(ctx, p, c, a)
+		if err != nil {
+			return err
+		}
 		var at [3][]map[string]int64
 		for i := range at {
 			if i > 0 {
-				if _, err := p.send(ctx, c.By(a)); err != nil {
+				if _, err := p.send(ctx, own); err != nil {
 					return err
 				}
 			}
@@ -154,9 +162,12 @@ func singleUse(ctx context.Context, p *Probe) error {
 			l.add(st, err)
 		}
 		use := func(id string, part scenario.Part, note string, e scenario.Expect) {
-			st, err := p.step(nil, c, id, part)
-			st.As, st.Note, st.Expect = "fresh1", note, []scenario.Expect{e}
+			st, err := given.step(p, c, id)
+			st.ID, st.Part, st.As, st.Note, st.Expect = id, part, "fresh1", note, []scenario.Expect{e}
 			l.add(st, err)
+		}
+		if given != nil {
+			l.add(given.look(p))
 		}
 		none, one := "${none}", "${one}"
 		look("before", scenario.Control, "what a new account has", "none", scenario.Expect{})

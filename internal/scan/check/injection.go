@@ -92,7 +92,9 @@ func takesText(in *graph.Input) bool {
 		return false // a sort order is pasted in, although a list was described
 	}
 	switch in.Meaning {
-	case graph.MeansPassword, graph.MeansCSRF, graph.MeansFile, graph.MeansOTP:
+	case graph.MeansFile:
+		return in.In == "query" || in.In == "path" // its name, not its content
+	case graph.MeansPassword, graph.MeansCSRF, graph.MeansOTP:
 		return false
 	}
 	return in.In != "header" || in.Required

@@ -172,12 +172,33 @@ func (p *Probe) assignsUpdate(ctx context.Context, op *graph.Op, user *actor.Act
 			if !holdsAt(after, f.at, v) {
 				continue
 			}
+			if _, err := p.send(ctx, base.With("body."+f.at, jsonOf(f.now))); err != nil { // what it was
+				return err
+			}
+			if kept, err := p.keepsAnything(ctx, base, reader); err != nil || kept && !described(reader.Op, f.at) {
+				return err
+			}
 			if done, err := p.assigned(ctx, op, base, c, reader, f, v); err != nil || done {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// keepsAnything: a field that nobody has ever heard of is kept as well and shown. A
+// store of whatever callers like (settings, metadata) is no hole.
+func (p *Probe) keepsAnything(ctx context.Context, base, reader *world.Call) (bool, error) {
+	if _, err := p.send(ctx, base.With("body./crenel_unheard_of", `"crenel-kept"`)); err != nil {
+		return false, err
+	}
+	x, err := p.send(ctx, reader)
+	return err == nil && scenario.Holds(x, "crenel-kept"), err
+}
+
+// described reports whether a description of an operation's answers names a field.
+func described(op *graph.Op, at string) bool {
+	return declares(op, at) && !declares(op, at[:strings.LastIndexByte(at, '/')+1]+"crenel_unheard_of")
 }
 
 // readerOf is the user's read of what an update changes.
@@ -212,6 +233,10 @@ func (p *Probe) assigned(ctx context.Context, op *graph.Op, base, with, reader *
 		if r, err := p.World.RecipeOf(o, "own"); err == nil && o.Resource == op.About {
 			s = &subject{object: o, recipe: r}
 		}
+	}
+	if s == nil && len(op.PathParams) == 0 && len(reader.Op.PathParams) == 0 && p.People.RegisterEntry() != nil && op.Secured {
+		// Of the caller's own account, which may hold it by now for another reason: a new one is asked.
+		return p.setsOwn(ctx, op, base, reader, f.at, strings.TrimPrefix(f.at, "/"), v)
 	}
 	var l steps
 	if s != nil {

@@ -29,7 +29,7 @@ var _ = register(&Check{
 })
 
 // reSQLError are the words of databases and their drivers.
-var reSQLError = regexp.MustCompile(`(?i)SQL syntax.{0,40}MySQL|you have an error in your sql|valid MySQL result|MySqlException|PostgreSQL.{0,20}ERROR|syntax error at or near|unterminated quoted string|pg_query\(|PSQLException|SQLSTATE\[?\w{5}|sqlite3?\.(Operational|Programming)?Error|SQLITE_ERROR|SQL logic error|unrecognized token|near ".{1,40}": syntax error|incomplete input|Unclosed quotation mark|quoted string not properly terminated|ORA-0\d{4}|ODBC SQL Server Driver|Incorrect syntax near|Sequelize\w*Error|QueryFailedError|JDBC|org\.hibernate|DataIntegrityViolation|Microsoft OLE DB`)
+var reSQLError = regexp.MustCompile(`(?i)SQL syntax.{0,40}MySQL|you have an error in your sql|valid MySQL result|MySqlException|PostgreSQL.{0,20}ERROR|syntax error at or near|unterminated quoted string at or near|pg_query\(|PSQLException|SQLSTATE\[?\w{5}|sqlite3?\.(Operational|Programming)?Error|SQLITE_ERROR|SQL logic error|unrecognized token|near ".{1,40}": syntax error|incomplete input|Unclosed quotation mark|quoted string not properly terminated|ORA-0\d{4}|ODBC SQL Server Driver|Incorrect syntax near|Sequelize\w*Error|QueryFailedError|JDBC|org\.hibernate|DataIntegrityViolation|Microsoft OLE DB`)
 
 func (p *Probe) sqlSlot(ctx context.Context, s *slot) error {
 	if s.in.Meaning == graph.MeansSort || strings.Contains(strings.ToLower(s.in.Name), "sort") || strings.Contains(strings.ToLower(s.in.Name), "order_by") {

@@ -29,10 +29,10 @@ func linked(in *graph.Input) bool {
 	if in.Object != nil || in.In == "path" || in.Meaning == graph.MeansToken && in.Required {
 		return true
 	}
-	if len(in.Producers) == 0 {
-		return false
+	if in.Required && in.Op != nil && (in.Meaning == graph.MeansCoupon || in.Op.Has(graph.Coupon) && in.Type == "string") {
+		return true // the code: what no description leads to may stand in an answer by that name
 	}
-	return in.Producers[0].Score >= 0.6 || in.Required && in.Op != nil && (in.Meaning == graph.MeansCoupon || in.Op.Has(graph.Coupon) && in.Type == "string")
+	return len(in.Producers) > 0 && in.Producers[0].Score >= 0.6
 }
 
 // honest reports whether a call that changes something may name an object: only
@@ -251,11 +251,7 @@ func (w *World) choices(in *graph.Input, as *actor.Actor) []choice {
 		if r == nil || o.Resource != r || o.deleted || o.stray || remove && !(o.Made && owns(as, o)) || !w.honest(in, o) {
 			continue
 		}
-		score := w.worth(o, as, in)
-		if others {
-			score = worthOfOthers(o, as, score)
-		}
-		add(choice{text: w.idFor(in, o), object: o, with: o.Parents, score: score + float64(n)/float64(len(w.objects)+1)/2})
+		add(choice{text: w.idFor(in, o), object: o, with: o.Parents, score: w.worth(o, as, in) + float64(n)/float64(len(w.objects)+1)/2})
 	}
 	if remove {
 		slices.SortStableFunc(out, byScore)
@@ -313,6 +309,11 @@ func (w *World) choices(in *graph.Input, as *actor.Actor) []choice {
 			if k.as == nameOf(as) && !plainID(in.Name) {
 				add(choice{text: k.text, with: k.with, score: 1})
 			}
+		}
+	}
+	if others {
+		for i := range out {
+			out[i].score = worthOfOthers(out[i].object, as, out[i].score)
 		}
 	}
 	slices.SortStableFunc(out, byScore)

@@ -30,10 +30,11 @@ func (w *World) ofOthers(in *graph.Input, r *graph.Resource) bool {
 // other people have, before what was there.
 func worthOfOthers(o *Object, as *actor.Actor, score float64) float64 {
 	switch {
+	case o == nil:
 	case owns(as, o):
 		return score - 6
 	case o.owner != nil && owner(o.owner) && (o.Made || o.Resource.IsPerson):
-		return 4.2
+		return max(score, 4.2)
 	}
 	return score
 }
