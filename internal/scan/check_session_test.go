@@ -201,7 +201,11 @@ func TestLodge(t *testing.T) {
 		{"passwords", []string{"password-exposed GET /members answer"}},
 	} {
 		t.Run("open="+c.open, func(t *testing.T) {
-			if !strings.Contains(c.open, "timing") {
+			timing := strings.Contains(c.open, "timing")
+			if timing && testing.Short() {
+				t.Skip("SKIPPED in short mode: beside other tests the machine is too busy to tell times apart")
+			}
+			if !timing {
 				t.Parallel()
 			}
 			s := &lodge{open: map[string]bool{}, members: map[string]map[string]string{}, sessions: map[string]string{}}
@@ -209,8 +213,16 @@ func TestLodge(t *testing.T) {
 				s.open[hole] = true
 			}
 			found := map[string]bool{}
-			for _, f := range tested(t, lodgeSpec, s, checks...).Report.Findings {
-				found[fmt.Sprintf("%s %s %s %s", f.Check, f.Method, f.Path, f.Where)] = true
+			look := func() {
+				clear(found)
+				for _, f := range tested(t, lodgeSpec, s, checks...).Report.Findings {
+					found[fmt.Sprintf("%s %s %s %s", f.Check, f.Method, f.Path, f.Where)] = true
+				}
+			}
+			look()
+			for again := 0; timing && len(found) == 0 && again < 3; again++ {
+				t.Log("a time proved nothing while the machine was busy: once more")
+				look()
 			}
 			if got := slices.Sorted(maps.Keys(found)); !slices.Equal(got, c.want) {
 				t.Errorf("found %q, want %q", got, c.want)

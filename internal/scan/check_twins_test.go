@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -17,7 +18,16 @@ func twins(t *testing.T, spec string, build func(t *testing.T, open bool) http.H
 	for _, open := range []bool{true, false} {
 		t.Run(fmt.Sprintf("open=%v", open), func(t *testing.T) {
 			res := tested(t, spec, build(t, open), checks...)
+			for again := 0; open && !testing.Short() && again < 3 && slices.ContainsFunc(holes, func(h hole) bool {
+				return timed(h.check) && !has(res.Report.Findings, h.check, h.method, h.path, h.where)
+			}); again++ {
+				t.Log("a time proved nothing while the machine was busy: once more")
+				res = tested(t, spec, build(t, open), checks...)
+			}
 			for _, h := range holes {
+				if timed(h.check) && testing.Short() {
+					continue // beside other tests the machine is too busy to tell times apart
+				}
 				if open && !has(res.Report.Findings, h.check, h.method, h.path, h.where) {
 					t.Errorf("not found: %+v", h)
 				}
@@ -31,4 +41,9 @@ func twins(t *testing.T, spec string, build func(t *testing.T, open bool) http.H
 			}
 		})
 	}
+}
+
+// timed: a check proves by the time that answers take.
+func timed(check string) bool {
+	return strings.HasSuffix(check, "-time") || strings.HasSuffix(check, "-timing")
 }
