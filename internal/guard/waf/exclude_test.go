@@ -74,8 +74,9 @@ func TestExclusions(t *testing.T) {
 }
 
 // Two portions reach the threshold together as they would in one.
+// In the exact inspection a request scores what all of its portions score.
 func TestScoresOfPortionsAddUp(t *testing.T) {
-	g, err := New(Options{API: testAPI(), Config: config.WAF{Threshold: 10, Exclusions: []config.WAFExclusion{{At: "/a", Rules: []string{"941100"}}}}})
+	g, err := New(Options{API: testAPI(), Config: config.WAF{Inspection: config.WAFExact, Threshold: 10, Exclusions: []config.WAFExclusion{{At: "/a", Rules: []string{"941100"}}}}})
 	if err != nil {
 		t.Fatal(err)
 	}

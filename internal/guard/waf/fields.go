@@ -34,6 +34,8 @@ type field struct {
 	name string // the engine's key
 	at   string // where it stood, as in Verdict.At
 	text string
+	// fixed says that the name is one of the contract's own.
+	fixed bool
 	// muted are the rules that do not count here, or nil.
 	muted *muted
 }
@@ -45,6 +47,7 @@ type collector struct {
 	skip   skips
 	exact  bool // the rule set judges everything
 	xml    bool // and the body is a document of which it knows the texts only
+	named  bool // the names that lead to the value at hand are the contract's own
 	value  int  // longest value
 	count  int  // most values
 	sample bool // longer values are inspected in part
@@ -124,7 +127,7 @@ func (c *collector) path(x *exchange.Exchange) bool {
 		if c.pinned(x, "path", name) {
 			continue
 		}
-		if !c.add(field{src: fromPath, name: name, at: "path:" + name, text: v}) {
+		if !c.add(field{src: fromPath, name: name, at: "path:" + name, text: v, fixed: c.held}) {
 			return false
 		}
 	}
@@ -155,7 +158,7 @@ func (c *collector) query(x *exchange.Exchange) bool {
 		if c.pinned(x, "query", pairs[i].Name) {
 			continue
 		}
-		if !c.add(field{src: fromQuery, name: pairs[i].Name, at: "query:" + pairs[i].Name, text: pairs[i].Value}) {
+		if !c.add(field{src: fromQuery, name: pairs[i].Name, at: "query:" + pairs[i].Name, text: pairs[i].Value, fixed: c.held && x.Param("query", pairs[i].Name) != nil}) {
 			return false
 		}
 	}
@@ -232,6 +235,7 @@ func (c *collector) body(x *exchange.Exchange) bool {
 		if c.held && b.Declared != nil && b.Declared.Schema != nil {
 			shape = b.Declared.Schema.Shape()
 		}
+		c.named = shape != nil
 		c.xml = c.exact && prefix(b) == "xml"
 		if c.exact && !c.parts(b) {
 			return false
@@ -315,7 +319,7 @@ func (c *collector) tree(v *value.Value, name, at string, shape *schema.Shape) b
 		if c.xml {
 			return c.add(field{src: fromXML, name: xmlTexts, at: at, text: strings.TrimSpace(v.Text)})
 		}
-		return v.File || shape != nil && shape.Pinned() || c.add(field{src: fromBody, name: name, at: at, text: v.Text})
+		return v.File || shape != nil && shape.Pinned() || c.add(field{src: fromBody, name: name, at: at, text: v.Text, fixed: c.named})
 	case value.Array:
 		for i := range v.Kids {
 			tok := strconv.Itoa(i)
@@ -336,13 +340,15 @@ func (c *collector) tree(v *value.Value, name, at string, shape *schema.Shape) b
 			var below *schema.Shape
 			if shape != nil {
 				below, fixed = shape.Member(kid.Name)
-				fixed = fixed && !shape.Open() && identifier(kid.Name)
+				fixed = fixed && !shape.Open() && identifier(kid.Name) || shape.Lists(kid.Name)
 			}
 			sub, place := join(name, kid.Name), at+"/"+value.EscapeToken(kid.Name)
-			before := len(c.fields)
+			before, named := len(c.fields), c.named
+			c.named = named && shape.Lists(kid.Name)
 			if !c.tree(kid, sub, place, below) {
 				return false
 			}
+			c.named = named
 			// A name is inspected along with a value below it; without one, alone.
 			if len(c.fields) == before && !fixed && !c.xml && !c.add(field{src: fromBody, name: sub, at: place, text: ""}) {
 				return false

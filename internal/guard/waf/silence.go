@@ -104,9 +104,9 @@ func (s *silence) judge(x *exchange.Exchange, fields []field, path *muted) rulin
 	for _, i := range suspects {
 		t := &texts[i]
 		key.add(s.seed, string(rune('a'+t.Kind))+t.Name, t.Text)
-		if m, ok := t.Mute.(*muted); ok {
+		if m, ok := t.Mute.(muteKey); ok {
 			// Elsewhere the same text may have rules to fear.
-			key.add(s.seed, "muted "+string(rune('a'+t.Kind))+t.Name, m.key)
+			key.add(s.seed, "muted "+string(rune('a'+t.Kind))+t.Name, m.muteKey())
 		}
 	}
 	s.mu.RLock()
@@ -232,9 +232,7 @@ func (g *Guard) textsOf(x *exchange.Exchange, fields []field, whole *muted) []tr
 		default:
 			out = append(out, triage.Text{Kind: triage.ArgName, Name: f.name, Text: f.name}, triage.Text{Kind: triage.Arg, Name: f.name, Text: f.text})
 		}
-		if f.muted != nil {
-			out[len(out)-1].Mute, out[len(out)-2].Mute = f.muted, f.muted
-		}
+		out[len(out)-1].Mute, out[len(out)-2].Mute = g.mutes(f)
 	}
 	return out
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/corazawaf/coraza/v3/types"
 	"github.com/corazawaf/coraza/v3/types/variables"
 
-	"github.com/crenel-project/crenel/config"
 	"github.com/crenel-project/crenel/internal/exchange"
 )
 
@@ -49,15 +48,24 @@ type findings struct {
 	rules   []int
 	matches []Match
 	limit   int // the threshold
+
+	// Of the tuned inspection:
+	weights *weights
+	loose   int  // points that have no place
+	own     bool // a custom rule has scored: the engine's own score counts
 }
 
 // add reads what the engine found in a portion. Only rule ids, scores and places
 // are taken from it: what matched may be a secret.
-func (f *findings) add(c config.WAF, tx types.Transaction, state plugintypes.TransactionState, fields []field) {
-	score := scoreOf(state, c.Paranoia)
-	f.score, f.limit = f.score+score, c.Threshold
-	// Several portions may reach the threshold only together.
-	f.stopped = f.stopped || tx.IsInterrupted() || f.score >= c.Threshold
+func (f *findings) add(g *Guard, tx types.Transaction, state plugintypes.TransactionState, fields []field) {
+	score := scoreOf(state, g.cfg.Paranoia)
+	f.score, f.limit, f.weights = f.score+score, g.cfg.Threshold, g.weights
+	if f.weights == nil {
+		// Several portions may reach the threshold only together.
+		f.stopped = f.stopped || tx.IsInterrupted() || f.score >= g.cfg.Threshold
+	} else if in := tx.Interruption(); in != nil && (in.RuleID < evaluation || in.RuleID > lastCRS) {
+		f.stopped = true // not by the score
+	}
 	if score == 0 && !tx.IsInterrupted() {
 		return
 	}
@@ -69,18 +77,51 @@ func (f *findings) add(c config.WAF, tx types.Transaction, state plugintypes.Tra
 		if !judges(id) || !custom && m.Message() == "" {
 			continue
 		}
-		if !slices.Contains(f.rules, id) {
+		f.own = f.own || g.scoring[id]
+		if f.rule(m, fields) && !slices.Contains(f.rules, id) {
 			f.rules = append(f.rules, id)
 		}
-		weight := weightOf(m.Rule().Severity())
-		for _, d := range m.MatchedDatas() {
-			if id == restrictedHeader && d.Variable() != variables.TX {
-				continue
-			}
-			if at, ok := place(d, fields); ok {
-				f.match(id, at, weight)
-			}
+	}
+}
+
+// rule notes the places at which a rule matched, and reports whether it counts.
+func (f *findings) rule(m types.MatchedRule, fields []field) (counts bool) {
+	id, points := m.Rule().ID(), weightOf(m.Rule().Severity())
+	placed := false
+	for _, d := range m.MatchedDatas() {
+		if id == restrictedHeader && d.Variable() != variables.TX {
+			continue
 		}
+		at, ok := place(d, fields)
+		if !ok {
+			continue
+		}
+		placed = true
+		if f.weights == nil {
+			f.match(id, at, points)
+			continue
+		}
+		if onFixedName(d, fields) && id >= firstCRS && id <= lastCRS {
+			continue
+		}
+		if percent := f.weights.of(id, spotOf(at)); percent > 0 {
+			counts = true
+			f.once(id, at, points*percent/100)
+		}
+	}
+	if f.weights == nil {
+		return true
+	}
+	if !placed {
+		f.loose += points
+	}
+	return counts || !placed
+}
+
+// once notes a rule at a place; the same again changes nothing.
+func (f *findings) once(id int, at string, points int) {
+	if !slices.ContainsFunc(f.matches, func(m Match) bool { return m.Rule == id && m.At == at }) {
+		f.matches = append(f.matches, Match{id, at, points})
 	}
 }
 
@@ -97,6 +138,12 @@ func (f *findings) match(id int, at string, points int) {
 
 // verdict is what the findings come to.
 func (f *findings) verdict() exchange.Verdict {
+	if f.weights != nil {
+		if !f.own {
+			f.score = f.weights.worst(f.matches, f.loose)
+		}
+		f.stopped = f.stopped || f.score >= f.limit
+	}
 	if f.score == 0 && !f.stopped {
 		return exchange.Verdict{}
 	}

@@ -34,7 +34,9 @@ type Guard struct {
 	cfg     config.WAF
 	engine  coraza.WAF
 	silence *silence
-	exact   bool    // the rule set's own verdict counts
+	exact   bool     // the rule set's own verdict counts
+	weights *weights // of the tuned inspection, or nil
+	scoring map[int]bool
 	skips   []skips // by Operation.Index
 	exclude *exclusions
 	rules   []loaded
@@ -117,6 +119,9 @@ func New(o Options) (*Guard, error) {
 	chains, err := chainsOf(own)
 	if err != nil {
 		return nil, fmt.Errorf("waf: %w", errors.Join(err, closeEngine(g.engine)))
+	}
+	if !g.exact {
+		g.weights, g.scoring = newWeights(g.rules), scoring(rules, chains)
 	}
 	if g.silence, err = newSilence(g, rules, chains); err != nil {
 		return nil, fmt.Errorf("waf: %w", errors.Join(err, closeEngine(g.engine)))
@@ -243,7 +248,7 @@ func (g *Guard) ask(ctx context.Context, begin time.Time, x *exchange.Exchange, 
 	if _, err := tx.ProcessRequestBody(); err != nil {
 		return exchange.Undecided("waf.unavailable", "the engine failed: "+err.Error())
 	}
-	f.add(g.cfg, tx, state, p.fields)
+	f.add(g, tx, state, p.fields)
 	return exchange.Verdict{}
 }
 
@@ -325,6 +330,9 @@ func (g *Guard) feedTuned(tx types.Transaction, state plugintypes.TransactionSta
 			// The contract let it come without, or another portion has it.
 			tx.AddRequestHeader("Content-Type", r.Body.MediaType)
 		}
+	}
+	if g.exact {
+		tx.AddRequestHeader("Content-Length", "0") // another portion has it; absent it scores
 	}
 	// Which headers a client of an API sends is its own affair: absent ones score
 	// in CRS, so it is told harmless ones.

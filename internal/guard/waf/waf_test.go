@@ -146,8 +146,8 @@ func TestAttacks(t *testing.T) {
 }
 
 // honest are values that look a little like attacks and are none. The level is
-// the highest paranoia level at which each passes, as CRS 4.25 has it: 0 are its
-// false positives at PL1, which docs/guards/waf.md lists.
+// the highest paranoia level at which each passes the exact inspection, as CRS 4.25
+// has it: 0 are its false positives at PL1, which docs/guards/waf.md lists.
 var honest = []struct {
 	level int
 	text  string
@@ -166,13 +166,29 @@ var honest = []struct {
 	{0, "Please update the order table by Friday; drop the rest at the depot."}, // 942350
 }
 
+// tunedUpTo are those that the tuned inspection refuses from some level on; all
+// others pass it at every level.
+var tunedUpTo = map[string]int{
+	"1 or 2 parcels and 3 letters":                                         1, // 942390
+	"Where is my parcel? Order by mail from last week":                     1, // 942380
+	"Please update the order table by Friday; drop the rest at the depot.": 0, // 942350
+}
+
 func TestHonestValues(t *testing.T) {
 	for _, c := range honest {
 		quoted := string(value.AppendString(nil, c.text))
 		for level := 1; level <= 4; level++ {
-			v := at(t, level).rule(t.Context(), request(t, 0, "", `{"text":`+quoted+`}`))
+			v := exactAt(t, level).rule(t.Context(), request(t, 0, "", `{"text":`+quoted+`}`))
 			if pass := v.Action == exchange.Allow; pass != (level <= c.level) {
-				t.Errorf("%q at level %d: pass %v %v, the table says up to %d", c.text, level, pass, v.Detail, c.level)
+				t.Errorf("%q, exact at level %d: pass %v %v, the table says up to %d", c.text, level, pass, v.Detail, c.level)
+			}
+			upTo, listed := tunedUpTo[c.text]
+			if !listed {
+				upTo = 4
+			}
+			v = at(t, level).rule(t.Context(), request(t, 0, "", `{"text":`+quoted+`}`))
+			if pass := v.Action == exchange.Allow; pass != (level <= upTo) {
+				t.Errorf("%q, tuned at level %d: pass %v %v, the table says up to %d", c.text, level, pass, v.Detail, upTo)
 			}
 		}
 	}

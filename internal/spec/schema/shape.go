@@ -308,6 +308,18 @@ func (sh *Shape) Member(name string) (sub *Shape, declared bool) {
 	return sub, declared
 }
 
+// Lists reports whether the schema itself names the member: it is no name of the
+// caller's making.
+func (sh *Shape) Lists(name string) bool {
+	if sh == nil || sh == sh.shapes.unknown {
+		return false
+	}
+	_, _ = sh.Member(name)
+	sh.mu.RLock()
+	defer sh.mu.RUnlock()
+	return sh.names[name] != nil
+}
+
 func (sh *Shape) member(name string) (sub *Shape, declared, listed bool) {
 	var set []*Schema
 	for _, s := range sh.terms {
