@@ -33,8 +33,9 @@ test: build lint unit fuzz-short ## everything that CI holds a change to
 # what is left of them in short mode. Those with real providers, fronts and a
 # browser wait for others and keep to time-outs: without it too.
 unit:
-	@$(GO) test -race -short -timeout 15m $$( $(GO) list ./... | grep -v -e /demo/harbour -e /test/providers -e /test/ridepool)
+	@$(GO) test -race -short -timeout 15m $$( $(GO) list ./... | grep -v -e /demo/harbour -e /test/providers -e /test/ridepool -e /test/day)
 	$(GO) test -timeout 15m ./demo/harbour/... ./internal/guard/waf ./internal/scan ./internal/spec/schema ./internal/state ./test/providers ./test/ridepool
+	$(GO) test -short -timeout 15m ./test/day
 	@echo "JSON-Schema-Test-Suite:"
 	@$(GO) test -count=1 -v -run '^TestSuite$$' ./internal/spec/schema | grep -E 'required cases|SKIP|FAIL'
 
@@ -79,7 +80,10 @@ scan-speed: ## the scanner's client against a trivial target, GitHub's descripti
 reload: ## 200 reloads under load
 	RELOADS=200 $(GO) test -count=1 -timeout 30m -v ./test/reload
 
-.PHONY: overload shared-rate
+.PHONY: day overload shared-rate
+day: ## a whole day of honest calls, 20,000, through the demo's gateway in process: none may be refused
+	$(GO) test -count=1 -timeout 30m -v ./test/day
+
 overload: ## slowloris, 10,000 connections, rapid reset, bombs against the binary; writes docs/overload.md
 	CRENEL_OVERLOAD=$(or $(SECONDS),10) $(GO) test -count=1 -timeout 30m -v -run Overload ./test/overload -update
 

@@ -132,7 +132,7 @@ type Limits struct {
 	Depth int `yaml:"depth" default:"64" min:"1" max:"1000"`
 	// Values is the most values in a document.
 	Values int `yaml:"values" default:"100000" min:"1" max:"10000000"`
-	// Keys is the most members of one object.
+	// Keys is the most members of one object, and the most parts of a multipart body.
 	Keys int `yaml:"keys" default:"1000" min:"1" max:"1000000"`
 	// Items is the most elements of one array.
 	Items int `yaml:"items" default:"10000" min:"1" max:"10000000"`

@@ -358,6 +358,9 @@ var table = []struct {
 		}, status: 408, code: "gateway.timeout"},
 		{what: "a document nested too deeply", setting: "limits.depth", server: "limits: {depth: 5}", request: posting(`{"free":[[[[[1]]]]]}`), status: 413, code: "body.depth"},
 		{what: "an object with too many members", setting: "limits.keys", server: "limits: {keys: 3}", request: posting(`{"free":{"a":1,"b":1,"c":1,"d":1}}`), status: 413, code: "body.keys"},
+		{what: "a multipart body with too many parts", setting: "limits.keys", server: "limits: {keys: 3}", request: func(s *stand) *http.Request {
+			return s.put("multipart/form-data; boundary=b", strings.Repeat("--b\r\nContent-Disposition: form-data; name=\"p\"\r\n\r\nx\r\n", 4)+"--b--\r\n")
+		}, status: 413, code: "body.keys"},
 		{what: "a document with too many values", setting: "limits.values", server: "limits: {values: 10}", request: posting(`{"free":[[1,2,3],[4,5,6],[7,8,9]]}`), status: 413, code: "body.keys"},
 		{what: "an array with too many elements", setting: "limits.items", server: "limits: {items: 3}", request: posting(`{"free":[1,2,3,4]}`), status: 413, code: "body.items"},
 		{what: "a string that is too long", setting: "limits.string", server: "limits: {string: 10}", request: posting(`{"a":"0123456789a"}`), status: 413, code: "body.string_length"},

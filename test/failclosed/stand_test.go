@@ -47,7 +47,7 @@ paths:
   /blob:
     put:
       operationId: put
-      requestBody: {content: {application/octet-stream: {}, image/gif: {}}}
+      requestBody: {content: {application/octet-stream: {}, image/gif: {}, multipart/form-data: {schema: {type: object}}}}
       responses: {"204": {description: done}}
 components: {securitySchemes: {login: {type: http, scheme: bearer}}}
 `
