@@ -131,10 +131,15 @@ func crossSiteRequest(ctx context.Context, p *Probe) error {
 	if err != nil || in == nil {
 		return nil //nolint:nilerr // a login that fails tells nothing here
 	}
-	re := regexp.MustCompile(`(?i)^` + regexp.QuoteMeta(name) + `=.*;\s*samesite=(lax|strict)`)
+	// Without SameSite it is the browser's default that decides (RFC 6265bis: Lax
+	// in some, None in others), so it counts less.
+	vector := vectorLow
+	re := regexp.MustCompile(`(?i)^` + regexp.QuoteMeta(name) + `=.*;\s*samesite=(lax|strict|none)`)
 	for _, v := range in.Header.Values("Set-Cookie") {
-		if re.MatchString(v) {
+		if m := re.FindStringSubmatch(v); m != nil && !strings.EqualFold(m[1], "none") {
 			return nil
+		} else if m != nil {
+			vector = p.Check.CVSS
 		}
 	}
 	for _, op := range p.Ops() {
@@ -183,7 +188,7 @@ func crossSiteRequest(ctx context.Context, p *Probe) error {
 			continue
 		}
 		ok, err := p.Prove(ctx, Hypothesis{
-			Where: "cookie", Title: "Another site's form acts as its visitor, by the session's cookie",
+			Where: "cookie", Title: "Another site's form acts as its visitor, by the session's cookie", CVSS: vector,
 			Description: fmt.Sprintf("%s %s takes JSON that is sent as text/plain from another origin, which a plain form can send; the cookie %s is not kept to its own site.", op.Method, op.Path, name),
 			Scenario:    &scenario.Scenario{Name: "another site's form", Steps: l.list},
 		})

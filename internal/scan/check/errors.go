@@ -115,6 +115,8 @@ func (p *Probe) refusals(op *graph.Op, c *world.Call) []refusal {
 			out = append(out, refusal{c.With(in.Where(), `{"crenel":[1]}`), "an object in place of a scalar", ""})
 		case in.In == "query" && in.Type == "integer":
 			out = append(out, refusal{c.With(in.Where(), `"crenel'"`), "a text in place of a number", ""})
+		case in.In == "query" && takesText(in):
+			out = append(out, refusal{c.With(in.Where(), "\"crenel\\u0000'\""), "a NUL byte and a quote", ""})
 		}
 		if len(out) >= 3 {
 			break

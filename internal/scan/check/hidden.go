@@ -34,7 +34,12 @@ var (
 		Proof: "The other user gets the owner's text there, and not under the described version. Controls: the owner gets it; a version that cannot be is not there.",
 		Fix:   "Take old versions off the network, or put the same checks before both.",
 		Mode:  Safe,
-		Run:   oldVersion,
+		Run: func(ctx context.Context, p *Probe) error {
+			if err := oldVersionOpen(ctx, p); err != nil {
+				return err
+			}
+			return oldVersion(ctx, p)
+		},
 	})
 )
 

@@ -92,10 +92,10 @@ func takesText(in *graph.Input) bool {
 		return false // a sort order is pasted in, although a list was described
 	}
 	switch in.Meaning {
-	case graph.MeansFile:
-		return in.In == "query" || in.In == "path" // its name, not its content
 	case graph.MeansPassword, graph.MeansCSRF, graph.MeansOTP:
 		return false
+	case graph.MeansFile:
+		return in.In == "path" || in.In == "query" // where it is the file's name
 	}
 	return in.In != "header" || in.Required
 }

@@ -235,14 +235,18 @@ func (p *Probe) stored(ctx context.Context, k *sheet) error {
 func (p *Probe) onSheet(ctx context.Context, k *sheet, op *graph.Op, call *world.Call, in *graph.Input, made *target.Exchange, page *graph.Op, read *world.Call, mark string) (bool, error) {
 	at, id, where := "", "", ""
 	for _, i := range page.Inputs {
-		if i.In == "path" && op.About != nil && p.resourceOf(i) == op.About {
+		if i.In == "path" && op.About != nil && (p.resourceOf(i) == op.About || len(page.PathParams) == 1) {
 			where = i.Where()
 			if body, ok := scenario.Decode(made.Body); ok {
 				scenario.Walk(body, func(pointer string, v any) {
-					if id == "" && v != nil && slices.Contains(append([]string{"id"}, op.About.IDs...), pointer[strings.LastIndexByte(pointer, '/')+1:]) {
+					// The object's own identifier is nearer to the root than those of what it holds.
+					if v != nil && (id == "" || strings.Count(pointer, "/") < strings.Count(at, "/")) && slices.Contains(append([]string{"id"}, op.About.IDs...), pointer[strings.LastIndexByte(pointer, '/')+1:]) {
 						at, id = pointer, jsonID(i, scenario.Plain(v))
 					}
 				})
+			}
+			if n := len(op.PathParams); op.Kind == graph.Update && n > 0 && call.Values["path."+op.PathParams[n-1].Name] != "" {
+				at, id = "", call.Values["path."+op.PathParams[n-1].Name]
 			}
 		}
 	}

@@ -31,6 +31,9 @@ var _ = register(&Check{
 // reSQLError are the words of databases and their drivers.
 var reSQLError = regexp.MustCompile(`(?i)SQL syntax.{0,40}MySQL|you have an error in your sql|valid MySQL result|MySqlException|PostgreSQL.{0,20}ERROR|syntax error at or near|unterminated quoted string at or near|pg_query\(|PSQLException|SQLSTATE\[?\w{5}|sqlite3?\.(Operational|Programming)?Error|SQLITE_ERROR|SQL logic error|unrecognized token|near ".{1,40}": syntax error|incomplete input|Unclosed quotation mark|quoted string not properly terminated|ORA-0\d{4}|ODBC SQL Server Driver|Incorrect syntax near|Sequelize\w*Error|QueryFailedError|JDBC|org\.hibernate|DataIntegrityViolation|Microsoft OLE DB`)
 
+// reShellError are the words of shells, which miss quotes as databases do.
+var reShellError = regexp.MustCompile(`(?i)\b(ba|da|k|z)?sh: (\d+|line \d+|-c): |/bin/\w*sh\b|Command failed: `)
+
 func (p *Probe) sqlSlot(ctx context.Context, s *slot) error {
 	if s.in.Meaning == graph.MeansSort || strings.Contains(strings.ToLower(s.in.Name), "sort") || strings.Contains(strings.ToLower(s.in.Name), "order_by") {
 		if done, err := p.sqlSort(ctx, s); err != nil || done {
@@ -58,7 +61,7 @@ func (p *Probe) sqlSlot(ctx context.Context, s *slot) error {
 			return err
 		}
 	}
-	if !reSQLError.Match(one.Body) || reSQLError.Match(two.Body) || reSQLError.Match(s.base.Body) {
+	if !reSQLError.Match(one.Body) || reSQLError.Match(two.Body) || reSQLError.Match(s.base.Body) || reShellError.Match(one.Body) {
 		return nil
 	}
 	var l steps

@@ -35,7 +35,7 @@ func takesURL(in *graph.Input) bool {
 	return takesText(in) && reURLName.MatchString(strings.ToLower(in.Name))
 }
 
-var reURLName = regexp.MustCompile(`ur[il]$|^ur[il]|href|link$|callback|webhook|redirect|return|^next$|goto|target|dest|endpoint|feed|^site$|proxy|fetch|image|avatar|picture|src$`)
+var reURLName = regexp.MustCompile(`ur[il]$|^ur[il]|href|link$|callback|webhook|redirect|return|^next$|goto|target|dest|endpoint|feed|^site$|proxy|fetch|image|avatar|picture|src$|_api$|api_?url|host(name)?$|server$|domain$`)
 
 func ssrf(ctx context.Context, p *Probe) error {
 	if p.Listener == nil {
@@ -48,7 +48,7 @@ func ssrf(ctx context.Context, p *Probe) error {
 			return err
 		}
 		if x.Status/100 == 4 {
-			return nil
+			return p.ssrfSpelled(ctx, s)
 		}
 		if p.Listener.Called(ctx, address, 700*time.Millisecond) {
 			var l steps

@@ -98,6 +98,9 @@ func joined(f [2]int) []byte { return []byte(strconv.Itoa(f[0]) + strconv.Itoa(f
 var commandForms = []string{";%s", "|%s", "$(%s)", "`%s`", "&&%s", "\n%s\n", "';%s;'", "\";%s;\"", "'$(%s)'", "a;%s;#"}
 
 func commandInjection(ctx context.Context, p *Probe) error {
+	if err := p.commandsCall(ctx); err != nil {
+		return err
+	}
 	return p.everySlot(ctx, func(*slot) bool { return true }, func(ctx context.Context, s *slot) error {
 		a, b := p.sums(s.op.ID + s.in.Where())
 		sum := func(f [2]int) string { return fmt.Sprintf("echo $((%d*%d))", f[0], f[1]) }

@@ -1,9 +1,11 @@
 package check
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -40,7 +42,7 @@ var (
 var usual = strings.Fields("users admin admin/users accounts customers employees config settings metrics stats logs debug internal private test dev backup export all dump env info status version health audit events jobs tasks queue cache flags features keys api-keys tokens sessions roles permissions orders payments invoices transactions messages files documents uploads webhooks secrets credentials profiles members graphql")
 
 // below are what collections often have besides what is described.
-var below = strings.Fields("all export search count stats debug _debug admin list dump internal raw")
+var below = strings.Fields("all export export.csv search count stats debug _debug admin list dump internal raw")
 
 // candidates are undescribed paths worth asking for.
 func (p *Probe) candidates() []string {
@@ -112,7 +114,7 @@ func undocumented(ctx context.Context, p *Probe) error {
 		id := fmt.Sprintf("path%d", i+1)
 		rows = append(rows,
 			scenario.Step{ID: id + "beside", Part: scenario.Control, As: name, Note: "a made-up path beside it", Send: &scenario.Send{Method: http.MethodGet, Path: path + "${canary.beside}"}, Expect: []scenario.Expect{{Status: "any"}}},
-			scenario.Step{ID: id, Part: scenario.Attack, As: name, Note: "what the description does not have answers", Send: &scenario.Send{Method: http.MethodGet, Path: path}, Expect: []scenario.Expect{{Status: "2xx", Header: "Content-Type", Matches: "(?i)json"}, {Unlike: id + "beside"}}},
+			scenario.Step{ID: id, Part: scenario.Attack, As: name, Note: "what the description does not have answers", Send: &scenario.Send{Method: http.MethodGet, Path: path}, Expect: []scenario.Expect{{Status: "2xx", Header: "Content-Type", Matches: "(?i)json|csv"}, {Unlike: id + "beside"}}},
 		)
 	}
 	_, err = p.Prove(ctx, Hypothesis{
@@ -123,9 +125,13 @@ func undocumented(ctx context.Context, p *Probe) error {
 	return err
 }
 
-// tells: the answer is JSON that says something.
+// tells: the answer is JSON that says something, or a table.
 func tells(x *target.Exchange) bool {
-	if x.Status/100 != 2 || !strings.Contains(strings.ToLower(x.Header.Get("Content-Type")), "json") {
+	media := strings.ToLower(x.Header.Get("Content-Type"))
+	if x.Status/100 == 2 && strings.Contains(media, "csv") {
+		return bytes.Count(x.Body, []byte(",")) > 1
+	}
+	if x.Status/100 != 2 || !strings.Contains(media, "json") {
 		return false
 	}
 	v, ok := scenario.Decode(x.Body)
@@ -140,6 +146,9 @@ func tells(x *target.Exchange) bool {
 // showsPeople: somebody who may not see it is shown the addresses of others'
 // accounts; first nobody, then another user.
 func (p *Probe) showsPeople(ctx context.Context, path string) (bool, error) {
+	if done, err := p.showsAddresses(ctx, path); err != nil || done {
+		return done, err
+	}
 	user := p.Actor(actor.User)
 	if user == nil || user.Facts["email"] == "" {
 		return false, nil
@@ -171,6 +180,30 @@ func (p *Probe) showsPeople(ctx context.Context, path string) (bool, error) {
 		})
 	}
 	return false, nil
+}
+
+var reOffice = regexp.MustCompile(`(?i)^(info|support|contact|sales|help|hello|admin|office|press|jobs|privacy|legal|noreply|no-reply|security|team|mail|service|webmaster|abuse)@`)
+
+// showsAddresses: nobody is shown the addresses of several people.
+func (p *Probe) showsAddresses(ctx context.Context, path string) (bool, error) {
+	x, err := p.Do(ctx, nil, &target.Request{Method: http.MethodGet, Path: path})
+	if err != nil || x.Status/100 != 2 {
+		return false, err
+	}
+	people := map[string]bool{}
+	for _, m := range reEmail.FindAllString(string(x.Body), 200) {
+		if !reOffice.MatchString(m) {
+			people[m] = true
+		}
+	}
+	if len(people) < 3 {
+		return false, nil
+	}
+	return p.besides(ctx, Hypothesis{
+		Method: http.MethodGet, Path: path, Where: "path", Title: "GET " + path + " is not described, and shows anybody the addresses of people",
+		CVSS:        "CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:H/VI:N/VA:N/SC:N/SI:N/SA:N",
+		Description: "An operation that the description does not have shows whoever asks the e-mail addresses of several people.",
+	}, path, scenario.Expect{Matches: `(?s)([\w.+-]+@[\w-]+\.\w+.*){3}`})
 }
 
 // insideHeaders are headers that say that a request comes from the inside, or is for

@@ -183,6 +183,7 @@ func (l *Listener) serve(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 	case h != nil:
 		h.ServeHTTP(w, r)
+	case l.hostile(w, r):
 	default:
 		w.Header().Set("Content-Type", "text/plain")
 		_, _ = io.WriteString(w, "heard\n")

@@ -135,3 +135,42 @@ func TestLDAP(t *testing.T) {
 		t.Error("a call by HTTP was not heard")
 	}
 }
+
+// TestHostile: what an address says of its answer is done, and nothing else.
+func TestHostile(t *testing.T) {
+	l, err := Start("127.0.0.1:0", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	a, b := l.Address(), l.Address()
+	key := strings.TrimPrefix(b, l.Base()+"/")
+	if status, _ := get(t, a+"/redirect/"+key); status != 302 {
+		t.Errorf("a redirect is %d", status)
+	}
+	if status, _ := get(t, a+"/redirect/elsewhere.example"); status != 200 {
+		t.Errorf("a redirect to elsewhere is %d", status)
+	}
+	if _, body := get(t, a+"/page/mark"); !strings.Contains(body, "<script>/*mark*/") {
+		t.Errorf("a page is %s", body)
+	}
+	if l.Called(t.Context(), b, 50*time.Millisecond) {
+		t.Error("an address that was only named counts as called")
+	}
+	if _, body := get(t, a+"/huge/"+key); len(body) < hugeBody {
+		t.Errorf("%d bytes", len(body))
+	}
+	if !l.Called(t.Context(), b, time.Second) {
+		t.Error("a body that was taken whole is not noted")
+	}
+	c := l.Address()
+	res, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Get(a + "/huge/" + strings.TrimPrefix(c, l.Base()+"/"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.CopyN(io.Discard, res.Body, 1<<20)
+	_ = res.Body.Close()
+	if l.Called(t.Context(), c, 300*time.Millisecond) {
+		t.Error("a body of which little was taken counts as taken")
+	}
+}
