@@ -72,7 +72,7 @@ func (s *lodge) begin(name string) string {
 }
 
 // who is the member of a request, and whether it has any credential.
-func (s *lodge) who(r *http.Request) (name, sid string, any bool) {
+func (s *lodge) who(r *http.Request) (name, sid string, some bool) {
 	if c, err := r.Cookie("lodge_sid"); err == nil {
 		sid = c.Value
 	}

@@ -183,17 +183,18 @@ func (p *Probe) timingHypothesis(d *door, times int, apart time.Duration, revers
 	if reversed {
 		kinds[0], kinds[1], kinds[2], kinds[3] = kinds[1], kinds[0], kinds[3], kinds[2]
 	}
+	before := ""
 	for i, k := range kinds {
 		part := scenario.Control
 		e := []scenario.Expect{{Status: "400|401|403|404|422", AtLeast: times}, {Status: "2xx", AtMost: &zero}}
 		if i%2 == 1 {
 			part = scenario.Attack
 			if apart > 0 {
-				e = append(e, scenario.Expect{Slower: kinds[i-1].id, By: apart})
+				e = append(e, scenario.Expect{Slower: before, By: apart})
 			}
 		}
 		st, err := d.step(p, k.id, part, k.note, k.who, e...)
-		st.Times = times
+		st.Times, before = times, k.id
 		s.add(st, err)
 	}
 	op := d.call.Op

@@ -89,7 +89,7 @@ func (p *Probe) gqlSchemaAt(ctx context.Context, path string, as *actor.Actor) (
 			} `json:"__schema"`
 		}
 	}
-	if json.Unmarshal(x.Body, &told) != nil || len(told.Data.Schema.Types) == 0 {
+	if known := json.Unmarshal(x.Body, &told) == nil && len(told.Data.Schema.Types) > 0; !known {
 		return nil, nil
 	}
 	s := &gqlSchema{path: path, types: map[string]*gqlType{}}

@@ -73,11 +73,7 @@ func personalData(ctx context.Context, p *Probe) error {
 		if op.Method != http.MethodGet || !p.reads(op) || op.Has(graph.WhoAmI) || op.Has(graph.Admin) {
 			return nil
 		}
-		calls, err := p.showing(ctx, op, user, other)
-		if err != nil {
-			return err
-		}
-		for _, c := range calls {
+		for _, c := range p.showing(ctx, op, user, other) {
 			if done, err := p.personalIn(ctx, c, other, facts); err != nil || done {
 				return err
 			}
@@ -95,7 +91,7 @@ type showing struct {
 
 // showing are the calls of an operation that may show something of another: with
 // that account's identifier, with an object of theirs, or as it is.
-func (p *Probe) showing(ctx context.Context, op *graph.Op, user, other *actor.Actor) ([]showing, error) {
+func (p *Probe) showing(ctx context.Context, op *graph.Op, user, other *actor.Actor) []showing {
 	var out []showing
 	for _, in := range op.Inputs {
 		r := p.resourceOf(in)
@@ -135,11 +131,11 @@ func (p *Probe) showing(ctx context.Context, op *graph.Op, user, other *actor.Ac
 		}
 	}
 	if len(out) > 0 || len(op.PathParams) > 0 {
-		return out, nil
+		return out
 	}
 	c, err := p.World.Call(ctx, op, user, nil)
 	if err != nil {
-		return nil, nil //nolint:nilerr // an operation that cannot be called does not end the run
+		return nil
 	}
 	one := showing{call: c}
 	if op.About != nil {
@@ -150,7 +146,7 @@ func (p *Probe) showing(ctx context.Context, op *graph.Op, user, other *actor.Ac
 			}
 		}
 	}
-	return []showing{one}, nil
+	return []showing{one}
 }
 
 func (p *Probe) personalIn(ctx context.Context, c showing, other *actor.Actor, facts map[string]string) (bool, error) {

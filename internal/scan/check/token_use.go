@@ -11,7 +11,6 @@ import (
 	"github.com/crenel-project/crenel/internal/scan/actor"
 	"github.com/crenel-project/crenel/internal/scan/graph"
 	"github.com/crenel-project/crenel/internal/scan/scenario"
-	"github.com/crenel-project/crenel/internal/scan/target"
 )
 
 var (
@@ -275,7 +274,7 @@ func tokenRewritten(ctx context.Context, p *Probe) error {
 				if mine == "" || its == "" || mine == its || !reWhole(mine).MatchString(text) {
 					continue
 				}
-				if done, err := p.rewritten(ctx, w, other, theirs, coding, fact); err != nil || done {
+				if done, err := p.rewritten(ctx, w, other, coding, fact); err != nil || done {
 					return err
 				}
 			}
@@ -290,7 +289,7 @@ func reWhole(text string) *regexp.Regexp {
 	return regexp.MustCompile(`(^|[^A-Za-z0-9])` + regexp.QuoteMeta(text) + `($|[^A-Za-z0-9])`)
 }
 
-func (p *Probe) rewritten(ctx context.Context, w *witness, other *actor.Actor, theirs *target.Exchange, coding, fact string) (bool, error) {
+func (p *Probe) rewritten(ctx context.Context, w *witness, other *actor.Actor, coding, fact string) (bool, error) {
 	own, err := p.look(w, "own", scenario.Control, actor.User, "the user's credential opens the user's own", scenario.Expect{Status: "2xx"})
 	if err != nil {
 		return false, nil //nolint:nilerr // a call that cannot be written as a step proves nothing

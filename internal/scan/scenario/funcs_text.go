@@ -3,6 +3,7 @@ package scenario
 import (
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"net/url"
@@ -24,7 +25,7 @@ func init() {
 			}
 			re := regexp.MustCompile(`(^|[^A-Za-z0-9])` + regexp.QuoteMeta(a["from"]) + `($|[^A-Za-z0-9])`)
 			if !re.MatchString(plain) {
-				return nil, fmt.Errorf("text.rewrite: the text does not hold what is to be replaced")
+				return nil, errors.New("text.rewrite: the text does not hold what is to be replaced")
 			}
 			plain = re.ReplaceAllStringFunc(plain, func(m string) string { return strings.Replace(m, a["from"], a["to"], 1) })
 			_, tail := signed(a["text"], a["coding"])
