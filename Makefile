@@ -53,6 +53,10 @@ waf-corpus: ## the triage against the engine over all public attack data (hours)
 waf-regression: ## CRS's own regression tests, exact against plain Coraza at levels 1 to 4; writes docs/waf-regression.json (10 minutes)
 	$(GO) test -count=1 -timeout 60m -run '^TestRegression$$' -v ./internal/guard/waf -args -update-regression
 
+.PHONY: waf-report
+waf-report: ## what the two inspections of guard waf refuse of public data; writes docs/waf-report.md and .json (20 minutes; wants the package fortunes)
+	CRENEL_WAF_REPORT=write CRENEL_CORPUS_TIMEOUT=60m CRENEL_CORPUS_TEST='^TestTunedReport$$' CRENEL_CORPUS_PACKAGE=./internal/guard/waf ./test/corpus.sh
+
 # Every fuzz target for a moment: enough to notice a target that no longer runs
 # or a regression on what earlier runs found.
 fuzz-short:

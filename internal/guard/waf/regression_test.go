@@ -402,7 +402,7 @@ func TestRegression(t *testing.T) {
 		last = regressionAt(t, all, level, every, &table, last)
 	}
 	if *updateRegression {
-		if err := os.WriteFile(regressionFile, table.json(t), 0o644); err != nil { //nolint:gosec // documentation
+		if err := os.WriteFile(regressionFile, table.json(t), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return
