@@ -103,7 +103,10 @@ func serving(ts *testscript.TestScript, _ bool, _ []string) {
 // without (notes closed NAME), writes its description to api.yaml and its address
 // to NAME.
 func serveNotes(ts *testscript.TestScript, _ bool, args []string) {
-	api := httptest.NewServer(&scantest.Notes{Open: args[0] == "open"})
+	mux := http.NewServeMux()
+	mux.Handle("/", &scantest.Notes{Open: args[0] == "open"})
+	mux.HandleFunc("GET /openapi.yaml", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, scantest.Spec) })
+	api := httptest.NewServer(mux)
 	ts.Defer(api.Close)
 	ts.Setenv(args[1], api.URL)
 	ts.Check(os.WriteFile(ts.MkAbs("api.yaml"), []byte(scantest.Spec), 0o600))

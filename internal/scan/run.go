@@ -147,7 +147,7 @@ func Run(ctx context.Context, o *Options, ev Events) (*Result, error) {
 		return res, ended
 	case ended != nil && ctx.Err() == nil && (r.report.Stats.Reached == 0 || errors.As(ended, &down)):
 		return res, fmt.Errorf("%w: %w", ErrTarget, ended)
-	case ended == nil && r.report.Stats.Reached == 0 && len(r.report.Findings) == 0:
+	case ended == nil && r.report.Stats.Reached == 0 && len(r.report.Counted(finding.Low, false)) == 0:
 		return res, fmt.Errorf("%w: no operation answered anybody with a success, so nothing was tested", ErrTarget)
 	}
 	return res, nil

@@ -314,6 +314,17 @@ auth:
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	// One whose only account is made as the file says is good as well.
+	_, begin, _ := strings.Cut(text, "  - name: made")
+	head, _, _ := strings.Cut(text, "auth:\n")
+	only := filepath.Join(t.TempDir(), "made.yaml")
+	if err := os.WriteFile(only, []byte(head+"auth:\n  - name: made"+begin), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	q, _ := prepare(t, h, shapeOf{noRegister: true, noLogin: true}, Config{WFC: only, NoRegister: true})
+	if d := q.Doctor(t.Context(), Examination{}); !d.Usable() {
+		t.Errorf("not usable: %+v", d.Unusable())
+	}
 	p, rep := prepare(t, h, shapeOf{noRegister: true, noLogin: true}, Config{WFC: file, NoRegister: true})
 	want := map[string]string{User: "header Authorization: JWT …", Admin: "header X-Root", Peer: "cookie sid", "wfc-made": "header Authorization: JWT …"}
 	for name, how := range want {
@@ -327,6 +338,9 @@ auth:
 	}
 	if len(rep.Problems) > 0 || p.Get(User).Facts[factID] != fmt.Sprint(ann.id) || !p.Get("wfc-made").Made {
 		t.Errorf("%+v %v", rep, p.Get(User).Facts)
+	}
+	if d := p.Doctor(t.Context(), Examination{}); !d.Usable() {
+		t.Errorf("not usable: %+v", d.Unusable())
 	}
 	if err := p.Renew(t.Context(), p.Get("wfc-made")); err != nil {
 		t.Error(err)

@@ -180,8 +180,8 @@ func (p *People) reach(ctx context.Context, patience time.Duration) []target.Sta
 // givenPoint says so when accounts were given and none of them gets in: what a
 // run would find then with accounts of its own is not what was asked for.
 func (p *People) givenPoint(add func(string, State, string, string)) {
-	for _, name := range p.given {
-		if a := p.Get(name); a != nil && !a.Made && (a.Proven != "" || p.refusing == 0) {
+	for name, made := range p.given {
+		if a := p.Get(name); a != nil && a.Made == made && (a.Proven != "" || p.refusing == 0) {
 			return
 		}
 	}

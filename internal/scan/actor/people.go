@@ -34,8 +34,8 @@ type People struct {
 
 	// Written while Prepare runs, read afterwards.
 	witnesses []*witness
-	refusing  int      // how many of them refuse nobody
-	given     []string // names of the accounts that the configuration has
+	refusing  int             // how many of them refuse nobody
+	given     map[string]bool // accounts that the configuration has, and whether it says how they are made
 }
 
 func (p *People) theDoor() *entrance {

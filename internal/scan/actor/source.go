@@ -27,7 +27,10 @@ func (p *People) configured(ctx context.Context) error {
 		}
 		order = append(order, more.place(accounts)...)
 	}
-	p.given = slices.Clone(order)
+	p.given = make(map[string]bool, len(order))
+	for _, name := range order {
+		p.given[name] = accounts[name].create != nil
+	}
 	// The admin first: accounts may have to be made by it.
 	slices.SortStableFunc(order, func(a, b string) int {
 		return boolInt(b == Admin) - boolInt(a == Admin)
