@@ -2,6 +2,7 @@ package triage
 
 import (
 	"hash/maphash"
+	"math/bits"
 	"sync"
 )
 
@@ -37,13 +38,11 @@ func newMemory() memory {
 // key digests all that decides whether a rule matches.
 func (n *memory) key(t *Text) (k textKey) {
 	for i := range k {
-		var h maphash.Hash
-		h.SetSeed(n.seeds[i])
-		_ = h.WriteByte(byte(t.Kind)) // it cannot fail
-		_, _ = h.WriteString(t.Name)
-		_ = h.WriteByte(0xff) // no name holds it: it is no UTF-8
-		_, _ = h.WriteString(t.Text)
-		k[i] = h.Sum64()
+		h := maphash.String(n.seeds[i], t.Text)
+		if t.Name != t.Text { // a name is its own name
+			h += bits.RotateLeft64(maphash.String(n.seeds[i], t.Name), 32) * 0x9e3779b97f4a7c15
+		}
+		k[i] = h + uint64(t.Kind)*0xd1342543de82ef95
 	}
 	return k
 }

@@ -427,7 +427,7 @@ func (c *compiler) pattern(r *rule) pattern {
 		switch {
 		case !engineReadsBytes(expr):
 			return pattern{expr, expressions}
-		case strings.Contains(r.argument, "(?"):
+		case strings.Contains(strings.ReplaceAll(r.argument, "(?:", ""), "(?"):
 			return pattern{} // what a fold of bytes is, the engine's matcher says
 		}
 		return pattern{expr, bytewise}

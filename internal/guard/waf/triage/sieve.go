@@ -46,7 +46,8 @@ const (
 type sieve struct {
 	plain, full view // what rules see of a plain text, and of any other
 	books       [flavours]book
-	single      []*rule // evaluated text by text
+	single      []*rule       // evaluated text by text
+	least       map[*view]int // the shortest match of the patterns of each
 }
 
 // book is the patterns of one flavour.
@@ -72,12 +73,12 @@ func (v *sieve) add(r *rule, p pattern) {
 	b := &v.books[p.flavour]
 	for i, names := range r.names {
 		rest, lower := residual(names)
-		v.full.path(names, r.chains[i]).wants[p.flavour] = true
+		v.want(v.full.path(names, r.chains[i]), p)
 		chain, err := transformations(rest)
 		if err != nil {
 			panic(err) // each has been found already
 		}
-		v.plain.path(rest, chain).wants[p.flavour] = true
+		v.want(v.plain.path(rest, chain), p)
 		e := automaton.Expression{Text: p.text, Lower: lower}
 		known := false
 		for n := range b.list {
@@ -89,8 +90,23 @@ func (v *sieve) add(r *rule, p pattern) {
 	}
 }
 
+// want notes that a pattern is looked for in a view.
+func (v *sieve) want(at *view, p pattern) {
+	at.wants[p.flavour] = true
+	if v.least == nil {
+		v.least = map[*view]int{}
+	}
+	n := shortest(p.text)
+	if m, ok := v.least[at]; ok {
+		n = min(n, m)
+	}
+	v.least[at] = n
+}
+
 // compile makes the automata. A pattern that none takes is evaluated text by text.
 func (v *sieve) compile() error {
+	v.plain.measure(v.least)
+	v.full.measure(v.least)
 	for fl := range v.books {
 		b := &v.books[fl]
 		for {
@@ -166,7 +182,7 @@ func (v *sieve) find(s *scan, x *Text) ([]*rule, error) {
 	s.arena = s.arena[:0]
 	var rules []*rule
 	var failed error
-	v.look(s, root, x, x.Text, p.ascii, &rules, &failed)
+	v.look(s, root, x, x.Text, p, &rules, &failed)
 	for _, r := range v.single {
 		if r.quiet(x.Text, &p) || slices.Contains(rules, r) || !r.looksAt(x) {
 			continue
@@ -179,7 +195,7 @@ func (v *sieve) find(s *scan, x *Text) ([]*rule, error) {
 }
 
 // look searches what a rule sees of a text, and all that comes of it further on.
-func (v *sieve) look(s *scan, at *view, x *Text, text string, ascii bool, rules *[]*rule, failed *error) {
+func (v *sieve) look(s *scan, at *view, x *Text, text string, p profile, rules *[]*rule, failed *error) {
 	for fl := range v.books {
 		if !at.wants[fl] || slices.Contains(s.seen[fl], text) {
 			continue
@@ -203,8 +219,11 @@ func (v *sieve) look(s *scan, at *view, x *Text, text string, ascii bool, rules 
 		}
 	}
 	for _, kid := range at.kids {
-		out, same := kid.apply(s, text, ascii)
-		v.look(s, kid, x, out, ascii && same, rules, failed)
+		if len(text) < kid.least && shrinking[kid.name] {
+			continue // what comes of it is too short for every pattern
+		}
+		out, after := kid.apply(s, text, &p)
+		v.look(s, kid, x, out, after, rules, failed)
 	}
 }
 

@@ -1,5 +1,11 @@
 package triage
 
+import (
+	"regexp/syntax"
+	"strings"
+	_ "unsafe" // for go:linkname
+)
+
 // What no automaton can express is evaluated by the engine's operators, one text
 // after the other. Some of them find nothing in most texts for reasons that are
 // quicker to see.
@@ -45,4 +51,123 @@ func (r *rule) quiet(text string, p *profile) bool {
 	return false
 }
 
-func (p *profile) quietSQL(string) bool { return false }
+// sqlWords is the table of libinjection, which is what the engine asks: words and
+// phrases, and behind a 0 the sequences of kinds of tokens that are SQL.
+//
+//go:linkname sqlWords github.com/corazawaf/libinjection-go.sqlKeywords
+var sqlWords map[string]byte
+
+// sql is what quietSQL knows of the table.
+var sql = readSQL(sqlWords)
+
+type sqlFacts struct {
+	usable  bool
+	allowed [4]uint64    // bytes that quietSQL understands
+	words   [1024]uint64 // hashes of all words that stand in the table
+}
+
+// Bytes of which libinjection makes names (N), numbers (1), dots, commas and, in
+// variables, V; and those of which it makes operators (O) and colons.
+const (
+	sqlPlain     = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_ \t\r\n,."
+	sqlVariable  = '@'
+	sqlOperators = "-/:"
+)
+
+func readSQL(table map[string]byte) *sqlFacts {
+	f := &sqlFacts{usable: len(table) > 0}
+	for _, c := range []byte(sqlPlain + sqlOperators + string(sqlVariable)) {
+		f.allowed[c/64] |= 1 << (c % 64)
+	}
+	within := func(s, kinds string) bool { return strings.Trim(s, kinds) == "" }
+	for key, kind := range table {
+		if kinds, ok := strings.CutPrefix(key, "0"); ok && kind == 'F' {
+			// A text of nothing but names and numbers must never be SQL by itself.
+			f.usable = f.usable && !within(kinds, "N1V,.") && !within(kinds, "N1O,.:")
+			continue
+		}
+		eachWord(key, func(h uint32, _ bool) bool {
+			f.words[h/64] |= 1 << (h % 64)
+			return true
+		})
+	}
+	return f
+}
+
+// eachWord calls do with a hash of 16 bits, whatever the case, of each run of
+// letters, digits and _, and whether it begins with a letter or is a number.
+func eachWord(s string, do func(hash uint32, simple bool) bool) bool {
+	for i := 0; i < len(s); {
+		if !wordByte(s[i]) {
+			i++
+			continue
+		}
+		first, letters := s[i], false
+		h := uint32(2166136261)
+		for ; i < len(s) && wordByte(s[i]); i++ {
+			letters = letters || s[i] > '9'
+			h = (h ^ uint32(s[i]|0x20)) * 16777619
+		}
+		if !do((h>>16^h)&0xffff, first > '9' && first != '_' || !letters) {
+			return false
+		}
+	}
+	return true
+}
+
+func wordByte(c byte) bool {
+	return c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9' || c == '_'
+}
+
+// quietSQL reports whether libinjection certainly sees no SQL: a text without
+// quotes, brackets, comments and all but the simplest operators, none of whose words
+// stands in its table, alone or in a phrase. It then makes nothing but names,
+// numbers and such of it, and no sequence of these alone is SQL.
+func (p *profile) quietSQL(text string) bool {
+	for i := range p.has {
+		if p.has[i]&^sql.allowed[i] != 0 {
+			return false
+		}
+	}
+	if !sql.usable || p.contains(sqlVariable) && (p.contains('-') || p.contains('/') || p.contains(':')) {
+		return false
+	}
+	return eachWord(text, func(h uint32, simple bool) bool {
+		return simple && sql.words[h/64]&(1<<(h%64)) == 0
+	})
+}
+
+// shortest is how many characters an expression's matches have at least.
+func shortest(expr string) int {
+	re, err := syntax.Parse(expr, syntax.Perl)
+	if err != nil {
+		return 0
+	}
+	return atLeast(re)
+}
+
+func atLeast(re *syntax.Regexp) int {
+	switch re.Op {
+	case syntax.OpLiteral:
+		return len(re.Rune)
+	case syntax.OpCharClass, syntax.OpAnyChar, syntax.OpAnyCharNotNL:
+		return 1
+	case syntax.OpCapture, syntax.OpPlus:
+		return atLeast(re.Sub[0])
+	case syntax.OpRepeat:
+		return re.Min * atLeast(re.Sub[0])
+	case syntax.OpConcat:
+		n := 0
+		for _, s := range re.Sub {
+			n += atLeast(s)
+		}
+		return n
+	case syntax.OpAlternate:
+		n := atLeast(re.Sub[0])
+		for _, s := range re.Sub[1:] {
+			n = min(n, atLeast(s))
+		}
+		return n
+	}
+	return 0
+}

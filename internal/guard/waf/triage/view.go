@@ -1,6 +1,7 @@
 package triage
 
 import (
+	"math"
 	"slices"
 	"strings"
 	"unsafe"
@@ -53,23 +54,58 @@ func profileOf(s string) (p profile) {
 		p.has[s[i]/64] |= 1 << (s[i] % 64)
 	}
 	p.ascii = p.has[2]|p.has[3] == 0
-	p.plain = p.ascii && !(p.contains(0) || p.contains('%') || p.contains('+') || p.contains('&') || p.contains('\\') || p.contains('#')) &&
-		!(p.contains('*') || p.contains('-')) || p.ascii && plain(s)
+	p.plain = p.ascii && !p.contains(0) && !p.contains('%') && !p.contains('+') && !p.contains('&') && !p.contains('\\') && !p.comments(s)
 	return p
 }
 
-// plain reports whether every decoder leaves the text as it is.
-func plain(s string) bool {
-	for i := 0; i < len(s); i++ {
-		switch c := s[i]; {
-		case c >= 0x80, c == 0, c == '%', c == '+', c == '&', c == '\\', c == '#':
-			return false
-		case (c == '*' || c == '-') && i+1 < len(s) && (s[i+1] == '/' || s[i+1] == '-'),
-			c == '/' && i+1 < len(s) && s[i+1] == '*':
-			return false
+// comments reports whether there is what begins or ends a comment.
+func (p *profile) comments(s string) bool {
+	if p.contains('#') {
+		return true
+	}
+	if !p.contains('*') && !p.contains('-') {
+		return false
+	}
+	for i := 0; i+1 < len(s); i++ {
+		switch c, d := s[i], s[i+1]; c {
+		case '*', '-':
+			if d == '/' || d == '-' {
+				return true
+			}
+		case '/':
+			if d == '*' {
+				return true
+			}
 		}
 	}
-	return true
+	return false
+}
+
+// idle reports whether a transformation leaves a text as it is.
+func (p *profile) idle(name, s string) bool {
+	switch name {
+	case "urlDecodeUni", "urlDecode":
+		return !p.contains('%') && !p.contains('+')
+	case "htmlEntityDecode":
+		return !p.contains('&')
+	case "jsDecode", "cssDecode", "escapeSeqDecode":
+		return !p.contains('\\')
+	case "removeNulls", "replaceNulls":
+		return !p.contains(0)
+	case "utf8toUnicode":
+		return p.ascii
+	case "replaceComments", "removeComments", "removeCommentsChar":
+		return !p.comments(s)
+	case "lowercase":
+		return p.ascii && p.has['A'/64]&((1<<26-1)<<('A'%64)) == 0
+	}
+	return false
+}
+
+// shrinking are transformations whose outcome has no more characters than the text.
+var shrinking = map[string]bool{
+	"urlDecodeUni": true, "urlDecode": true, "jsDecode": true, "removeNulls": true, "replaceNulls": true,
+	"removeWhitespace": true, "compressWhitespace": true, "base64Decode": true,
 }
 
 // view is what a list of transformations makes of a text; lists that begin alike
@@ -79,6 +115,26 @@ type view struct {
 	step  plugintypes.Transformation
 	wants [flavours]bool // rules of these look at it
 	kids  []*view
+	// least is how many characters a text must have for a pattern to match it or what comes of it.
+	least int
+}
+
+// measure sets least, here and below; own is the shortest match of each flavour's
+// patterns at each view.
+func (v *view) measure(own map[*view]int) {
+	least, wanted := own[v]
+	if !wanted {
+		least = math.MaxInt
+	}
+	for _, k := range v.kids {
+		k.measure(own)
+		if shrinking[k.name] {
+			least = min(least, k.least)
+		} else {
+			least = 0
+		}
+	}
+	v.least = least
 }
 
 func (v *view) path(names []string, chain []plugintypes.Transformation) *view {
@@ -93,21 +149,28 @@ func (v *view) path(names []string, chain []plugintypes.Transformation) *view {
 	return v.kids[i].path(names[1:], chain[1:])
 }
 
-// apply makes the view of a text. same says that what is ASCII has stayed so.
-func (v *view) apply(s *scan, text string, ascii bool) (out string, same bool) {
-	if quick := quickly[v.name]; quick != nil && ascii {
-		return quick(s, text)
+// apply makes the view of a text.
+func (v *view) apply(s *scan, text string, p *profile) (out string, _ profile) {
+	if p.idle(v.name, text) {
+		return text, *p
 	}
-	out, _, err := v.step(text)
-	if err != nil {
-		return text, true // what fails leaves the text as it is, as in the engine
+	if quick := quickly[v.name]; quick != nil && p.ascii {
+		out = quick(s, text)
+	} else {
+		var err error
+		if out, _, err = v.step(text); err != nil {
+			return text, *p // what fails leaves the text as it is, as in the engine
+		}
 	}
-	return out, false
+	if len(out) == len(text) && out == text {
+		return text, *p
+	}
+	return out, profileOf(out)
 }
 
 // quickly are transformations of ASCII texts without an allocation: the same as the
 // engine's, by a fuzz test.
-var quickly = map[string]func(*scan, string) (out string, ascii bool){
+var quickly = map[string]func(*scan, string) string{
 	"removeWhitespace":   removeWhitespace,
 	"compressWhitespace": compressWhitespace,
 	"cmdLine":            cmdLine,
@@ -128,13 +191,13 @@ func (s *scan) made(from int) string {
 
 func space(c byte) bool { return c == ' ' || c >= '\t' && c <= '\r' }
 
-func removeWhitespace(s *scan, text string) (string, bool) {
+func removeWhitespace(s *scan, text string) string {
 	i := 0
 	for i < len(text) && !space(text[i]) {
 		i++
 	}
 	if i == len(text) {
-		return text, true
+		return text
 	}
 	from := len(s.arena)
 	s.arena = append(s.arena, text[:i]...)
@@ -143,16 +206,16 @@ func removeWhitespace(s *scan, text string) (string, bool) {
 			s.arena = append(s.arena, c)
 		}
 	}
-	return s.made(from), true
+	return s.made(from)
 }
 
-func compressWhitespace(s *scan, text string) (string, bool) {
+func compressWhitespace(s *scan, text string) string {
 	same := true
 	for i := 0; same && i < len(text); i++ {
 		same = !space(text[i]) || text[i] == ' ' && (i == 0 || text[i-1] != ' ')
 	}
 	if same {
-		return text, true
+		return text
 	}
 	from := len(s.arena)
 	in := false
@@ -165,10 +228,10 @@ func compressWhitespace(s *scan, text string) (string, bool) {
 		}
 		in = space(c)
 	}
-	return s.made(from), true
+	return s.made(from)
 }
 
-func cmdLine(s *scan, text string) (string, bool) {
+func cmdLine(s *scan, text string) string {
 	from := len(s.arena)
 	in := false
 	for i := 0; i < len(text); i++ {
@@ -194,18 +257,14 @@ func cmdLine(s *scan, text string) (string, bool) {
 		in = false
 		s.arena = append(s.arena, c)
 	}
-	return s.made(from), true
+	return s.made(from)
 }
 
 // base64Decode decodes up to what is no letter of the code.
-func base64Decode(s *scan, text string) (string, bool) {
+func base64Decode(s *scan, text string) string {
 	from := len(s.arena)
 	bits, n := uint32(0), 0
-	ascii := true
-	put := func(c byte) {
-		s.arena = append(s.arena, c)
-		ascii = ascii && c < 0x80
-	}
+	put := func(c byte) { s.arena = append(s.arena, c) }
 	for i := 0; i < len(text); i++ {
 		var v byte
 		switch c := text[i]; {
@@ -240,38 +299,38 @@ func base64Decode(s *scan, text string) (string, bool) {
 		put(byte(bits >> 10))
 		put(byte(bits >> 2))
 	}
-	return s.made(from), ascii
+	return s.made(from)
 }
 
 // Paths without a slash are quick; the others are the engine's affair.
-func normalizePath(_ *scan, text string) (string, bool) {
+func normalizePath(_ *scan, text string) string {
 	switch {
 	case text == ".":
-		return "", true
+		return ""
 	case strings.IndexByte(text, '/') < 0:
-		return text, true
+		return text
 	}
 	out, _, err := enginePath(text)
 	if err != nil {
-		return text, true
+		return text
 	}
-	return out, true
+	return out
 }
 
-func normalizePathWin(_ *scan, text string) (string, bool) {
+func normalizePathWin(_ *scan, text string) string {
 	switch {
 	case text == ".":
-		return "", true
+		return ""
 	case strings.ContainsAny(text, `/\:`):
 		out, _, err := engineWinPath(text)
 		if err != nil {
-			return text, true
+			return text
 		}
-		return out, true
+		return out
 	case strings.Trim(text, ".") == "":
-		return text, true
+		return text
 	}
-	return strings.TrimRight(text, ". "), true
+	return strings.TrimRight(text, ". ")
 }
 
 var enginePath, engineWinPath = engines("normalizePath"), engines("normalizePathWin")

@@ -2,6 +2,9 @@ package triage
 
 import (
 	"testing"
+	"unicode/utf8"
+
+	"github.com/corazawaf/coraza/v3/experimental/plugins/plugintypes"
 )
 
 // What is quicker than the engine must make of every ASCII text what the engine makes.
@@ -19,12 +22,8 @@ func FuzzQuickly(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, ascii := quick(&s, text)
-			if got != want {
+			if got := quick(&s, text); got != want {
 				t.Errorf("%s of %q is %q, the engine makes %q", name, text, got, want)
-			}
-			if p := profileOf(got); ascii && !p.ascii {
-				t.Errorf("%s of %q is called ASCII", name, text)
 			}
 		}
 	})
@@ -36,12 +35,39 @@ func FuzzPlain(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		if p := profileOf(text); !p.plain {
-			return
-		}
+		p := profileOf(text)
 		for name := range decoders {
-			if out, _, err := engines(name)(text); err != nil || out != text {
+			if out, _, err := engines(name)(text); (p.plain || p.idle(name, text)) && (err != nil || out != text) {
 				t.Errorf("%s of %q is %q, %v", name, text, out, err)
+			}
+		}
+		if out, _, err := engines("lowercase")(text); p.idle("lowercase", text) && (err != nil || out != text) {
+			t.Errorf("lowercase of %q is %q, %v", text, out, err)
+		}
+		for name := range shrinking {
+			if out, _, err := engines(name)(text); err == nil && utf8.RuneCountInString(out) > utf8.RuneCountInString(text) {
+				t.Errorf("%s of %q is longer: %q", name, text, out)
+			}
+		}
+	})
+}
+
+// What is taken for no SQL and no script at a glance must be neither to the engine.
+func FuzzQuiet(f *testing.F) {
+	for _, s := range []string{"a plain note 7", "select a from b", "1 union select 2", "ref-7/b: x", "alice@example.com", "1.e(2)", "a.b.c", "x, y, z", "123from", "_x", "@a", "onload x", "a=b", "1 or 1", "in boolean mode", "123 abc d e f g h",
+		"1-@a", "-1 -1", "::x", ":=", "0x1f", ".5.e1", "cast as", "user.name", "a b c d e f g h i j"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		p := profileOf(text)
+		for _, name := range []string{"detectSQLi", "detectXSS"} {
+			op, err := engineOperator(name, plugintypes.OperatorOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := &rule{name: name, operator: op, decoding: true}
+			if r.quiet(text, &p) && op.Evaluate(quiet{}, text) {
+				t.Errorf("%s finds something in %q", name, text)
 			}
 		}
 	})
