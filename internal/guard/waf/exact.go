@@ -32,7 +32,9 @@ func (g *Guard) targetOf(x *exchange.Exchange) target {
 	t.line = x.Request.Method + " " + t.raw + " " + version
 	t.uri, _, _ = strings.Cut(t.raw, "#")
 	t.filename, t.query, _ = strings.Cut(t.uri, "?")
-	if u, err := url.ParseRequestURI(t.uri); err == nil {
+	if simplePath(t.uri) {
+		t.query = ""
+	} else if u, err := url.ParseRequestURI(t.uri); err == nil {
 		t.uri, t.filename, t.query = u.String(), u.Path, u.RawQuery
 	}
 	t.basename = t.filename

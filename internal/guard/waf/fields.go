@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"sync"
+	"unsafe"
 
 	"github.com/crenel-project/crenel/internal/exchange"
 	"github.com/crenel-project/crenel/internal/spec"
@@ -55,6 +57,8 @@ type collector struct {
 	// held says that the contract has ruled on this request and found no fault, so
 	// that values pinned down by their schemas need no inspection.
 	held bool
+	// arena is where names and places are put together.
+	arena []byte
 }
 
 // held reports whether every step of the contract that ran has allowed.
@@ -177,7 +181,7 @@ func (c *collector) headers(x *exchange.Exchange) bool {
 			continue
 		}
 		for _, v := range list {
-			if !c.add(field{src: fromHeader, name: name, at: "header:" + strings.ToLower(name), text: v}) {
+			if !c.add(field{src: fromHeader, name: name, at: headerAt(name), text: v}) {
 				return false
 			}
 		}
@@ -327,7 +331,7 @@ func (c *collector) tree(v *value.Value, name, at string, shape *schema.Shape) b
 			if shape != nil {
 				below = shape.Item(i)
 			}
-			if !c.tree(&v.Kids[i], join(name, tok), at+"/"+tok, below) {
+			if !c.tree(&v.Kids[i], c.join(name, ".", tok), c.join(at, "/", tok), below) {
 				return false
 			}
 		}
@@ -342,7 +346,7 @@ func (c *collector) tree(v *value.Value, name, at string, shape *schema.Shape) b
 				below, fixed = shape.Member(kid.Name)
 				fixed = fixed && !shape.Open() && identifier(kid.Name) || shape.Lists(kid.Name)
 			}
-			sub, place := join(name, kid.Name), at+"/"+value.EscapeToken(kid.Name)
+			sub, place := c.join(name, ".", kid.Name), c.join(at, "/", value.EscapeToken(kid.Name))
 			before, named := len(c.fields), c.named
 			c.named = named && shape.Lists(kid.Name)
 			if !c.tree(kid, sub, place, below) {
@@ -358,12 +362,46 @@ func (c *collector) tree(v *value.Value, name, at string, shape *schema.Shape) b
 	return true
 }
 
-func join(name, tok string) string {
-	if name == "" {
+// join puts a name or a place together. Those of one request share one piece of
+// memory, which is never written to again.
+func (c *collector) join(above, by, tok string) string {
+	if above == "" && by == "." {
 		return tok
 	}
-	return name + "." + tok
+	n := len(above) + len(by) + len(tok)
+	if n > cap(c.arena)-len(c.arena) {
+		c.arena = make([]byte, 0, max(1024, n))
+	}
+	from := len(c.arena)
+	c.arena = append(append(append(c.arena, above...), by...), tok...)
+	return unsafe.String(&c.arena[from], n)
 }
+
+// headerPlaces are the places of header fields, by name: most come with every request.
+var headerPlaces struct {
+	sync.RWMutex
+	known map[string]string
+}
+
+func headerAt(name string) string {
+	headerPlaces.RLock()
+	at, ok := headerPlaces.known[name]
+	headerPlaces.RUnlock()
+	if ok {
+		return at
+	}
+	at = "header:" + strings.ToLower(name)
+	headerPlaces.Lock()
+	defer headerPlaces.Unlock()
+	if headerPlaces.known == nil || len(headerPlaces.known) >= maxPlaces {
+		headerPlaces.known = map[string]string{}
+	}
+	headerPlaces.known[strings.Clone(name)] = at
+	return at
+}
+
+// maxPlaces are remembered; beyond them all are made anew.
+const maxPlaces = 512
 
 // identifier reports whether a name is made of letters, digits, - and _. Others
 // are inspected even where a pattern of the schema lets them in.
@@ -380,6 +418,10 @@ func identifier(s string) bool {
 // host is the Host that the engine is told. An address in it is a matter of
 // routing, which is settled, and scores in CRS.
 func host(h string) string {
+	// What ends with a letter and has no colon is no address.
+	if n := len(h); n > 0 && h[n-1]|0x20 >= 'a' && h[n-1]|0x20 <= 'z' && strings.IndexByte(h, ':') < 0 {
+		return h
+	}
 	if _, err := netip.ParseAddr(strings.Trim(h, "[]")); err == nil || h == "" {
 		return "localhost"
 	}

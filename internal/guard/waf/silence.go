@@ -103,19 +103,19 @@ func (s *silence) judge(x *exchange.Exchange, fields []field, path *muted) rulin
 	key := s.key(x, fields)
 	for _, i := range suspects {
 		t := &texts[i]
-		key.add(s.seed, string(rune('a'+t.Kind))+t.Name, t.Text)
+		key.add(s.seed, string(rune('a'+t.Kind)), t.Name, t.Text)
 		if m, ok := t.Mute.(muteKey); ok {
 			// Elsewhere the same text may have rules to fear.
-			key.add(s.seed, "muted "+string(rune('a'+t.Kind))+t.Name, m.muteKey())
+			key.add(s.seed, "muted "+string(rune('a'+t.Kind)), t.Name, m.muteKey())
 		}
 	}
 	s.mu.RLock()
 	known := s.known[key]
 	s.mu.RUnlock()
-	r := ruling{silent: known, alone: true, rules: rules, keys: []transportKey{key}}
 	if known {
-		return r
+		return ruling{silent: true}
 	}
+	r := ruling{alone: true, rules: rules, keys: []transportKey{key}}
 	// Each field is two texts, at the end of the list.
 	first, last := len(texts)-2*len(fields), -1
 	for i := range fields {
@@ -149,7 +149,7 @@ func (s *silence) remember(keys []transportKey) {
 // key digests how a request travels. Fields may come in any order.
 func (s *silence) key(x *exchange.Exchange, fields []field) transportKey {
 	var key transportKey
-	add := func(name, value string) { key.add(s.seed, name, value) }
+	add := func(name, value string) { key.add(s.seed, "", name, value) }
 	r := &x.Request
 	method, mediaType := s.guard.allowed(x)
 	add("method", r.Method)
@@ -173,19 +173,20 @@ func (s *silence) key(x *exchange.Exchange, fields []field) transportKey {
 			continue
 		}
 		if s.values[f.name] {
-			add("header "+f.name, f.text)
+			key.add(s.seed, "header ", f.name, f.text)
 		} else {
-			add("name "+f.name, "")
+			key.add(s.seed, "name ", f.name, "")
 		}
 	}
 	return key
 }
 
-// add mixes a name and a value in, in whatever order they come.
-func (k *transportKey) add(seed maphash.Seed, name, value string) {
+// add mixes a name of a kind and a value in, in whatever order they come.
+func (k *transportKey) add(seed maphash.Seed, kind, name, value string) {
 	var h maphash.Hash
 	h.SetSeed(seed)
-	_, _ = h.WriteString(name) // it cannot fail
+	_, _ = h.WriteString(kind) // it cannot fail
+	_, _ = h.WriteString(name)
 	_ = h.WriteByte(0)
 	_, _ = h.WriteString(value)
 	k[0] += h.Sum64()
@@ -235,4 +236,17 @@ func (g *Guard) textsOf(x *exchange.Exchange, fields []field, whole *muted) []tr
 		out[len(out)-1].Mute, out[len(out)-2].Mute = g.mutes(f)
 	}
 	return out
+}
+
+// simplePath reports whether a path is the same however it is read.
+func simplePath(s string) bool {
+	if len(s) == 0 || s[0] != '/' || len(s) > 1 && s[1] == '/' {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; !(c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '-' && c <= '9' || c == '_' || c == '~') {
+			return false
+		}
+	}
+	return true
 }

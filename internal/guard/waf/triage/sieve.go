@@ -187,7 +187,7 @@ func (v *sieve) find(s *scan, x *Text) ([]*rule, error) {
 		if r.quiet(x.Text, &p) || slices.Contains(rules, r) || !r.looksAt(x) {
 			continue
 		}
-		if r.matches(x.Text) {
+		if r.hit(s, x.Text, &p) {
 			rules = append(rules, r)
 		}
 	}

@@ -35,12 +35,7 @@ func (r *rule) quiet(text string, p *profile) bool {
 	}
 	switch r.name {
 	case "validateByteRange":
-		for i := range p.has {
-			if p.has[i]&^r.allowed[i] != 0 {
-				return false
-			}
-		}
-		return true
+		return p.within(&r.allowed)
 	case "detectXSS":
 		// What counts is a tag, a comment or a document type, which begin with <, or the
 		// value of an attribute that has a name, which stands behind =.
@@ -49,6 +44,34 @@ func (r *rule) quiet(text string, p *profile) bool {
 		return p.quietSQL(text)
 	}
 	return false
+}
+
+// hit reports whether the rule matches a text.
+func (r *rule) hit(s *scan, text string, p *profile) bool {
+	if r.name == "detectSQLi" && r.decoding && p.plain && p.within(&sql.allowed) {
+		// It looks up each word in upper case, and without quotes, escapes and comments
+		// case is nothing else to it: so it need not make each word anew.
+		from := len(s.arena)
+		for i := range len(text) {
+			c := text[i]
+			if c >= 'a' && c <= 'z' {
+				c -= 'a' - 'A'
+			}
+			s.arena = append(s.arena, c)
+		}
+		text = s.made(from)
+	}
+	return r.matches(text)
+}
+
+// within reports whether a text has no other bytes.
+func (p *profile) within(bytes *[4]uint64) bool {
+	for i := range p.has {
+		if p.has[i]&^bytes[i] != 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // sqlWords is the table of libinjection, which is what the engine asks: words and
@@ -124,12 +147,7 @@ func wordByte(c byte) bool {
 // stands in its table, alone or in a phrase. It then makes nothing but names,
 // numbers and such of it, and no sequence of these alone is SQL.
 func (p *profile) quietSQL(text string) bool {
-	for i := range p.has {
-		if p.has[i]&^sql.allowed[i] != 0 {
-			return false
-		}
-	}
-	if !sql.usable || p.contains(sqlVariable) && (p.contains('-') || p.contains('/') || p.contains(':')) {
+	if !sql.usable || !p.within(&sql.allowed) || p.contains(sqlVariable) && (p.contains('-') || p.contains('/') || p.contains(':')) {
 		return false
 	}
 	return eachWord(text, func(h uint32, simple bool) bool {

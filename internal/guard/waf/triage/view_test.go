@@ -9,15 +9,16 @@ import (
 
 // What is quicker than the engine must make of every ASCII text what the engine makes.
 func FuzzQuickly(f *testing.F) {
-	for _, s := range []string{"", ".", "..", "a plain text", "Meet at 10, bring; the  (blue) /folder", "C:\\a\\..\\b. ", " . ", "a/./b/../c/", "QUJD REVG", "QUJDRA==", "a\r\nQ", "\t\v\f\r\n", `"'^\`, "x:y:z", "/", "a.b. "} {
+	for _, s := range []string{"", ".", "..", "a plain text", "Meet at 10, bring; the  (blue) /folder", "C:\\a\\..\\b. ", " . ", "a/./b/../c/", "QUJD REVG", "QUJDRA==", "a\r\nQ", "\t\v\f\r\n", `"'^\`, "x:y:z", "/", "a.b. ", "a\xff \u2003é\u00a0"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		if p := profileOf(text); !p.ascii {
-			return
-		}
+		p := profileOf(text)
 		var s scan
 		for name, quick := range quickly {
+			if !p.ascii && name != "removeWhitespace" {
+				continue
+			}
 			want, _, err := engines(name)(text)
 			if err != nil {
 				t.Fatal(err)
@@ -65,9 +66,13 @@ func FuzzQuiet(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r := &rule{name: name, operator: op, decoding: true}
-			if r.quiet(text, &p) && op.Evaluate(quiet{}, text) {
+			r := &rule{name: name, operator: op, chains: [][]plugintypes.Transformation{nil}, decoding: true}
+			want := op.Evaluate(quiet{}, text)
+			if r.quiet(text, &p) && want {
 				t.Errorf("%s finds something in %q", name, text)
+			}
+			if got := r.hit(new(scan), text, &p); got != want {
+				t.Errorf("%s in %q: %v, want %v", name, text, got, want)
 			}
 		}
 	})
