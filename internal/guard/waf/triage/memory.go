@@ -20,6 +20,7 @@ const (
 	memoryShards = 16
 	memoryHalf   = 2048 // in a shard: 2 generations of 32,768 in all, about 3 MB
 	memoryLength = 1024 // longer texts do not come again
+	memoryValue  = 64   // longer values hardly do
 )
 
 type memoryShard struct {
@@ -48,11 +49,7 @@ func (n *memory) key(t *Text) (k textKey) {
 }
 
 // get returns the rules that match the text, if it is known.
-func (n *memory) get(t *Text) (rules []*rule, known bool) {
-	if len(t.Text)+len(t.Name) > memoryLength {
-		return nil, false
-	}
-	k := n.key(t)
+func (n *memory) get(k textKey) (rules []*rule, known bool) {
 	s := &n.shards[k[0]%memoryShards]
 	s.mu.RLock()
 	rules, known = s.young[k]
@@ -68,11 +65,13 @@ func (n *memory) get(t *Text) (rules []*rule, known bool) {
 	return rules, known
 }
 
-func (n *memory) put(t *Text, rules []*rule) {
-	if len(t.Text)+len(t.Name) <= memoryLength {
-		k := n.key(t)
-		n.shards[k[0]%memoryShards].store(k, rules)
-	}
+// keeps reports whether a text is worth remembering.
+func (n *memory) keeps(t *Text) bool {
+	return len(t.Text)+len(t.Name) <= memoryLength && (t.Kind != Arg || len(t.Text) <= memoryValue)
+}
+
+func (n *memory) put(k textKey, rules []*rule) {
+	n.shards[k[0]%memoryShards].store(k, rules)
 }
 
 func (s *memoryShard) store(k textKey, rules []*rule) {

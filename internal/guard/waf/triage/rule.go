@@ -104,12 +104,7 @@ func (r *rule) looksAt(t *Text) bool {
 
 // matches reports whether the rule's operator matches the text behind the rule's
 // transformations: exactly what the engine would find.
-func (r *rule) matches(text string) (hit bool) {
-	defer func() {
-		if recover() != nil {
-			hit = true // the operator wants more than a text: the engine must be asked
-		}
-	}()
+func (r *rule) matches(text string) bool {
 	last := ""
 	for i, chain := range r.chains {
 		out := transform(chain, text)
@@ -117,11 +112,21 @@ func (r *rule) matches(text string) (hit bool) {
 			continue
 		}
 		last = out
-		if r.operator.Evaluate(quiet{}, out) != r.negated {
+		if r.evaluate(out) {
 			return true
 		}
 	}
 	return false
+}
+
+// evaluate reports whether the rule's operator matches what transformations made.
+func (r *rule) evaluate(text string) (hit bool) {
+	defer func() {
+		if recover() != nil {
+			hit = true // the operator wants more than a text: the engine must be asked
+		}
+	}()
+	return r.operator.Evaluate(quiet{}, text) != r.negated
 }
 
 // compiler turns directives into conditions.

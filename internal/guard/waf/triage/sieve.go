@@ -73,13 +73,15 @@ func (v *sieve) add(r *rule, p pattern) {
 	b := &v.books[p.flavour]
 	for i, names := range r.names {
 		rest, lower := residual(names)
-		v.want(v.full.path(names, r.chains[i]), p)
 		chain, err := transformations(rest)
 		if err != nil {
 			panic(err) // each has been found already
 		}
+		names, lowerHere := caseless(names)
+		rest, lowerThere := caseless(rest)
+		v.want(v.full.path(names, r.chains[i]), p)
 		v.want(v.plain.path(rest, chain), p)
-		e := automaton.Expression{Text: p.text, Lower: lower}
+		e := automaton.Expression{Text: p.text, Lower: lower || lowerHere || lowerThere}
 		known := false
 		for n := range b.list {
 			known = known || b.list[n] == e && b.rules[n] == r
@@ -92,6 +94,11 @@ func (v *sieve) add(r *rule, p pattern) {
 
 // want notes that a pattern is looked for in a view.
 func (v *sieve) want(at *view, p pattern) {
+	if need, ok := needOf(p.text); !ok {
+		at.any[p.flavour] = true
+	} else {
+		at.needs[p.flavour].join(&need)
+	}
 	at.wants[p.flavour] = true
 	if v.least == nil {
 		v.least = map[*view]int{}
@@ -132,6 +139,7 @@ func (v *sieve) compile() error {
 type scan struct {
 	found [][]*rule // the rules that match, of each text
 	todo  []int     // places of the texts that are not remembered
+	keys  []textKey // by which memory knows them, or zero
 	work  int       // bytes that operators have looked at, once for each rule
 
 	// Of the text at hand:
@@ -197,7 +205,7 @@ func (v *sieve) find(s *scan, x *Text) ([]*rule, error) {
 // look searches what a rule sees of a text, and all that comes of it further on.
 func (v *sieve) look(s *scan, at *view, x *Text, text string, p profile, rules *[]*rule, failed *error) {
 	for fl := range v.books {
-		if !at.wants[fl] || slices.Contains(s.seen[fl], text) {
+		if !at.asks(fl, &p) || slices.Contains(s.seen[fl], text) {
 			continue
 		}
 		s.seen[fl] = append(s.seen[fl], text)
@@ -219,8 +227,8 @@ func (v *sieve) look(s *scan, at *view, x *Text, text string, p profile, rules *
 		}
 	}
 	for _, kid := range at.kids {
-		if len(text) < kid.least && shrinking[kid.name] {
-			continue // what comes of it is too short for every pattern
+		if len(text) < kid.least && kid.shrinks || kid.barren(&p) {
+			continue // what comes of it is too short for every pattern, or lacks what they need
 		}
 		out, after := kid.apply(s, text, &p)
 		v.look(s, kid, x, out, after, rules, failed)

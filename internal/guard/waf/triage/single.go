@@ -61,6 +61,9 @@ func (r *rule) hit(s *scan, text string, p *profile) bool {
 		}
 		text = s.made(from)
 	}
+	if r.decoding && p.plain {
+		return r.evaluate(text)
+	}
 	return r.matches(text)
 }
 

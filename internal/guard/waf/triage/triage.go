@@ -204,24 +204,27 @@ func (t *Triage) Suspects(list []Text) (out, rules []int, alone bool) {
 	defer scans.Put(s)
 	s.begin(list)
 	for i := range list {
-		found, known := t.memory.get(&list[i])
-		if known {
-			s.found[i] = found
-		} else {
-			s.todo = append(s.todo, i)
+		var k textKey
+		if t.memory.keeps(&list[i]) {
+			k = t.memory.key(&list[i])
+			if found, known := t.memory.get(k); known {
+				s.found[i] = found
+				continue
+			}
 		}
+		s.todo, s.keys = append(s.todo, i), append(s.keys, k)
 	}
 	var gaveUp []int
-	for _, i := range s.todo {
+	for n, i := range s.todo {
 		x := &list[i]
-		found, err := t.sieves[groupOf(x.Kind)].find(s, x)
+		rules, err := t.sieves[groupOf(x.Kind)].find(s, x)
 		if err != nil {
 			gaveUp = append(gaveUp, i)
 			continue
 		}
-		s.found[i] = found
-		if s.work <= maxWork { // else it is not certain
-			t.memory.put(x, found)
+		s.found[i] = rules
+		if k := s.keys[n]; k != (textKey{}) {
+			t.memory.put(k, rules)
 		}
 	}
 	if len(t.counters) > 0 {

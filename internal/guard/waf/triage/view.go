@@ -42,9 +42,28 @@ func residual(names []string) (rest []string, lower bool) {
 	return rest, lower
 }
 
+// anyCaseCmdLine is cmdLine without making lower case.
+const anyCaseCmdLine = "cmdLine of any case"
+
+// caseless puts anyCaseCmdLine in the place of cmdLine where nothing that follows
+// tells case apart. Patterns must take upper case for lower then.
+func caseless(names []string) (_ []string, lower bool) {
+	for i := len(names) - 1; i >= 0; i-- {
+		if names[i] == "cmdLine" {
+			names = slices.Clone(names)
+			names[i] = anyCaseCmdLine
+			return names, true
+		}
+		if !anyCase[names[i]] {
+			break
+		}
+	}
+	return names, false
+}
+
 // profile is what is in a text.
 type profile struct {
-	has   [4]uint64 // bytes, one bit each
+	has   bytesOf
 	ascii bool
 	plain bool // every decoder leaves it as it is
 }
@@ -83,26 +102,49 @@ func (p *profile) comments(s string) bool {
 	return false
 }
 
+// idleness is what texts a transformation leaves as they are.
+type idleness uint8
+
+const (
+	never     idleness = iota
+	noPercent          // those without % and +
+	noAmpersand
+	noBackslash
+	noNull
+	inASCII
+	noComment
+	noUpper // and in ASCII
+)
+
+var idles = map[string]idleness{
+	"urlDecodeUni": noPercent, "urlDecode": noPercent, "htmlEntityDecode": noAmpersand,
+	"jsDecode": noBackslash, "cssDecode": noBackslash, "escapeSeqDecode": noBackslash, "removeNulls": noNull, "replaceNulls": noNull, "utf8toUnicode": inASCII,
+	"replaceComments": noComment, "removeComments": noComment, "removeCommentsChar": noComment, "lowercase": noUpper,
+}
+
 // idle reports whether a transformation leaves a text as it is.
-func (p *profile) idle(name, s string) bool {
-	switch name {
-	case "urlDecodeUni", "urlDecode":
+func (p *profile) idle(n idleness, s string) bool {
+	switch n {
+	case noPercent:
 		return !p.contains('%') && !p.contains('+')
-	case "htmlEntityDecode":
+	case noAmpersand:
 		return !p.contains('&')
-	case "jsDecode", "cssDecode", "escapeSeqDecode":
+	case noBackslash:
 		return !p.contains('\\')
-	case "removeNulls", "replaceNulls":
+	case noNull:
 		return !p.contains(0)
-	case "utf8toUnicode":
+	case inASCII:
 		return p.ascii
-	case "replaceComments", "removeComments", "removeCommentsChar":
+	case noComment:
 		return !p.comments(s)
-	case "lowercase":
+	case noUpper:
 		return p.ascii && p.has['A'/64]&((1<<26-1)<<('A'%64)) == 0
 	}
 	return false
 }
+
+// narrowing are transformations that take away, or put a space or other letters.
+var narrowing = map[string]bool{"removeWhitespace": true, "compressWhitespace": true, anyCaseCmdLine: true}
 
 // shrinking are transformations whose outcome has no more characters than the text.
 var shrinking = map[string]bool{
@@ -116,7 +158,17 @@ type view struct {
 	name  string
 	step  plugintypes.Transformation
 	wants [flavours]bool // rules of these look at it
+	// needs is what a text must hold one byte of for the patterns of a flavour to
+	// match, unless any text may.
+	needs [flavours]bytesOf
+	any   [flavours]bool
 	kids  []*view
+
+	// What is known of the transformation:
+	quick   func(*scan, string) string
+	idle    idleness
+	shrinks bool // the outcome has no more characters
+	narrows bool // the outcome holds nothing but common bytes and what the text held
 	// least is how many characters a text must have for a pattern to match it or what comes of it.
 	least int
 }
@@ -130,7 +182,7 @@ func (v *view) measure(own map[*view]int) {
 	}
 	for _, k := range v.kids {
 		k.measure(own)
-		if shrinking[k.name] {
+		if k.shrinks {
 			least = min(least, k.least)
 		} else {
 			least = 0
@@ -146,18 +198,42 @@ func (v *view) path(names []string, chain []plugintypes.Transformation) *view {
 	i := slices.IndexFunc(v.kids, func(k *view) bool { return k.name == names[0] })
 	if i < 0 {
 		i = len(v.kids)
-		v.kids = append(v.kids, &view{name: names[0], step: chain[0]})
+		n := names[0]
+		v.kids = append(v.kids, &view{name: n, step: chain[0], quick: quickly[n], idle: idles[n], shrinks: shrinking[n], narrows: narrowing[n]})
 	}
 	return v.kids[i].path(names[1:], chain[1:])
 }
 
+// asks reports whether a pattern of a flavour may match a text at all.
+func (v *view) asks(fl int, p *profile) bool {
+	return v.any[fl] || v.wants[fl] && v.needs[fl].meets(&p.has)
+}
+
+// barren reports whether no pattern, here and below, may match what comes of a text.
+func (v *view) barren(p *profile) bool {
+	if !v.narrows {
+		return false
+	}
+	for fl := range v.wants {
+		if v.asks(fl, p) {
+			return false
+		}
+	}
+	for _, k := range v.kids {
+		if !k.barren(p) {
+			return false
+		}
+	}
+	return true
+}
+
 // apply makes the view of a text.
 func (v *view) apply(s *scan, text string, p *profile) (out string, _ profile) {
-	if p.idle(v.name, text) {
+	if p.idle(v.idle, text) {
 		return text, *p
 	}
-	if quick := quickly[v.name]; quick != nil && (p.ascii || v.name == "removeWhitespace") {
-		out = quick(s, text)
+	if v.quick != nil && (p.ascii || v.name == "removeWhitespace") {
+		out = v.quick(s, text)
 	} else {
 		var err error
 		if out, _, err = v.step(text); err != nil {
@@ -175,7 +251,7 @@ func (v *view) apply(s *scan, text string, p *profile) (out string, _ profile) {
 var quickly = map[string]func(*scan, string) string{
 	"removeWhitespace":   removeWhitespace,
 	"compressWhitespace": compressWhitespace,
-	"cmdLine":            cmdLine,
+	anyCaseCmdLine:       cmdLine,
 	"base64Decode":       base64Decode,
 	"normalizePath":      normalizePath,
 	"normalisePath":      normalizePath,
@@ -239,7 +315,20 @@ func compressWhitespace(s *scan, text string) string {
 	return s.made(from)
 }
 
+// cmdLine leaves letters as they are, see anyCaseCmdLine.
 func cmdLine(s *scan, text string) string {
+	same := true
+	for i := 0; same && i < len(text); i++ {
+		switch text[i] {
+		case '"', '\'', '\\', '^', ',', ';', '\t', '\r', '\n':
+			same = false
+		case ' ':
+			same = i+1 == len(text) || text[i+1] != ' ' && text[i+1] != '/' && text[i+1] != '('
+		}
+	}
+	if same {
+		return text
+	}
 	from := len(s.arena)
 	in := false
 	for i := 0; i < len(text); i++ {
@@ -256,10 +345,6 @@ func cmdLine(s *scan, text string) string {
 		case '/', '(':
 			if in {
 				s.arena = s.arena[:len(s.arena)-1]
-			}
-		default:
-			if c >= 'A' && c <= 'Z' {
-				c += 'a' - 'A'
 			}
 		}
 		in = false

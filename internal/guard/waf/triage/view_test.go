@@ -1,6 +1,8 @@
 package triage
 
 import (
+	"regexp"
+	"strings"
 	"testing"
 	"unicode/utf8"
 
@@ -19,11 +21,19 @@ func FuzzQuickly(f *testing.F) {
 			if !p.ascii && name != "removeWhitespace" {
 				continue
 			}
-			want, _, err := engines(name)(text)
+			engine := name
+			if name == anyCaseCmdLine {
+				engine = "cmdLine"
+			}
+			want, _, err := engines(engine)(text)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := quick(&s, text); got != want {
+			got := quick(&s, text)
+			if name == anyCaseCmdLine {
+				got = strings.ToLower(got)
+			}
+			if got != want {
 				t.Errorf("%s of %q is %q, the engine makes %q", name, text, got, want)
 			}
 		}
@@ -38,11 +48,11 @@ func FuzzPlain(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		p := profileOf(text)
 		for name := range decoders {
-			if out, _, err := engines(name)(text); (p.plain || p.idle(name, text)) && (err != nil || out != text) {
+			if out, _, err := engines(name)(text); (p.plain || p.idle(idles[name], text)) && (err != nil || out != text) {
 				t.Errorf("%s of %q is %q, %v", name, text, out, err)
 			}
 		}
-		if out, _, err := engines("lowercase")(text); p.idle("lowercase", text) && (err != nil || out != text) {
+		if out, _, err := engines("lowercase")(text); p.idle(noUpper, text) && (err != nil || out != text) {
 			t.Errorf("lowercase of %q is %q, %v", text, out, err)
 		}
 		for name := range shrinking {
@@ -74,6 +84,30 @@ func FuzzQuiet(f *testing.F) {
 			if got := r.hit(new(scan), text, &p); got != want {
 				t.Errorf("%s in %q: %v, want %v", name, text, got, want)
 			}
+		}
+	})
+}
+
+// Whatever an expression matches must hold a byte of what it is said to need, and as
+// many characters as its shortest match.
+func FuzzNeeds(f *testing.F) {
+	for _, s := range []string{`\(a|b\)`, `[<=]x`, `(?i)k\$`, `a{2,3};`, `(?:;|\|)+x?`, `é|"`, `\W`, `[^a]`, `(?:a|;)b`} {
+		f.Add(s, "x; a(b) $k é \"")
+	}
+	f.Fuzz(func(t *testing.T, expr, text string) {
+		re, err := regexp.Compile(expr)
+		if err != nil || len(expr) > 40 {
+			return
+		}
+		p := profileOf(text)
+		if !re.MatchString(text) {
+			return
+		}
+		if need, ok := needOf(expr); ok && !need.meets(&p.has) {
+			t.Errorf("%q matches %q, which holds nothing of what it needs", expr, text)
+		}
+		if n := shortest(expr); utf8.RuneCountInString(text) < n {
+			t.Errorf("%q matches %q, its shortest match is said to have %d characters", expr, text, n)
 		}
 	})
 }
