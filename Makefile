@@ -36,6 +36,7 @@ unit:
 	@$(GO) test -race -short -timeout 15m $$( $(GO) list ./... | grep -v -e /demo/harbour -e /test/providers -e /test/ridepool -e /test/day)
 	$(GO) test -timeout 15m ./demo/harbour/... ./internal/guard/waf ./internal/scan ./internal/spec/schema ./internal/state ./test/providers ./test/ridepool
 	$(GO) test -short -timeout 15m ./test/day
+	$(GO) test -timeout 10m -run '^TestMemory$$' ./test/reload
 	@echo "JSON-Schema-Test-Suite:"
 	@$(GO) test -count=1 -v -run '^TestSuite$$' ./internal/spec/schema | grep -E 'required cases|SKIP|FAIL'
 
@@ -65,7 +66,7 @@ fuzz-short:
 fuzz:
 	./test/fuzz.sh $(FUZZTIME)
 
-bench: build ## bare Caddy against the whole chain; writes docs/benchmarks.md
+bench: build ## bare Caddy against the whole chain, nginx + ModSecurity and Caddy + Coraza against it with all guards; writes docs/benchmarks.md
 	$(GO) run ./bench $(ARGS)
 
 bench-data: ## policies on 100 MB of relation data: plain OPA's heap and decisions against Crenel's; writes its section of docs/benchmarks.md
@@ -87,6 +88,10 @@ reload: ## 200 reloads under load
 .PHONY: day overload shared-rate
 day: ## a whole day of honest calls, 20,000, through the demo's gateway in process: none may be refused
 	$(GO) test -count=1 -timeout 30m -v ./test/day
+
+.PHONY: memory
+memory: ## what a gateway with the rule set loaded holds of memory, and after 200 reloads
+	RELOADS=200 $(GO) test -count=1 -timeout 30m -v -run '^TestMemory$$' ./test/reload
 
 overload: ## slowloris, 10,000 connections, rapid reset, bombs against the binary; writes docs/overload.md
 	CRENEL_OVERLOAD=$(or $(SECONDS),10) $(GO) test -count=1 -timeout 30m -v -run Overload ./test/overload -update

@@ -97,7 +97,6 @@ func Run(ctx context.Context, o Options) (err error) {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
-	wg.Go(func() { s.current().Warm() })
 	wg.Go(func() { s.onHangup(watched, hup) })
 	wg.Go(func() { s.watchDependencies(watched) })
 	wg.Go(func() { watch.Files(watched, s.files, func() { s.reload(watched, "a changed file") }) })
@@ -194,6 +193,8 @@ func (s *Server) begin(ctx context.Context) error {
 	if s.control, err = control.Listen(s.cfg.ControlSocket(), s, s.log); err != nil {
 		return errors.Join(err, discard(gw, events))
 	}
+	// No request waits for what can be done before there are any.
+	gw.Warm()
 	if err := s.plane.Load(s.cfg, gw); err != nil {
 		return errors.Join(err, discard(gw, events))
 	}
@@ -348,6 +349,7 @@ func (s *Server) swap(ctx context.Context) error {
 		s.decisions.drop()
 		return err
 	}
+	gw.Warm()
 	if err := s.plane.Load(cfg, gw); err != nil {
 		s.decisions.drop()
 		return errors.Join(err, discard(gw, events))

@@ -157,7 +157,7 @@ const (
 )
 
 func (s *scan) begin(list []Text) {
-	s.found, s.todo, s.work = s.found[:0], s.todo[:0], 0
+	s.found, s.todo, s.keys, s.work = s.found[:0], s.todo[:0], s.keys[:0], 0
 	for range list {
 		s.found = append(s.found, nil)
 	}

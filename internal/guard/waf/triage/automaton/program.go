@@ -96,7 +96,7 @@ func newProgram(list []Expression, bytes bool) (*program, error) {
 				if e.Lower {
 					rs = withUpper(rs)
 				}
-				key := string(rs)
+				key := fmt.Sprint(rs)
 				set, ok := known[key]
 				if !ok {
 					set = int32(len(ranges)) //nolint:gosec // far below
