@@ -374,7 +374,7 @@ func (c *collector) join(above, by, tok string) string {
 	}
 	from := len(c.arena)
 	c.arena = append(append(append(c.arena, above...), by...), tok...)
-	return unsafe.String(&c.arena[from], n)
+	return unsafe.String(&c.arena[from], n) //nolint:gosec // never written to again
 }
 
 // headerPlaces are the places of header fields, by name: most come with every request.

@@ -397,7 +397,7 @@ func (c *compiler) onTexts(id int, d *directive, local bool) error {
 	p := c.pattern(r)
 	for g := range c.out.sieves {
 		for kind, at := range r.at {
-			if at && groupOf(Kind(kind)) == group(g) { //nolint:gosec // there are few
+			if at && groupOf(Kind(kind)) == group(g) {
 				c.out.onTexts[id] = true
 				c.out.sieves[g].add(r, p)
 				break

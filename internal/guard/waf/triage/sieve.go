@@ -118,11 +118,11 @@ func (v *sieve) compile() error {
 		b := &v.books[fl]
 		for {
 			var err error
-			if b.set, err = setOf(b.list, flavour(fl) == bytewise); err == nil { //nolint:gosec // there are few
+			if b.set, err = setOf(b.list, flavour(fl) == bytewise); err == nil {
 				break
 			}
 			bad := slices.IndexFunc(b.list, func(e automaton.Expression) bool {
-				_, err := automaton.New([]automaton.Expression{e}, flavour(fl) == bytewise) //nolint:gosec // there are few
+				_, err := automaton.New([]automaton.Expression{e}, flavour(fl) == bytewise)
 				return err != nil
 			})
 			if bad < 0 {

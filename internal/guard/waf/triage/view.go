@@ -264,7 +264,7 @@ func (s *scan) made(from int) string {
 	if from == len(s.arena) {
 		return ""
 	}
-	return unsafe.String(&s.arena[from], len(s.arena)-from)
+	return unsafe.String(&s.arena[from], len(s.arena)-from) //nolint:gosec // not written to before the next text
 }
 
 func space(c byte) bool { return c == ' ' || c >= '\t' && c <= '\r' }

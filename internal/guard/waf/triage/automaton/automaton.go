@@ -96,8 +96,8 @@ func (a *Automaton) Find(text string, found []int32) ([]int32, error) {
 	found = append(found, a.always...)
 	t := a.states.Load()
 	made := 0
-	rows, at := t.rows, int32(a.width) //nolint:gosec // the first state's row
-	plain := 0x100                     // bytes below are characters
+	rows, at := t.rows, int32(a.width)
+	plain := 0x100 // bytes below are characters
 	if !a.bytes {
 		plain = utf8.RuneSelf
 	}
@@ -124,7 +124,7 @@ func (a *Automaton) Find(text string, found []int32) ([]int32, error) {
 				class = int(a.classOf(r))
 			}
 		}
-		cell := at + int32(class) //nolint:gosec // within a row
+		cell := at + int32(class)
 		next := atomic.LoadInt32(&rows[cell])
 		if next <= 0 {
 			if next == 0 {
@@ -135,7 +135,7 @@ func (a *Automaton) Find(text string, found []int32) ([]int32, error) {
 				if next, full = a.step(t, at, class); full {
 					// A new table has begun: the text is read again from its beginning.
 					t = a.states.Load()
-					rows, at, i = t.rows, int32(a.width), 0 //nolint:gosec // the first state's row
+					rows, at, i = t.rows, int32(a.width), 0
 					continue
 				}
 			}
@@ -167,11 +167,11 @@ func (a *Automaton) note(t *table, cell int32, found []int32, from int) []int32 
 func (a *Automaton) step(t *table, at int32, class int) (next int32, full bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	cell := at + int32(class) //nolint:gosec // within a row
+	cell := at + int32(class)
 	if next = atomic.LoadInt32(&t.rows[cell]); next != 0 {
 		return next, false // somebody else was quicker
 	}
-	state := at / int32(a.width) //nolint:gosec // small
+	state := at / int32(a.width)
 	behind := end
 	if class < a.classes {
 		behind = a.kinds[class]
@@ -217,7 +217,7 @@ func (a *Automaton) state(t *table, spots []int32, prior kind) (row int32, ok bo
 	key := a.work.key[:0]
 	key = append(key, byte(prior))
 	for _, pc := range spots {
-		key = binary.NativeEndian.AppendUint32(key, uint32(pc)) //nolint:gosec // not negative
+		key = binary.NativeEndian.AppendUint32(key, uint32(pc))
 	}
 	a.work.key = key
 	if row, ok = t.known[string(key)]; ok {
@@ -226,7 +226,7 @@ func (a *Automaton) state(t *table, spots []int32, prior kind) (row int32, ok bo
 	if t.made > t.limit {
 		return 0, false
 	}
-	row = int32(t.made * a.width) //nolint:gosec // below maxCells
+	row = int32(t.made * a.width)
 	t.made++
 	t.known[string(key)] = row
 	t.spots, t.prior = append(t.spots, slices.Clone(spots)), append(t.prior, prior)

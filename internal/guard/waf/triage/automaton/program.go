@@ -76,20 +76,20 @@ func newProgram(list []Expression, bytes bool) (*program, error) {
 		if err != nil {
 			return nil, fmt.Errorf("compiling expression %d: %w", id, err)
 		}
-		base := int32(len(p.code))                          //nolint:gosec // far below
-		p.starts = append(p.starts, base+int32(prog.Start)) //nolint:gosec // far below
+		base := int32(len(p.code))
+		p.starts = append(p.starts, base+int32(prog.Start))
 		for i := range prog.Inst {
 			in := &prog.Inst[i]
-			c := instruction{op: in.Op, out: base + int32(in.Out)} //nolint:gosec // far below
+			c := instruction{op: in.Op, out: base + int32(in.Out)}
 			switch in.Op {
 			case syntax.InstAlt, syntax.InstAltMatch:
-				c.op, c.other = syntax.InstAlt, base+int32(in.Arg) //nolint:gosec // far below
+				c.op, c.other = syntax.InstAlt, base+int32(in.Arg)
 			case syntax.InstCapture, syntax.InstNop:
 				c.op = syntax.InstNop
 			case syntax.InstEmptyWidth:
 				c.cond = syntax.EmptyOp(in.Arg)
 			case syntax.InstMatch:
-				c.id = int32(id) //nolint:gosec // far below
+				c.id = int32(id)
 			case syntax.InstRune, syntax.InstRune1, syntax.InstRuneAny, syntax.InstRuneAnyNotNL:
 				c.op = syntax.InstRune
 				rs := rangesOf(in)
@@ -99,7 +99,7 @@ func newProgram(list []Expression, bytes bool) (*program, error) {
 				key := fmt.Sprint(rs)
 				set, ok := known[key]
 				if !ok {
-					set = int32(len(ranges)) //nolint:gosec // far below
+					set = int32(len(ranges))
 					ranges, known[key] = append(ranges, rs), set
 				}
 				c.set = set
@@ -166,7 +166,7 @@ func (p *program) divide(ranges [][]rune) {
 	slices.Sort(p.bounds)
 	p.classes = len(p.bounds)
 	for i := range p.class {
-		p.class[i] = p.classOf(rune(i)) //nolint:gosec // below 256
+		p.class[i] = p.classOf(rune(i))
 	}
 	for _, r := range p.bounds {
 		p.kinds = append(p.kinds, kindOf(r))
@@ -187,7 +187,7 @@ func (p *program) classOf(r rune) uint16 {
 	if !found {
 		i--
 	}
-	return uint16(i) //nolint:gosec // there are not that many classes
+	return uint16(i)
 }
 
 func (p *program) takes(in *instruction, class int) bool {
