@@ -69,7 +69,7 @@ func rounds(ctx context.Context, o *options, wrk string, l *load, targets []targ
 
 func run(ctx context.Context, o *options, wrk string, l *load, method string, t target, d time.Duration) (result, error) {
 	var r result
-	args := []string{"-t2", "-c" + strconv.Itoa(o.connections), "-d" + strconv.Itoa(max(1, int(d.Seconds()))) + "s", "--latency", "-s", l.script, t.url, "--", method, l.dir, l.post}
+	args := []string{"-t2", "-c" + strconv.Itoa(o.connections), "-d" + strconv.Itoa(max(1, int(d.Seconds()))) + "s", "--timeout", "30s", "--latency", "-s", l.script, t.url, "--", method, l.dir, l.post}
 	if l.host != "" {
 		args = append(args, l.host)
 	}

@@ -32,6 +32,14 @@ func large(b testing.TB, n int) *exchange.Exchange {
 	return request(b, 0, "", body.String())
 }
 
+// get is a GET without arguments whose path is its own.
+func get(b testing.TB, n int) *exchange.Exchange {
+	x := path(b, strconv.Itoa(n))
+	x.Request.RawPath = "/notes/" + strconv.Itoa(n)
+	x.Request.Path = x.Request.RawPath
+	return x
+}
+
 // The cost of a plain request must stay where it is: what allocates shows in every
 // other request, too.
 func TestSilentAllocates(t *testing.T) {
@@ -64,7 +72,7 @@ func BenchmarkSilent(b *testing.B) {
 		name   string
 		bodies int
 		make   func(testing.TB, int) *exchange.Exchange
-	}{{"new", 200_000_000, small}, {"seen", 1, small}, {"10KB", 200_000_000, large}} {
+	}{{"new", 200_000_000, small}, {"seen", 1, small}, {"10KB", 200_000_000, large}, {"GET", 200_000_000, get}} {
 		b.Run(c.name, func(b *testing.B) {
 			g := at(b, 1)
 			all := make([]*exchange.Exchange, 0, min(b.N+1, 1024))

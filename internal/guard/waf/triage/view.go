@@ -3,7 +3,6 @@ package triage
 import (
 	"math"
 	"slices"
-	"strings"
 	"unicode"
 	"unicode/utf8"
 	"unsafe"
@@ -395,12 +394,26 @@ func base64Decode(s *scan, text string) string {
 	return s.made(from)
 }
 
-// Paths without a slash are quick; the others are the engine's affair.
+// cleanPath reports whether a path has nothing to be normalized: no empty segments,
+// and none that begin with a dot.
+func cleanPath(text string) bool {
+	if text == "" {
+		return true
+	}
+	last := byte('/')
+	for i := range len(text) {
+		c := text[i]
+		if (c == '/' || c == '.') && last == '/' && (c == '.' || i > 0) {
+			return false
+		}
+		last = c
+	}
+	return last != '/'
+}
+
+// Paths that are clean are quick; the others are the engine's affair.
 func normalizePath(_ *scan, text string) string {
-	switch {
-	case text == ".":
-		return ""
-	case strings.IndexByte(text, '/') < 0:
+	if cleanPath(text) {
 		return text
 	}
 	out, _, err := enginePath(text)
@@ -411,19 +424,28 @@ func normalizePath(_ *scan, text string) string {
 }
 
 func normalizePathWin(_ *scan, text string) string {
-	switch {
-	case text == ".":
-		return ""
-	case strings.ContainsAny(text, `/\:`):
-		out, _, err := engineWinPath(text)
-		if err != nil {
-			return text
-		}
-		return out
-	case strings.Trim(text, ".") == "":
+	if cleanPath(text) && !windowsPath(text) {
 		return text
 	}
-	return strings.TrimRight(text, ". ")
+	out, _, err := engineWinPath(text)
+	if err != nil {
+		return text
+	}
+	return out
+}
+
+// windowsPath reports whether there is what Windows reads otherwise than others: a
+// backslash, a colon, a dot or a space at the end of a segment.
+func windowsPath(text string) bool {
+	last := byte(0)
+	for i := range len(text) {
+		c := text[i]
+		if c == '\\' || c == ':' || c == '/' && (last == '.' || last == ' ') {
+			return true
+		}
+		last = c
+	}
+	return last == '.' || last == ' '
 }
 
 var enginePath, engineWinPath = engines("normalizePath"), engines("normalizePathWin")
