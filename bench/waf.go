@@ -57,6 +57,7 @@ func measureWAF(ctx context.Context, o *options) (err error) {
 		fmt.Println("SKIPPED: nginx with ModSecurity is missing and could not be installed: the section on web application firewalls is not measured")
 		return nil
 	}
+	busy := loadAverage()
 	wrk, err := findWrk(ctx)
 	if err != nil {
 		return err
@@ -106,7 +107,7 @@ func measureWAF(ctx context.Context, o *options) (err error) {
 	if err != nil {
 		return err
 	}
-	text := renderWAF(o, targets, results)
+	text := renderWAF(o, busy, targets, results)
 	fmt.Print("\n" + text)
 	if o.out != "" {
 		if err := writeSection(o.out, "bench-waf", text); err != nil {
@@ -125,13 +126,14 @@ func times(rs results, method, name string) float64 {
 	return rs[method][name].perSecond() / rs[method][modSecurity].perSecond()
 }
 
-func renderWAF(o *options, targets []target, rs results) string {
+func renderWAF(o *options, busy string, targets []target, rs results) string {
 	var b strings.Builder
 	b.WriteString("## Web application firewalls\n\nMade by `make bench`: the same requests through nginx with ModSecurity, through Caddy with Coraza as its users run it, and\n" +
 		"through Crenel with contract, authn, authz, limit, upload and waf enforced. All three load the same files of the Core Rule Set 4.25\n" +
 		"at paranoia level 1 and judge requests only. 1,000 different JSON bodies of about 240 bytes (three texts, the rest typed), the tokens of\n" +
 		"100 callers; only Crenel verifies them, validates the bodies and writes a record of each call. Before it is measured, each must refuse an attack.\n\n")
-	fmt.Fprintf(&b, "Machine: %s. %d connections, median of %d rounds of %s; load generator and upstream share the cores.\n\n", machine(), o.connections, o.rounds, o.duration)
+	fmt.Fprintf(&b, "Machine: %s. %d connections, median of %d rounds of %s; load generator and upstream share the cores. Load average before: %s.\n\n",
+		machine(), o.connections, o.rounds, o.duration, busy)
 	b.WriteString("| request | what | requests/s | of nginx + ModSecurity | p50 ms | p99 ms |\n|---|---|---:|---:|---:|---:|\n")
 	for _, m := range methods {
 		name := m
@@ -163,6 +165,16 @@ func writeSection(file, name, text string) error {
 		page = strings.TrimRight(page, "\n") + "\n\n" + section
 	}
 	return os.WriteFile(file, []byte(page), 0o644) //nolint:gosec // it is documentation
+}
+
+// loadAverage is what else the machine had to do in the last minute.
+func loadAverage() string {
+	b, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
+	}
+	first, _, _ := strings.Cut(string(b), " ")
+	return first
 }
 
 // findModSecurity finds nginx and its module, and installs them where apt can. ""
