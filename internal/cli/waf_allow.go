@@ -116,8 +116,8 @@ func (o *allowOptions) find(id string) (*allowed, []byte, error) {
 		return nil, nil, err
 	}
 	file := o.file
-	if real, err := filepath.EvalSymlinks(file); err == nil {
-		file = real // what is written must not replace a link
+	if target, err := filepath.EvalSymlinks(file); err == nil {
+		file = target // what is written must not replace a link
 	}
 	data, err := os.ReadFile(file)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"text/tabwriter"
 	"time"
 
@@ -146,7 +147,7 @@ func (r *wafReport) print(p *printer) {
 	for _, row := range r.Rows {
 		rule, score := row.Code, ""
 		if row.Rule != 0 {
-			rule, score = fmt.Sprint(row.Rule), fmt.Sprint(row.Score)
+			rule, score = strconv.Itoa(row.Rule), strconv.Itoa(row.Score)
 		}
 		_, _ = fmt.Fprintf(table, "  %d\t%d\t%s\t%s\t%s\t%s\t%s\t%s\n", row.Requests, row.Alone, plain(rule), plain(row.Operation), plain(orElse(row.At, "-")), score, row.Last.Format(time.DateTime), plain(row.Event))
 	}

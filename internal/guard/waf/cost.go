@@ -113,7 +113,7 @@ func (g *Guard) sample(x *exchange.Exchange, r *ruling) bool {
 			}
 		}
 	}
-	shuffle := func(list []field) { rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] }) }
+	shuffle := func(list []field) { rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] }) } //nolint:gosec // unseeded it is ChaCha8 with a key of the system
 	shuffle(first)
 	shuffle(second)
 	out := *r
