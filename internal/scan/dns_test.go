@@ -106,7 +106,7 @@ func TestLookupsFromANamespace(t *testing.T) {
 	for i, open := range []bool{true, false} {
 		t.Run(fmt.Sprintf("open=%v", open), func(t *testing.T) {
 			at := net.JoinHostPort(there, strconv.Itoa(18080+i))
-			cmd := exec.CommandContext(t.Context(), ip, "netns", "exec", ns, os.Args[0]) //nolint:gosec // this test's own binary
+			cmd := exec.CommandContext(t.Context(), ip, "netns", "exec", ns, os.Args[0])
 			cmd.Env = append(os.Environ(), "CRENEL_NAMESPACE_TARGET="+at, fmt.Sprintf("CRENEL_NAMESPACE_OPEN=%v", open))
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"sync"
 
 	"github.com/crenel-project/crenel/internal/finding"
@@ -175,7 +176,7 @@ func (j *journal) take(e entry, b beginning, figures map[string]figure) error {
 		was := e.Begin
 		for _, d := range []struct{ what, was, is string }{
 			{"target", was.Target, b.Target}, {"mode", was.Mode, b.Mode}, {"description", was.Spec, b.Spec},
-			{"format", fmt.Sprint(was.Format), fmt.Sprint(b.Format)},
+			{"format", strconv.Itoa(was.Format), strconv.Itoa(b.Format)},
 		} {
 			if d.was != d.is {
 				return fmt.Errorf("it is of another run: its %s was %q, this one's is %q; begin anew by taking the file away", d.what, d.was, d.is)

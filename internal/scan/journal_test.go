@@ -50,8 +50,8 @@ func TestResume(t *testing.T) {
 	o.Resume = filepath.Join(t.TempDir(), "run.journal")
 	var last *Report
 	var attacked int64
-	parts := 0
-	for parts = 1; parts < 20; parts++ {
+	parts := 1
+	for ; parts < 20; parts++ {
 		o.Limits.MaxRequests = before + 150
 		o.Seed = 1
 		if parts > 1 {
