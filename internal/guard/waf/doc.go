@@ -12,6 +12,10 @@
 // missing headers) is answered by the contract and the data plane, so CRS is told
 // what these have already allowed.
 //
+// Config chooses between two inspections: exact is the rule set's own verdict on
+// everything; tuned leaves out what the contract has settled, judges each value by
+// itself and weighs rules by their class and by what they read (tuned.go).
+//
 // Its cost is bounded before it is spent: a value, a number of values or an
 // estimated time beyond the limits refuses the request. It must never drop a
 // value in silence, never record what a value held, and never let pass what it

@@ -41,7 +41,8 @@ type ExplainedValue struct {
 	// Skipped says why it was not inspected, "" when it was.
 	Skipped string
 	// Suspects are the rules that the triage found to match it, or its name; Muted
-	// those of them that an exclusion silences here.
+	// those of them that an exclusion silences here, or that count nothing in a value
+	// of its kind (see the tuned inspection).
 	Suspects, Muted []int
 	// Points are what it adds to the score.
 	Points int
@@ -104,8 +105,9 @@ func (e *Explanation) values(g *Guard, x *exchange.Exchange, c *collector, match
 			v.Points = points[f.at]
 		}
 		seen[f.at] = true
+		mute, _ := g.mutes(f)
 		for _, id := range v.Suspects {
-			if f.muted != nil && f.muted.Mutes(id) {
+			if mute != nil && mute.Mutes(id) {
 				v.Muted = append(v.Muted, id)
 			}
 		}
