@@ -79,7 +79,7 @@ paths:
       responses: {"200": {description: them, content: {application/json: {schema: {type: array, items: {$ref: "#/components/schemas/Order"}}}}}}
     post:
       summary: Order something
-      requestBody: {required: true, content: {application/json: {schema: {type: object, required: [good_id, quantity], properties: {good_id: {type: integer}, quantity: {type: integer}, price: {type: integer, description: as it was shown}}}}}}
+      requestBody: {required: true, content: {application/json: {schema: {type: object, required: [good_id, quantity], properties: {good_id: {type: integer}, quantity: {type: integer}, price: {type: integer, description: as it was shown}, total: {type: integer}}}}}}
       responses: {"201": {description: it, content: {application/json: {schema: {$ref: "#/components/schemas/Order"}}}}}
 `
 
@@ -181,6 +181,7 @@ func (s *market) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		price := good["price"].(int)
+		total := 0
 		if told, some := whole("price", 0); some && s.open["price"] {
 			price = told
 		} else if some && s.open["compares"] && told != price {
@@ -188,7 +189,12 @@ func (s *market) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		s.n++
-		o := map[string]any{"id": 800 + s.n, "good_id": id, "quantity": n, "price": price, "total": n * price, "by": me["id"]}
+		if sum, set := in["total"].(float64); set && s.open["total"] {
+			total = int(sum)
+		} else {
+			total = n * price
+		}
+		o := map[string]any{"id": 800 + s.n, "good_id": id, "quantity": n, "price": price, "total": total, "by": me["id"]}
 		s.orders = append(s.orders, o)
 		answer(201, o)
 	default:
@@ -212,6 +218,7 @@ func TestMarket(t *testing.T) {
 		{"negative", []string{"negative-amount POST /transfers body./amount"}},
 		{"quantity", []string{"negative-amount POST /orders body./quantity"}},
 		{"price", []string{"client-price POST /orders body./price"}},
+		{"total", []string{"client-price POST /orders body./total"}},
 	} {
 		t.Run("open="+c.open, func(t *testing.T) {
 			t.Parallel()

@@ -35,7 +35,7 @@ var (
 		OWASP: "API6:2023", CWE: "CWE-602", WSTG: "WSTG-BUSL-02",
 		CVSS:  "CVSS:4.0/AV:N/AC:L/AT:N/PR:L/UI:N/VC:N/VI:H/VA:N/SC:N/SI:N/SA:N",
 		About: "Orders something that has a price, from a new account that does not offer it, with another price in the request.",
-		Proof: "The order is read back with the price that was sent, twice with two prices, and neither is that of what was ordered. Controls: what was ordered is read with its own price by the one who orders. Bids, offers and gifts are left out.",
+		Proof: "The order is read back with the price that was sent, twice with two prices. Controls: what was ordered is read with another price of its own, or the server works out another where the request says none. Bids, offers and gifts are left out.",
 		Fix:   "Compute prices on the server from what is ordered; refuse a price in the request, or take it as what the client has seen and refuse the order when it has changed.",
 		Mode:  Default, Dirty: true,
 		Run: clientPrice,
@@ -102,6 +102,13 @@ func negativeAmount(ctx context.Context, p *Probe) error {
 			if err != nil {
 				p.Note(op, Skipped)
 				break
+			}
+			if in.Meaning == graph.MeansQuantity { // what it costs is the server's to say
+				for _, other := range op.Inputs {
+					if other.In == "body" && other.Meaning == graph.MeansMoney && !other.Required {
+						c = c.With(other.Where(), "")
+					}
+				}
 			}
 			if done, err := p.turnsAround(ctx, in, p.towards(c)); err != nil {
 				return err
@@ -258,7 +265,7 @@ func (p *Probe) costsLess(ctx context.Context, c *world.Call, in *graph.Input, t
 	fair, turned := figures(plain), figures(x)
 	for _, at := range slices.Sorted(maps.Keys(turned)) {
 		name := at[strings.LastIndexByte(at, '/')+1:]
-		if turned[at] >= 0 || fair[at] <= 0 || !rePriced.MatchString(name) || slices.ContainsFunc(c.Op.Inputs, func(i *graph.Input) bool { return strings.EqualFold(i.Name, name) }) {
+		if turned[at] >= 0 || fair[at] <= 0 || !rePriced.MatchString(name) || slices.ContainsFunc(c.Op.Inputs, func(i *graph.Input) bool { return strings.EqualFold(i.Name, name) && c.Values[i.Where()] != "" }) {
 			continue
 		}
 		s := p.afresh(c)
@@ -297,7 +304,8 @@ func clientPrice(ctx context.Context, p *Probe) error {
 			continue
 		}
 		for _, in := range op.Inputs {
-			if in.In != "body" || in.Meaning != graph.MeansMoney || in.Listed || in.ReadOnly {
+			priced := in.Meaning == graph.MeansMoney || in.Meaning == graph.MeansUndefined && (in.Type == "integer" || in.Type == "number") && rePriced.MatchString(in.Name)
+			if in.In != "body" || !priced || in.Listed || in.ReadOnly {
 				continue
 			}
 			c, err := p.World.Call(ctx, op, user, nil)
@@ -347,6 +355,14 @@ func (p *Probe) pricedBy(ctx context.Context, c *world.Call, in *graph.Input) (b
 		}
 	}
 	p.Note(c.Op, Clean)
+	if in.Required || len(c.Uses) == 0 {
+		return false, nil
+	}
+	for _, back := range p.readsBack(c) {
+		if done, err := p.priceHypothesis(ctx, c, in, nil, "", back); err != nil || done {
+			return done, err
+		}
+	}
 	return false, nil
 }
 
@@ -359,13 +375,16 @@ func sameName(a, b string) bool {
 func (p *Probe) readsBack(c *world.Call) []*graph.Op {
 	var out []*graph.Op
 	for _, op := range p.Graph.Ops {
-		if op.Method == http.MethodGet && op.About == c.Op.About && op.About != nil && len(op.PathParams) == 0 && op.Answered == "list" && op.Secured && p.reads(op) {
+		if kind, _ := p.Graph.Answer(op); op.Method == http.MethodGet && op.About == c.Op.About && op.About != nil && len(op.PathParams) == 0 && kind == "list" && op.Secured && p.reads(op) {
 			out = append(out, op)
 		}
 	}
 	return out[:min(len(out), 2)]
 }
 
+// priceHypothesis: an order has the price that the request says, though what is
+// ordered has another (shop, at), or, where shop is nil, though the server works
+// one out when the request says none.
 func (p *Probe) priceHypothesis(ctx context.Context, c *world.Call, in *graph.Input, shop *world.Call, at string, back *graph.Op) (bool, error) {
 	list, err := p.World.Call(ctx, back, p.Actor(actor.User), nil)
 	if err != nil {
@@ -379,8 +398,16 @@ func (p *Probe) priceHypothesis(ctx context.Context, c *world.Call, in *graph.In
 		st.As, st.Note, st.Expect = as, note, e
 		l.add(st, err)
 	}
-	item := back.ListAt + "/*/" + in.Name
-	add(shop, "fresh1", "shop", scenario.Control, "what is ordered has another price", scenario.Expect{Status: "2xx", At: at, Differs: &low}, scenario.Expect{Status: "2xx", At: at, Differs: &high})
+	_, below := p.Graph.Answer(back)
+	item := below + "/*/" + in.Name
+	said := "The server works out a price where the request says none; where it says one, the order has that."
+	if shop != nil {
+		said = fmt.Sprintf("What is ordered has a price of its own (%s of %s %s); the order has the one that the request says.", strings.TrimPrefix(at, "/"), shop.Op.Method, shop.Op.Path)
+		add(shop, "fresh1", "shop", scenario.Control, "what is ordered has another price", scenario.Expect{Status: "2xx", At: at, Differs: &low}, scenario.Expect{Status: "2xx", At: at, Differs: &high})
+	} else {
+		add(c.With(in.Where(), ""), "fresh3", "plain", scenario.Control, "a new account orders it and says no price", scenario.Expect{Status: "2xx"})
+		add(list, "fresh3", "fair", scenario.Control, "the server has worked one out", scenario.Expect{Status: "2xx", At: item, Matches: `^([3-9]|[1-9]\d+)(\.\d+)?$`})
+	}
 	add(c.With(in.Where(), low), "fresh1", "attack", scenario.Attack, "a new account orders it at "+low, scenario.Expect{Status: "2xx"})
 	add(list, "fresh1", "first", scenario.Observe, "and has it at that", scenario.Expect{Status: "2xx", At: item, Equals: &low})
 	add(c.With(in.Where(), high), "fresh2", "again", scenario.Attack, "another orders it at "+high, scenario.Expect{Status: "2xx"})
@@ -391,7 +418,7 @@ func (p *Probe) priceHypothesis(ctx context.Context, c *world.Call, in *graph.In
 	op := c.Op
 	return p.Prove(ctx, Hypothesis{
 		Op: op, Where: in.Where(), Title: fmt.Sprintf("%s %s takes the price from the client (%s)", op.Method, op.Path, in.Name),
-		Description: fmt.Sprintf("What is ordered has a price of its own (%s of %s %s); the order has the one that the request says.", strings.TrimPrefix(at, "/"), shop.Op.Method, shop.Op.Path),
+		Description: said,
 		Scenario:    &scenario.Scenario{Name: "a price of the client's", Steps: l.list},
 	})
 }
