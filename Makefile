@@ -34,7 +34,7 @@ test: build lint unit fuzz-short ## everything that CI holds a change to
 # browser wait for others and keep to time-outs: without it too.
 unit:
 	@$(GO) test -race -short -timeout 15m $$( $(GO) list ./... | grep -v -e /demo/harbour -e /test/providers -e /test/ridepool -e /test/day)
-	$(GO) test -timeout 15m ./demo/harbour/... ./internal/guard/waf ./internal/scan ./internal/spec/schema ./internal/state ./test/providers ./test/ridepool
+	$(GO) test -timeout 15m ./demo/harbour/... ./internal/guard/waf ./internal/scan ./internal/spec/schema ./internal/state ./test/providers ./test/ridepool ./test/ci
 	$(GO) test -short -timeout 15m ./test/day
 	$(GO) test -timeout 10m -run '^TestMemory$$' ./test/reload
 	@echo "JSON-Schema-Test-Suite:"

@@ -51,7 +51,10 @@ func (s *scanning) plan(c *cobra.Command) error {
 		if s.verbose && errors.As(err, &none) {
 			tellProbes(c.ErrOrStderr(), none.Probed)
 		}
-		return err
+		if c.Context().Err() != nil || errors.Is(err, scan.ErrTarget) {
+			return err
+		}
+		return usagef("%v", err) // 1 would say that there are findings
 	}
 	told := c.ErrOrStderr()
 	if s.verbose {
