@@ -39,7 +39,7 @@ var reFirst = regexp.MustCompile(`(?i)\b(first|before|beforehand|yet|complete yo
 // before is a call that does what an answer says must be done first: it sets, of
 // the caller's own account, the field that the message names. nil when there is
 // none. w.mu is held.
-func (w *World) before(c *Call, x *target.Exchange, complaints []Complaint) *Call {
+func (w *World) before(c *Call, x *target.Exchange) *Call {
 	if c.As == nil || !c.As.Made || x.Status < 400 || x.Status >= 500 || x.Status == http.StatusUnauthorized || len(x.Body) > maxFeedback || !reFirst.Match(x.Body) {
 		return nil
 	}

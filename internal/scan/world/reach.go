@@ -135,7 +135,7 @@ func (w *World) reach(ctx context.Context, op *graph.Op, as *actor.Actor) (*Call
 			}
 			again = again || blamed(complaints) && w.hasOther(op, as, key)
 		}
-		if first := w.before(c, x, complaints); first != nil && !again && !prepared {
+		if first := w.before(c, x); first != nil && !again && !prepared {
 			prepared = true
 			w.mu.Unlock()
 			y, err := w.send(ctx, first)
