@@ -33,6 +33,31 @@ type wafDetail struct {
 	Matches   []wafMatch `json:"matches"`
 }
 
+// left is the score without some of the matches. The exact inspection adds all points
+// up; the tuned one takes those of the worst value, and of the message as a whole.
+func (d *wafDetail) left(silenced func(m *wafMatch) bool) int {
+	all, rest, worst, message := 0, 0, 0, 0
+	at := map[string]int{}
+	for i := range d.Matches {
+		m := &d.Matches[i]
+		all += m.Points
+		if silenced(m) {
+			continue
+		}
+		rest += m.Points
+		if m.At == "path" || strings.HasPrefix(m.At, "header:") || strings.HasPrefix(m.At, "cookie:") {
+			message += m.Points
+			continue
+		}
+		at[m.At] += m.Points
+		worst = max(worst, at[m.At])
+	}
+	if d.Score >= all {
+		return max(0, d.Score-all+rest)
+	}
+	return min(d.Score, max(worst, message))
+}
+
 // wafDetailOf reads a recorded ruling's detail.
 func wafDetailOf(r *exchange.RecordedRuling) (*wafDetail, error) {
 	b, err := json.Marshal(r.Detail)

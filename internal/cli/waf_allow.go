@@ -147,6 +147,7 @@ func (o *allowOptions) exclusions(d *exchange.Decision, detail *wafDetail, left 
 		reason = "event " + d.ID
 	}
 	var out []config.WAFExclusion
+	silenced := map[wafMatch]bool{}
 	for _, m := range detail.Matches {
 		if len(o.rules) > 0 && !slices.Contains(o.rules, m.Rule) || len(o.at) > 0 && !slices.Contains(o.at, m.At) && !slices.Contains(o.at, anyIndex(m.At)) {
 			continue
@@ -158,7 +159,7 @@ func (o *allowOptions) exclusions(d *exchange.Decision, detail *wafDetail, left 
 		if at == "" {
 			continue // everywhere would be more than what matched
 		}
-		*left -= m.Points
+		silenced[m] = true
 		i := slices.IndexFunc(out, func(e config.WAFExclusion) bool { return e.At == at })
 		if i < 0 {
 			i = len(out)
@@ -171,7 +172,7 @@ func (o *allowOptions) exclusions(d *exchange.Decision, detail *wafDetail, left 
 	for i := range out {
 		slices.Sort(out[i].Rules)
 	}
-	*left = max(0, *left)
+	*left = detail.left(func(m *wafMatch) bool { return silenced[*m] })
 	return out
 }
 

@@ -105,11 +105,11 @@ func (r *wafReport) read(path, api string) error {
 			detail.Matches = []wafMatch{{At: ruling.At}}
 		}
 		// Once a request, however many elements of a list matched.
-		points := map[wafRow]int{}
+		keys := map[wafRow]bool{}
 		for _, m := range detail.Matches {
-			points[wafRow{API: d.API, Code: ruling.Code, Rule: m.Rule, Operation: wafOperation(d), At: anyIndex(m.At)}] += m.Points
+			keys[wafRow{API: d.API, Code: ruling.Code, Rule: m.Rule, Operation: wafOperation(d), At: anyIndex(m.At)}] = true
 		}
-		for key, n := range points {
+		for key := range keys {
 			row := rows[key]
 			if row == nil {
 				kept := key
@@ -119,7 +119,7 @@ func (r *wafReport) read(path, api string) error {
 				r.Rows = append(r.Rows, row)
 			}
 			row.Requests, row.First, row.Score = row.Requests+1, d.Time, max(row.Score, detail.Score)
-			if row.Rule != 0 && detail.Score-n < detail.Threshold {
+			if row.Rule != 0 && detail.left(func(m *wafMatch) bool { return m.Rule == key.Rule && anyIndex(m.At) == key.At }) < detail.Threshold {
 				row.Alone++
 			}
 		}
