@@ -181,7 +181,7 @@ func (s *market) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		price := good["price"].(int)
-		total := 0
+		var total int
 		if told, some := whole("price", 0); some && s.open["price"] {
 			price = told
 		} else if some && s.open["compares"] && told != price {

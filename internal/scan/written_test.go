@@ -173,8 +173,8 @@ func TestParseRegression(t *testing.T) {
 
 // What is not found any more is gone only where it could have been found.
 func TestCompare(t *testing.T) {
-	f := func(print, path string, s finding.Severity) *finding.Finding {
-		return &finding.Finding{Fingerprint: print, Check: "c", Method: "GET", Path: path, Severity: s}
+	f := func(fingerprint, path string, s finding.Severity) *finding.Finding {
+		return &finding.Finding{Fingerprint: fingerprint, Check: "c", Method: "GET", Path: path, Severity: s}
 	}
 	report := func(ended, reached, cells string, list ...*finding.Finding) *Report {
 		r := &Report{Run: "r", Findings: list, Ended: ended}
@@ -219,9 +219,9 @@ func sprint(n ...int) string {
 func TestSuppressionExpires(t *testing.T) {
 	o := notesOptions(t, &scantest.Notes{Open: true})
 	o.Checks = []string{"bola-read"}
-	print := finding.Print("bola-read", "GET", "/notes/{id}", "path.id")
+	fingerprint := finding.Print("bola-read", "GET", "/notes/{id}", "path.id")
 	for expires, want := range map[string]int{"2000-01-01": 1, time.Now().AddDate(1, 0, 0).Format(time.DateOnly): 0} {
-		o.Suppress = []finding.Suppression{{Fingerprint: print, Reason: "known", Expires: expires}}
+		o.Suppress = []finding.Suppression{{Fingerprint: fingerprint, Reason: "known", Expires: expires}}
 		res, err := Run(t.Context(), o, Events{})
 		if err != nil {
 			t.Fatal(err)

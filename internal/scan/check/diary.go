@@ -49,7 +49,7 @@ func part(ctx context.Context, e any) string {
 	if ctx.Value(inside{}) != nil {
 		return ""
 	}
-	name := ""
+	var name string
 	switch e := e.(type) {
 	case *graph.Op:
 		name = e.Method + " " + e.Path

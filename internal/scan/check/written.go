@@ -225,14 +225,14 @@ func (w *Written) Check() *Check {
 // chooses reports whether the check applies to an operation, and which of its
 // inputs it is about; nil: none in particular.
 func (a *Applies) chooses(op *graph.Op, re *regexp.Regexp) (*graph.Input, bool) {
-	any := func(list []string, is func(string) bool) bool { return len(list) == 0 || slices.ContainsFunc(list, is) }
+	hits := func(list []string, is func(string) bool) bool { return len(list) == 0 || slices.ContainsFunc(list, is) }
 	switch {
-	case !any(a.Methods, func(s string) bool { return strings.EqualFold(s, op.Method) }),
-		!any(a.Paths, func(s string) bool { return pathIs(s, op.Path) }),
-		!any(a.Operations, func(s string) bool { return s == op.ID }),
-		!any(a.Kinds, func(s string) bool { return graph.Kind(s) == op.Kind }),
-		!any(a.Purposes, func(s string) bool { return op.Has(graph.Purpose(s)) }),
-		!any(a.Resources, func(s string) bool { return op.About != nil && op.About.Name == s }),
+	case !hits(a.Methods, func(s string) bool { return strings.EqualFold(s, op.Method) }),
+		!hits(a.Paths, func(s string) bool { return pathIs(s, op.Path) }),
+		!hits(a.Operations, func(s string) bool { return s == op.ID }),
+		!hits(a.Kinds, func(s string) bool { return graph.Kind(s) == op.Kind }),
+		!hits(a.Purposes, func(s string) bool { return op.Has(graph.Purpose(s)) }),
+		!hits(a.Resources, func(s string) bool { return op.About != nil && op.About.Name == s }),
 		a.Secured != nil && *a.Secured != op.Secured:
 		return nil, false
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/url"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/crenel-project/crenel/internal/finding"
@@ -228,7 +229,7 @@ func status(n int) string {
 	if n == 0 {
 		return "no answer"
 	}
-	return fmt.Sprint(n)
+	return strconv.Itoa(n)
 }
 
 // location is where the description speaks of an operation, or, where nobody

@@ -83,7 +83,7 @@ func (n *Notes) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 		_ = json.NewEncoder(w).Encode(v)
 	}
 	var in struct{ Email, Password, Text string }
-	if q.Method == "POST" {
+	if q.Method == http.MethodPost {
 		if err := json.NewDecoder(q.Body).Decode(&in); err != nil {
 			say(400, map[string]string{"error": "no JSON"})
 			return
@@ -129,12 +129,12 @@ func (n *Notes) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 		id := 0
 		_, _ = fmt.Sscan(strings.TrimPrefix(q.URL.Path, "/notes/"), &id)
 		for i, x := range n.list {
-			if x.ID != id || x.Owner != who && !(n.Open && q.Method == "GET") {
+			if x.ID != id || x.Owner != who && !(n.Open && q.Method == http.MethodGet) {
 				continue
 			}
-			if q.Method == "DELETE" {
+			if q.Method == http.MethodDelete {
 				n.list[i].Owner, n.list[i].ID = "", -1
-				w.WriteHeader(204)
+				w.WriteHeader(http.StatusNoContent)
 				return
 			}
 			say(200, x)
