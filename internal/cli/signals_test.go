@@ -58,9 +58,10 @@ func transmitter(ts *testscript.TestScript, neg bool, args []string) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	ts.Check(err)
 	s = &sender{key: key}
-	srv := httptest.NewServer(s.handler(args[0], "http://"+ts.Getenv("LISTEN")))
+	srv := httptest.NewUnstartedServer(s.handler(args[0], "http://"+ts.Getenv("LISTEN")))
+	s.url = "http://" + srv.Listener.Addr().String() // before anybody can ask for it
+	srv.Start()
 	ts.Defer(srv.Close)
-	s.url = srv.URL
 	senders[ts] = s
 	ts.Setenv("ISSUER", srv.URL)
 }
