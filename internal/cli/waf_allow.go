@@ -104,6 +104,9 @@ func (o *allowOptions) find(id string) (*allowed, []byte, error) {
 		return nil, nil, err
 	}
 	d := rec.Decision
+	if d.Operation == "" && strings.Contains(wafOperation(d), "*") {
+		return nil, nil, fmt.Errorf("the event %s is of a call that no operation covers, and the * in %s would stand for others too: write the exclusion by hand", plain(id), plain(wafOperation(d)))
+	}
 	ruling := wafRuling(d)
 	if ruling == nil {
 		return nil, nil, fmt.Errorf("the WAF had nothing to refuse in the event %s: crenel event %s shows what was ruled", plain(id), plain(id))
@@ -156,8 +159,8 @@ func (o *allowOptions) exclusions(d *exchange.Decision, detail *wafDetail, left 
 		if !o.indexes {
 			at = anyIndex(at)
 		}
-		if at == "" {
-			continue // everywhere would be more than what matched
+		if at == "" || slices.Contains(strings.Split(m.At, "/"), "*") {
+			continue // everywhere, or any member, would be more than what matched
 		}
 		silenced[m] = true
 		i := slices.IndexFunc(out, func(e config.WAFExclusion) bool { return e.At == at })

@@ -81,7 +81,7 @@ func Verify(ctx context.Context, o *Options, list []*Regression, told func(Verif
 				v.Requests += len(res.Exchanges)
 			}
 			if outcome.Verdict == scenario.Proven {
-				v.Evidence = outcome.Evidence(r.client.Origin() + r.client.Base())
+				v.Evidence = scenario.Hide(outcome.Evidence(r.client.Origin()+r.client.Base()), r.client.Secrets().Text)
 			}
 			if v.Verdict != scenario.Inconclusive {
 				break

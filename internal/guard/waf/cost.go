@@ -25,7 +25,7 @@ const (
 	cheap       = 5 * time.Millisecond   // what an inspection may cost without waiting for a slot
 	windowSize  = 2 << 10                // bytes of a value that are sampled at once
 	windowOver  = 256                    // of which so many are in the next one too
-	maxSampled  = 1 << 20                // values of a request that is sampled
+	maxSampled  = 1 << 14                // values of a request that is sampled
 )
 
 // estimate is about what the engine takes for so many values and bytes, each of

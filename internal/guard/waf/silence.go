@@ -163,7 +163,7 @@ func (s *silence) key(x *exchange.Exchange, fields []field) transportKey {
 		add("host", authority(x))
 		add("version", r.Proto)
 		add("length", strconv.FormatBool(r.Length < 0))
-		add("whole", strconv.FormatBool(wholeBody(x) != ""))
+		add("whole", strconv.Itoa(len(wholeBody(x)))) // rules may look at how long it is
 	} else {
 		add("host", host(r.Host))
 	}

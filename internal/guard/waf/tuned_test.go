@@ -78,3 +78,13 @@ func TestTunedKeepsCustomScores(t *testing.T) {
 		t.Errorf("elsewhere: %+v", v)
 	}
 }
+
+// What a body holds does not weigh as a parameter of the same name would.
+func TestTunedSameNameInQueryAndBody(t *testing.T) {
+	g := at(t, 1)
+	for _, query := range []string{"", "json.text=$(id)", "json.text=x"} {
+		if v := g.rule(t.Context(), request(t, 0, query, `{"text":"$(id)"}`)); v.Code != "waf.attack" {
+			t.Errorf("%q: %+v", query, v)
+		}
+	}
+}

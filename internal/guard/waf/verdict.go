@@ -104,9 +104,11 @@ func (f *findings) rule(m types.MatchedRule, fields []field) (counts bool) {
 		if onFixedName(d, fields) && id >= firstCRS && id <= lastCRS {
 			continue
 		}
-		if percent := f.weights.of(id, spotOf(at)); percent > 0 {
-			counts = true
-			f.once(id, at, points*percent/100)
+		for _, at := range alike(d, at, fields) {
+			if percent := f.weights.of(id, spotOf(at)); percent > 0 {
+				counts = true
+				f.once(id, at, points*percent/100)
+			}
 		}
 	}
 	if f.weights == nil {
@@ -285,4 +287,25 @@ func joined(ids []int) string {
 		s[i] = strconv.Itoa(id)
 	}
 	return strings.Join(s, " ")
+}
+
+// alike are all places at which a match among the arguments may have stood: the engine
+// tells them apart by name, and not whether the query, the path or the body held them.
+// A value of the body must not weigh as a parameter that is called the same would.
+func alike(d types.MatchData, at string, fields []field) []string {
+	out := []string{at}
+	if v := d.Variable(); v != variables.Args && v != variables.ArgsNames {
+		return out
+	}
+	key := d.Key()
+	if key == "" {
+		key = d.Value() // a match on a name
+	}
+	for i := range fields {
+		f := &fields[i]
+		if (f.src == fromQuery || f.src == fromBody || f.src == fromPath) && strings.EqualFold(f.name, key) && !slices.Contains(out, f.at) {
+			out = append(out, f.at)
+		}
+	}
+	return out
 }

@@ -156,12 +156,15 @@ func (p *Probe) suspectStep(x *target.Exchange, path string) (scenario.Step, boo
 	known := func(in, name string) bool {
 		return slices.ContainsFunc(parts, func(c actor.Part) bool { return c.In == in && strings.EqualFold(c.Name, name) })
 	}
+	holds := func(text string) bool { return p.Client.Secrets().Text(text) != text } // a credential of an account
 	for _, f := range r.Header {
-		own := p.Client.Secrets().Text(f.Value) != f.Value // a credential of an account: the session brings its like
+		own := holds(f.Value)
 		switch {
 		case strings.EqualFold(f.Name, "Content-Type"):
 			s.Type = f.Value
-		case known("header", f.Name) && own, strings.EqualFold(f.Name, "Cookie") && own:
+		case own && (a == nil || known("header", f.Name) || strings.EqualFold(f.Name, "Cookie")): // the session brings its like
+		case own:
+			return scenario.Step{}, false // another's: no file may hold it
 		default:
 			s.Header = append(s.Header, scenario.Pair{Name: f.Name, Value: f.Value})
 		}
@@ -173,6 +176,9 @@ func (p *Probe) suspectStep(x *target.Exchange, path string) (scenario.Step, boo
 		}
 	}
 	s.RawQ = strings.Join(query, "&")
+	if holds(s.Path) || holds(s.RawQ) || holds(string(r.Body)) {
+		return scenario.Step{}, false // no file may hold it; the outage itself is told
+	}
 	for _, text := range append([]string{s.Path, s.RawQ, s.Host, s.Type}, headerTexts(s.Header)...) {
 		if strings.Contains(text, "${") {
 			return scenario.Step{}, false // it would be taken for a placeholder

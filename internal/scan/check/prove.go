@@ -178,6 +178,9 @@ func (p *Probe) finding(h Hypothesis, mark string, sc *scenario.Scenario, o *sce
 		Method: h.Method, Path: h.Path, Where: h.Where, Description: h.Description, Fix: c.Fix,
 		Evidence: o.Evidence(p.Origin),
 	}
+	if p.Client != nil {
+		f.Evidence = scenario.Hide(f.Evidence, p.Client.Secrets().Text)
+	}
 	for _, d := range []struct {
 		at    *string
 		other string

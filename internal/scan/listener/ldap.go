@@ -46,11 +46,16 @@ func (s *sorter) accept() {
 	for {
 		c, err := s.Listener.Accept()
 		if err != nil {
-			if ne := net.Error(nil); errors.As(err, &ne) && ne.Timeout() {
+			if errors.Is(err, net.ErrClosed) {
+				s.stop()
+				return
+			}
+			select { // too many open files, a connection that was given up: it passes
+			case <-s.end:
+				return
+			case <-time.After(10 * time.Millisecond):
 				continue
 			}
-			s.stop()
-			return
 		}
 		s.mu.Lock()
 		s.open[c] = true

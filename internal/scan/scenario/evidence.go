@@ -117,3 +117,17 @@ func shown(body []byte, hide *strings.Replacer) (text string, cut bool) {
 	}
 	return conceal(string(body), hide), cut
 }
+
+// Hide takes out of evidence what text takes out of a text: the credentials of those,
+// too, who take no part in a scenario, such as another account's password in an answer.
+func Hide(list []finding.Evidence, text func(string) string) []finding.Evidence {
+	for i := range list {
+		for _, m := range []*finding.Message{&list[i].Request, &list[i].Response} {
+			m.URL, m.Body = text(m.URL), text(m.Body)
+			for j := range m.Header {
+				m.Header[j][1] = text(m.Header[j][1])
+			}
+		}
+	}
+	return list
+}
