@@ -165,6 +165,9 @@ type CredentialPlace struct {
 	// through: the operation is public, or another credential held. The upstream must
 	// not see it where authn is enforced: it might believe what the gateway did not.
 	Rejected bool
+	// Unproven says that nothing verified what stood here: the API checks it for
+	// itself, or no method reads it.
+	Unproven bool
 }
 
 // Response is the upstream's half.

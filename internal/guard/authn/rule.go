@@ -37,6 +37,9 @@ func (c *candidate) at() string {
 	return ""
 }
 
+// verified reports whether the gateway itself has proof of whose the credential is.
+func (c *candidate) verified() bool { return c.identity != nil && c.identity.Verified }
+
 // places are where in the request the credential stands; none for a certificate.
 func (c *candidate) places() []exchange.CredentialPlace {
 	switch {
@@ -354,7 +357,7 @@ func credentials(x *exchange.Exchange, found []candidate) []exchange.CredentialP
 			if count++; count == 1 {
 				first = places
 			}
-			good = good && found[i].failure == nil
+			good = good && found[i].failure == nil && found[i].verified()
 			other = other && places[0].Name != authorization
 		}
 	}
@@ -366,10 +369,14 @@ func credentials(x *exchange.Exchange, found []candidate) []exchange.CredentialP
 	}
 	out := make([]exchange.CredentialPlace, 0, count+2)
 	for i := range found {
+		from := len(out)
 		out = append(out, found[i].places()...)
+		for j := from; j < len(out); j++ {
+			out[j].Unproven = !found[i].verified()
+		}
 	}
 	if other {
-		out = append(out, exchange.CredentialPlace{In: "header", Name: authorization})
+		out = append(out, exchange.CredentialPlace{In: "header", Name: authorization, Unproven: true})
 	}
 	return out
 }

@@ -212,7 +212,8 @@ func proven(x *exchange.Exchange, in, name string) bool {
 		return false
 	}
 	for _, c := range x.Request.Credentials {
-		if c.In == in && !c.Rejected && strings.EqualFold(c.Name, name) {
+		// Cookies of names that differ in case are different cookies.
+		if c.In == in && !c.Rejected && !c.Unproven && (c.Name == name || in == "header" && strings.EqualFold(c.Name, name)) {
 			return true
 		}
 	}

@@ -63,6 +63,7 @@ var fetchers = map[string]bool{
 	"file": true, "gopher": true, "dict": true, "ftp": true, "ftps": true, "sftp": true, "scp": true, "tftp": true,
 	"ldap": true, "ldaps": true, "smb": true, "smbs": true, "telnet": true, "jar": true, "netdoc": true, "phar": true,
 	"php": true, "expect": true, "rmi": true, "jndi": true, "unix": true, "view-source": true,
+	"gophers": true, "http+unix": true, "https+unix": true, "smtp": true, "smtps": true, "imap": true, "imaps": true, "pop3": true, "pop3s": true,
 }
 
 // judge says why a value is refused, or "".
@@ -75,7 +76,7 @@ func (r *urlRules) judge(v string) string {
 		return ""
 	}
 	switch scheme {
-	case "http", "https", "ws", "wss":
+	case "http", "https", "ws", "wss", "mqtt", "mqtts", "rtsp", "rtmp", "git", "ssh", "svn":
 	case "url": // Java's URL accepts "url:http://…"
 		return r.judge(rest)
 	default:
@@ -103,6 +104,9 @@ func (r *urlRules) judge(v string) string {
 // against, and "\\host\share". Comments begin so too: only an address or a name
 // that can be nothing else counts.
 func (r *urlRules) schemeless(v string) string {
+	if strings.ContainsAny(v, "\t\r\n") {
+		v = strings.NewReplacer("\t", "", "\r", "", "\n", "").Replace(v)
+	}
 	v = strings.TrimSpace(v)
 	if len(v) < 3 || v[0] != '/' && v[0] != '\\' || v[1] != '/' && v[1] != '\\' || r.allowed("http:"+v) {
 		return ""
@@ -160,8 +164,7 @@ func (r *urlRules) allowed(v string) bool {
 // splitScheme reads as loosely as the loosest client: space around, and tabs and
 // line ends anywhere, are taken out (WHATWG URL section 4.4).
 func splitScheme(v string) (scheme, rest string, ok bool) {
-	i := strings.IndexByte(v, ':')
-	if i < 0 || i > 64 {
+	if strings.IndexByte(v, ':') < 0 {
 		return "", "", false
 	}
 	if strings.ContainsAny(v, "\t\r\n") {
@@ -169,7 +172,7 @@ func splitScheme(v string) (scheme, rest string, ok bool) {
 	}
 	v = strings.TrimFunc(v, func(r rune) bool { return r <= ' ' || r == 0xa0 || r == 0xfeff })
 	scheme, rest, ok = strings.Cut(v, ":")
-	if !ok || scheme == "" {
+	if !ok || scheme == "" || len(scheme) > 64 {
 		return "", "", false
 	}
 	for i := range len(scheme) {

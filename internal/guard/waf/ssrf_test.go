@@ -27,7 +27,8 @@ func TestSSRF(t *testing.T) {
 		"http://127.0.0.1#@example.com/", "http://127.0.0.1?@example.com/", "http://127.0.0.1;@example.com", "http://127.0.0.1.nip.io/", "http://localtest.me", "ws://127.0.0.1/",
 		"file:///etc/passwd", "FILE:///c:/x", "gopher://127.0.0.1:6379/_INFO", "dict://example.com:11211/stats", "ldap://example.com/a", "jar:http://127.0.0.1!/", "url:http://127.0.0.1/", "ftp://example.com/x",
 		"http://3232235521/", "http://0300.0250.0.1/", "http://192.168.257/", "http://8.8.8.0x8/", "http://224.0.0.1/", "http://a b@127.0.0.1/", "http://" + strings.Repeat("a", 3000) + "@127.0.0.1/", "http://" + strings.Repeat("a@", 40) + "127.0.0.1/",
-		"http://255.255.255.255",
+		"http://255.255.255.255", strings.Repeat(" ", 70) + "http://10.0.0.5:8080/admin", "h" + strings.Repeat("\t", 70) + "ttp://169.254.169.254/x", "/\t/169.254.169.254/",
+		"gophers://example.com/_x", "http+unix://%2Fvar%2Frun%2Fdocker.sock/v1", "git://10.0.0.5/x", "mqtt://127.0.0.1",
 		"//127.0.0.1/x", "//localhost", `\\10.0.0.5\share`, `/\169.254.169.254`, " //metadata.google.internal/", "//[::1]/", "//x.com@127.0.0.1",
 	} {
 		if why := r.judge(v); why == "" {
@@ -40,7 +41,7 @@ func TestSSRF(t *testing.T) {
 		"see http://localhost:3000 for the preview", "note: call me at 127.0.0.1", "urn:isbn:0451450523", "mailto:a@localhost", "tel:+15551234", "data:text/plain,hi", "myapp://open/1", "time: 10:30", "10:30", "a:b",
 		"https://local.example.org", "https://10.example.com", "https://internal.example.com/", "http://1.2.3.4.5.example/", "file: see the attachment", "view: http://localhost",
 		"https://xn--mnchen-3ya.example/", "spotify:track:1", "ftp is old", "http: is not secure", "https: " + strings.Repeat("prose ", 500), "https:todo", "https://example.com/" + strings.Repeat("a@", 40), "127.0.0.1", "localhost:8080",
-		"//example.com/x", "// a comment", "//comment", "//todo: call 10.0.0.5", "//2.0", "//", "/a//b", `\\server\share`, "/localhost",
+		"git://github.com/a/b", "ssh://git@example.com/a", "//example.com/x", "// a comment", "//comment", "//todo: call 10.0.0.5", "//2.0", "//", "/a//b", `\\server\share`, "/localhost",
 	} {
 		if why := r.judge(v); why != "" {
 			t.Errorf("%q was refused: %s", v, why)

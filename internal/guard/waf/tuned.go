@@ -74,11 +74,14 @@ var (
 		942120, 942131, 942150, 942151, 942180, 942210, 942220, 942300, 942340, 942370, 942410, 942440, 942470, 942510, 942520,
 	}
 	weakInLeaf     = []int{921130}
-	weakInArgument = []int{931120, 932130, 932270, 933135, 941170, 941210, 942550}
+	weakInArgument = []int{931120, 932130, 932270, 933135, 941210}
 	// strictClasses are those whose rules of levels 3 and 4 are stricter siblings of
 	// such rules, and weigh like them.
 	strictClasses = []int{932, 941, 942}
 )
+
+// shellExpression finds $(…), $((…)), <(…) and the like.
+const shellExpression = 932130
 
 // weights are those of the rules as loaded.
 type weights struct {
@@ -133,7 +136,10 @@ func (w *weights) of(rule int, c spot) int {
 
 // worst is the score of the worst value, or of the message.
 func (w *weights) worst(matches []Match, loose int) int {
-	type sum struct{ strong, weak int }
+	type sum struct {
+		strong, weak      int
+		expression, shell bool
+	}
 	sums := map[string]sum{}
 	for _, m := range matches {
 		c := spotOf(m.At)
@@ -144,6 +150,8 @@ func (w *weights) worst(matches []Match, loose int) int {
 		s := sums[place]
 		if w.of(m.Rule, c) < fullWeight {
 			s.weak += m.Points
+			s.expression = s.expression || m.Rule == shellExpression
+			s.shell = s.shell || m.Rule != shellExpression && m.Rule/1000 == 932
 		} else {
 			s.strong += m.Points
 		}
@@ -152,6 +160,9 @@ func (w *weights) worst(matches []Match, loose int) int {
 	most := loose
 	for place, s := range sums {
 		total := s.strong + min(s.weak, mostWeak)
+		if s.expression && s.shell {
+			total = s.strong + s.weak // $(…) with a command in it is no prose
+		}
 		if place == "\x00" {
 			total += loose
 		}

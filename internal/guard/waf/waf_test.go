@@ -335,6 +335,17 @@ func TestProvenCredentialsAreNotInspected(t *testing.T) {
 	if v := at(t, 1).rule(t.Context(), x); v.Action != exchange.Allow {
 		t.Errorf("a verified credential was inspected: %+v", v)
 	}
+	// Beside a verified one stands what nothing verified, and a cookie whose name differs in case.
+	x.Request.Credentials[0].Unproven = true
+	if v := at(t, 1).rule(t.Context(), x); v.Code != "waf.attack" {
+		t.Errorf("an unproven credential was not inspected: %+v", v)
+	}
+	x = request(t, 1, "", "", "Cookie", "SID="+odd)
+	x.Request.Credentials = []exchange.CredentialPlace{{In: "cookie", Name: "sid"}}
+	x.Identity = exchange.Identity{Method: "own", Credential: "digest", Verified: true}
+	if v := at(t, 1).rule(t.Context(), x); v.Code != "waf.attack" {
+		t.Errorf("a cookie of another name was not inspected: %+v", v)
+	}
 }
 
 func TestSSRFInARequest(t *testing.T) {

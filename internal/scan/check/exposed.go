@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"unicode"
 
 	"github.com/crenel-project/crenel/internal/scan/actor"
 	"github.com/crenel-project/crenel/internal/scan/graph"
@@ -29,7 +30,7 @@ func passwordExposed(ctx context.Context, p *Probe) error {
 	}
 	var known []*actor.Actor
 	for _, a := range append([]*actor.Actor{user}, p.Attackers()...) {
-		if len(a.Facts["password"]) >= 6 {
+		if isNoWord(a.Facts["password"]) {
 			known = append(known, a)
 		}
 	}
@@ -101,4 +102,12 @@ func (p *Probe) passwordIn(ctx context.Context, op *graph.Op, of *actor.Actor, l
 		Description: fmt.Sprintf("The answer holds %s as it was set: it is kept in clear, and sent to whoever reads this.", whose),
 		Scenario:    &scenario.Scenario{Name: "a password in an answer", Steps: list},
 	})
+}
+
+// isNoWord: a password that stands in no answer by chance. One that is a word, such
+// as "password", may be the name of a field or of a way to sign in.
+func isNoWord(password string) bool {
+	letters := strings.ContainsFunc(password, unicode.IsLetter)
+	others := strings.ContainsFunc(password, func(r rune) bool { return !unicode.IsLetter(r) })
+	return len(password) >= 8 && letters && others
 }

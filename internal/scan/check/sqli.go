@@ -10,6 +10,7 @@ import (
 
 	"github.com/crenel-project/crenel/internal/scan/graph"
 	"github.com/crenel-project/crenel/internal/scan/scenario"
+	"github.com/crenel-project/crenel/internal/scan/target"
 )
 
 var _ = register(&Check{
@@ -29,7 +30,15 @@ var _ = register(&Check{
 })
 
 // reSQLError are the words of databases and their drivers.
-var reSQLError = regexp.MustCompile(`(?i)SQL syntax.{0,40}MySQL|you have an error in your sql|valid MySQL result|MySqlException|PostgreSQL.{0,20}ERROR|syntax error at or near|unterminated quoted string at or near|pg_query\(|PSQLException|SQLSTATE\[?\w{5}|sqlite3?\.(Operational|Programming)?Error|SQLITE_ERROR|SQL logic error|unrecognized token|near ".{1,40}": syntax error|incomplete input|Unclosed quotation mark|quoted string not properly terminated|ORA-0\d{4}|ODBC SQL Server Driver|Incorrect syntax near|Sequelize\w*Error|QueryFailedError|JDBC|org\.hibernate|DataIntegrityViolation|Microsoft OLE DB`)
+var reSQLError = regexp.MustCompile(`(?i)SQL syntax.{0,40}MySQL|you have an error in your sql|valid MySQL result|MySqlException|PostgreSQL.{0,20}ERROR|syntax error at or near|unterminated quoted string at or near|pg_query\(|PSQLException|SQLSTATE\[?\w{5}|sqlite3?\.(Operational|Programming)?Error|SQLITE_ERROR|SQL logic error|Unclosed quotation mark|quoted string not properly terminated|ORA-0\d{4}|ODBC SQL Server Driver|Incorrect syntax near|Sequelize\w*Error|QueryFailedError|JDBC|org\.hibernate|DataIntegrityViolation|Microsoft OLE DB`)
+
+// reLexerError are words of databases that other languages' readers have as well:
+// they count only where the server broke over them.
+var reLexerError = regexp.MustCompile(`(?i)unrecognized token|near ".{1,40}": syntax error|incomplete input`)
+
+func sqlError(x *target.Exchange) bool {
+	return reSQLError.Match(x.Body) || x.Status >= 500 && reLexerError.Match(x.Body)
+}
 
 // reShellError are the words of shells, which miss quotes as databases do.
 var reShellError = regexp.MustCompile(`(?i)\b(ba|da|k|z)?sh: (\d+|line \d+|-c): |/bin/\w*sh\b|Command failed: `)
@@ -54,20 +63,24 @@ func (p *Probe) sqlSlot(ctx context.Context, s *slot) error {
 		return err
 	}
 	searches := s.op.Method == http.MethodGet && s.in.In == "query" && s.in.Object == nil && (s.op.Answered == "list" || s.op.Has(graph.Search) || s.op.Kind == graph.List)
-	complains := one.Status >= 500 && two.Status < 500 || reSQLError.Match(one.Body) && !reSQLError.Match(two.Body)
+	complains := one.Status >= 500 && two.Status < 500 || sqlError(one) && !sqlError(two)
 	// Where two plain calls are answered differently, a difference says nothing.
 	if stable && (searches || complains || !scenario.Alike(one, two, s.value+"''", s.value+"'")) {
 		if done, err := p.sqlBoolean(ctx, s); err != nil || done {
 			return err
 		}
 	}
-	if !reSQLError.Match(one.Body) || reSQLError.Match(two.Body) || reSQLError.Match(s.base.Body) || reShellError.Match(one.Body) {
+	if !sqlError(one) || sqlError(two) || sqlError(s.base) || reShellError.Match(one.Body) {
 		return nil
+	}
+	says := scenario.Expect{Matches: reSQLError.String()}
+	if !reSQLError.Match(one.Body) {
+		says = scenario.Expect{Status: "5xx", Matches: reLexerError.String()}
 	}
 	var l steps
 	l.add(p.slotStep(s, "plain", scenario.Control, "a plain value brings no error", s.value, scenario.Expect{Status: "!5xx"}))
 	l.add(p.slotStep(s, "doubled", scenario.Control, "a doubled quote neither", s.value+"''", scenario.Expect{Status: "!5xx"}))
-	l.add(p.slotStep(s, "quote", scenario.Attack, "a lone quote brings the database's error", s.value+"'", scenario.Expect{Matches: reSQLError.String()}))
+	l.add(p.slotStep(s, "quote", scenario.Attack, "a lone quote brings the database's error", s.value+"'", says))
 	_, err = p.injected(ctx, s, "SQL injection", "A lone quote ends the statement's text early, and the database complains; a doubled one, which stands for itself in SQL, does not.", &l)
 	return err
 }

@@ -118,6 +118,9 @@ func (s *scope) call(terms []*ast.Term) (step, error) {
 			}
 			m.args = append(m.args, v)
 		}
+		if !m.charge(m.args[from:]) {
+			return false
+		}
 		v := f(m.args[from:])
 		if v == nil {
 			m.unsure = true

@@ -91,6 +91,23 @@ func (m *machine) step() bool {
 	return !m.unsure
 }
 
+// charge counts what is to be looked at: a step for eight elements, or 64 bytes.
+func (m *machine) charge(list []*ast.Term) bool {
+	for _, t := range list {
+		switch v := t.Value.(type) {
+		case ast.String:
+			m.steps += len(v) / 64
+		case *ast.Array:
+			m.steps += v.Len() / 8
+		case ast.Object:
+			m.steps += v.Len() / 8
+		case ast.Set:
+			m.steps += v.Len() / 8
+		}
+	}
+	return m.step()
+}
+
 // frame has room for the variables of a body.
 func (m *machine) frame(n int) []*ast.Term {
 	from := len(m.stack)

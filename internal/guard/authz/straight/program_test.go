@@ -147,3 +147,21 @@ func TestRunBreaks(t *testing.T) {
 		t.Errorf("afterwards: %v %v", v, sure)
 	}
 }
+
+// What looks at much is left to OPA, which looks at the clock, however few steps it is.
+func TestRunLeavesWhatCosts(t *testing.T) {
+	p, err := compile(t, `decision if { some a in input.l; a in input.m }`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, m := make([]any, 200), make([]any, 10_000)
+	for i := range m {
+		m[i] = i
+	}
+	for i := range l {
+		l[i] = -1
+	}
+	if v, sure := p.Run(ast.MustInterfaceToValue(map[string]any{"l": l, "m": m}), data); sure {
+		t.Errorf("said %v", v)
+	}
+}
