@@ -117,8 +117,9 @@ func (i *issuing) proof(token, url string) string {
 	})
 }
 
-// newCredentialsGateway takes every kind of credential. upstream is its setting of credentials.
-func newCredentialsGateway(t testing.TB, i *issuing, upstream string) (g *Gateway, key string, log *bytes.Buffer) {
+// newCredentialsGateway takes every kind of credential. upstream is its setting of
+// credentials, waf that guard's mode.
+func newCredentialsGateway(t testing.TB, i *issuing, upstream, waf string) (g *Gateway, key string, log *bytes.Buffer) {
 	t.Helper()
 	dir := t.TempDir()
 	key, entry, err := apikey.Generate(apikey.Key{Subject: "shop"}, time.Now())
@@ -136,17 +137,17 @@ apis:
   upstream: {urls: ["http://up.test:1"], credentials: %s}
   operations: [{operation: blob, public: true}]
   guards:
-    waf: {mode: "off"}
+    waf: {mode: %q}
     authn:
       methods:
-      - jwt: {issuer: %q, jwks: "%[2]s/jwks", audience: [shop], dpop: {}}
-      - introspection: {url: "%[2]s/introspect", audience: [shop], auth: {method: bearer, token: "${T}"}, dpop: {}}
+      - jwt: {issuer: %[3]q, jwks: "%[3]s/jwks", audience: [shop], dpop: {}}
+      - introspection: {url: "%[3]s/introspect", audience: [shop], auth: {method: bearer, token: "${T}"}, dpop: {}}
       - api_key: {header: X-API-Key, file: keys.yaml}
       - api_key: {query: api_key, file: keys.yaml}
       - own: {cookie: sid}
       - own: {header: X-Session}
-      - jwt: {issuer: %[2]q, jwks: "%[2]s/jwks", audience: [shop], cookie: token}
-`, upstream, i.url)
+      - jwt: {issuer: %[3]q, jwks: "%[3]s/jwks", audience: [shop], cookie: token}
+`, upstream, waf, i.url)
 	document := strings.Replace(testDocument, "schema: {type: integer}}]", "schema: {type: integer}}, {name: api_key, in: query, schema: {type: string}}]", 1)
 	if err := os.WriteFile(filepath.Join(dir, "api.yaml"), []byte(document), 0o600); err != nil {
 		t.Fatal(err)
@@ -176,7 +177,7 @@ func TestCredentialsGetUpstreamOnlyIfPassed(t *testing.T) {
 	i := newIssuing(t)
 	const at = "http://example.com/items"
 	for _, upstream := range []string{"strip", "pass"} {
-		g, key, log := newCredentialsGateway(t, i, upstream)
+		g, key, log := newCredentialsGateway(t, i, upstream, "off")
 		jwt, bound := i.token(false), i.token(true)
 		for name, c := range map[string]struct {
 			header http.Header
@@ -258,7 +259,7 @@ func TestCredentialsGetUpstreamOnlyIfPassed(t *testing.T) {
 // even where credentials are passed: it might believe it.
 func TestRejectedCredentialsAreKeptBack(t *testing.T) {
 	i := newIssuing(t)
-	g, key, _ := newCredentialsGateway(t, i, "pass")
+	g, key, _ := newCredentialsGateway(t, i, "pass", "off")
 	bound := i.token(true)
 	forged := i.sign(i.caller, map[string]any{"typ": "at+jwt"}, map[string]any{"iss": i.url, "aud": "shop", "sub": "mallory", "exp": time.Now().Add(time.Hour).Unix()})
 	for name, header := range map[string]http.Header{
