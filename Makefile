@@ -26,7 +26,7 @@ demo: build
 	$(GO) build -o $(BIN)/demo ./demo
 	$(BIN)/demo --crenel $(BIN)/crenel $(if $(SPEC),--spec '$(SPEC)') $(if $(TARGET),--target '$(TARGET)') $(if $(ATTACK),--attack '$(ATTACK)') $(ARGS)
 
-test: build lint unit fuzz-short ## everything that CI holds a change to
+test: build lint unit ## everything that CI holds a change to
 
 # The race detector makes the sample API's attacks (each logs in for itself), its
 # scans and the Core Rule Set ten times slower: those run whole without it, and with it
@@ -59,12 +59,12 @@ waf-regression: ## CRS's own regression tests, exact against plain Coraza at lev
 waf-report: ## what the two inspections of guard waf refuse of public data; writes docs/waf-report.md and .json (20 minutes; wants the package fortunes)
 	CRENEL_WAF_REPORT=write CRENEL_CORPUS_TIMEOUT=60m CRENEL_CORPUS_TEST='^TestTunedReport$$' CRENEL_CORPUS_PACKAGE=./internal/guard/waf ./test/corpus.sh
 
-# Every fuzz target for a moment: enough to notice a target that no longer runs
-# or a regression on what earlier runs found.
-fuzz-short:
+# Fuzzing draws lots: it is run before a release, not on each change. The seeds and
+# what was ever found (testdata/fuzz) are part of the unit tests.
+fuzz-short: ## every fuzz target for a moment
 	./test/fuzz.sh 2s
 
-fuzz:
+fuzz: ## every fuzz target for FUZZTIME
 	./test/fuzz.sh $(FUZZTIME)
 
 bench: build ## bare Caddy against the whole chain, nginx + ModSecurity and Caddy + Coraza against it with all guards; writes docs/benchmarks.md
