@@ -114,3 +114,75 @@ func TestLeave(t *testing.T) {
 		}
 	}
 }
+
+// A path that the description lacks is left alone as well, however it is spelled
+// and whatever else would lead to it; what is beside it is still looked at.
+func TestLeaveWhatIsNotDescribed(t *testing.T) {
+	var mu sync.Mutex
+	asked := map[string]int{}
+	api := &scantest.Notes{Open: true}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		asked[r.URL.Path]++
+		mu.Unlock()
+		switch r.URL.Path {
+		case "/debug/config", "/debug/env":
+			_, _ = w.Write([]byte(`{"database": "postgres://app:secret@db/app", "secret": "s", "PATH": "/bin"}`))
+		case "/backup/", "/logs/":
+			_, _ = w.Write([]byte("<html><title>Index of " + r.URL.Path + "</title></html>"))
+		case "/openapi.json", "/swagger.json":
+			_, _ = w.Write([]byte(`{"openapi": "3.0.0", "info": {}}`))
+		default:
+			api.ServeHTTP(w, r)
+		}
+	}))
+	t.Cleanup(srv.Close)
+	spec := filepath.Join(t.TempDir(), "api.yaml")
+	if err := os.WriteFile(spec, []byte(scantest.Spec), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o := &Options{
+		Spec: spec, Target: srv.URL, Seed: 1, Mode: "aggressive", Leave: []string{"/debug", "/debug/config", "GET /backup/*", "/openapi.json"},
+		Checks: []string{"debug-exposed", "directory-listing", "description-public", "undocumented"},
+	}
+	r := scanned(t, o).Report
+	if r.Ended != "" {
+		t.Errorf("ended %q", r.Ended)
+	}
+	for at, n := range asked {
+		if low := strings.ToLower(at); low == "/debug" || low == "/debug/config" || strings.HasPrefix(low, "/backup/") || low == "/openapi.json" {
+			t.Errorf("%s was asked for %d times", at, n)
+		}
+	}
+	for _, want := range []struct{ check, path string }{{"debug-exposed", "/debug/env"}, {"directory-listing", "/logs/"}, {"description-public", ""}} {
+		if f := find(r, want.check); f == nil || want.path != "" && f.Path != want.path {
+			t.Errorf("%s: %+v", want.check, f)
+		}
+	}
+}
+
+func TestLeaves(t *testing.T) {
+	for _, c := range []struct {
+		pattern string
+		q       target.Request
+		left    bool
+	}{
+		{"/debug/*", target.Request{Method: "GET", Path: "/debug/env"}, true},
+		{"/debug/*", target.Request{Method: "GET", Path: "/Debug/%65nv"}, true},
+		{"/debug/*", target.Request{Method: "GET", Path: "/x/..;/debug/env"}, true},
+		{"/debug/*", target.Request{Method: "GET", Path: "/debugger"}, false},
+		{"/debug", target.Request{Method: "GET", Path: "/debug/"}, true},
+		{"DELETE /carts/{id}", target.Request{Method: "DELETE", Path: "/carts/7"}, true},
+		{"DELETE /carts/{id}", target.Request{Method: "GET", Path: "/carts/7"}, false},
+		{"DELETE /carts/{id}", target.Request{Method: "POST", Path: "/carts/7", Header: []target.Field{{Name: "X-HTTP-Method-Override", Value: "delete"}}}, true},
+		{"DELETE /carts/{id}", target.Request{Method: "POST", Path: "/carts/7", Query: "_method=DELETE"}, true},
+		{"DELETE /carts/{id}", target.Request{Method: "DELETE", Path: "/carts/7/lines"}, false},
+		{"/internal/*", target.Request{Method: "GET", Path: "/", Header: []target.Field{{Name: "X-Original-URL", Value: "/internal/keys?x=1"}}}, true},
+		{"/internal/*", target.Request{Method: "GET", Path: "/base/internal/keys", Root: true}, true},
+	} {
+		got := slices.ContainsFunc(calls(&c.q, "/base"), func(at call) bool { return leaves([]string{c.pattern}, at) })
+		if got != c.left {
+			t.Errorf("%s leaves %s %s alone: %v", c.pattern, c.q.Method, c.q.Path, got)
+		}
+	}
+}

@@ -271,8 +271,17 @@ func TestPassport(t *testing.T) {
 				s.open[hole] = true
 			}
 			found := map[string]bool{}
-			for _, f := range tested(t, passportSpec, s, checks...).Report.Findings {
+			res := tested(t, passportSpec, s, checks...)
+			dir := t.TempDir()
+			if _, err := WriteRegressions(dir, res); err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range res.Report.Findings {
 				found[f.Check+" "+f.Where] = true
+				// What needs a listener says so, with the command that has one.
+				if serves := strings.Contains(c.open, "jku") || c.open == "x5u"; strings.Contains(f.Reproduce, "crenel scan verify "+shellWord(f.Regression)) != serves {
+					t.Errorf("%s: the script's head:\n%.400s", f.Where, f.Reproduce)
+				}
 			}
 			if got := slices.Sorted(maps.Keys(found)); !slices.Equal(got, c.want) {
 				t.Errorf("found %q, want %q", got, c.want)

@@ -60,10 +60,13 @@ func told(r *Report, text string) bool {
 // A target that dies of one request is waited for, its accounts are made again
 // where it forgot them, and the request is a finding: it has done it twice.
 func TestTargetDiesOfOneRequest(t *testing.T) {
-	p, o := fragile(t, 300*time.Millisecond, func(p *scantest.Process, _ http.ResponseWriter, _ *http.Request) {
+	// It is away for longer than a busy machine may keep the scanner from looking,
+	// and slow answers are none of this test's.
+	p, o := fragile(t, 700*time.Millisecond, func(p *scantest.Process, _ http.ResponseWriter, _ *http.Request) {
 		p.Die()
 		panic(http.ErrAbortHandler)
 	})
+	o.Limits.Timeout = 10 * time.Second
 	r := scanned(t, o).Report
 	f := find(r, "outage")
 	if f == nil || f.Method != "GET" || f.Path != "/broken" || len(f.Evidence) < 2 {
@@ -80,7 +83,7 @@ func TestTargetDiesOfOneRequest(t *testing.T) {
 	if r.Ended != "" || r.Stats.Reached < 4 || !slices.ContainsFunc(r.Checks, func(c check.Cell) bool { return c.Check == "bola-read" && c.State == check.Clean }) {
 		t.Errorf("the run did not go on: %q, %d reached", r.Ended, r.Stats.Reached)
 	}
-	if n := p.Deaths(); n > 9 {
+	if n := p.Deaths(); n > 12 { // seven, where nothing else is under way with it
 		t.Errorf("the target died %d times of a run that knows why", n)
 	}
 }

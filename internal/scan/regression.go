@@ -61,9 +61,18 @@ func WriteRegressions(dir string, res *Result) (int, error) {
 			return n, fmt.Errorf("writing the regression file of %s: %w", f.Fingerprint, err)
 		}
 		f.Regression = filepath.ToSlash(file)
+		f.Reproduce = strings.Replace(f.Reproduce, scenario.VerifyFile, "crenel scan verify "+shellWord(f.Regression)+" -c scan.yaml", 1)
 		n++
 	}
 	return n, nil
+}
+
+// shellWord is a text as one word of the shell, on one line.
+func shellWord(text string) string {
+	if strings.Trim(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./-") == "" {
+		return text
+	}
+	return "'" + strings.NewReplacer("'", `'\''`, "\n", "").Replace(text) + "'"
 }
 
 // regressionName is a file name that says what the finding is, the same in each run.

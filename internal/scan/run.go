@@ -10,9 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
-	"path"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/crenel-project/crenel/internal/finding"
@@ -284,22 +282,6 @@ func (r *run) open() error {
 	return nil
 }
 
-// allow keeps the operations that the user said are never called from being
-// called, whoever would.
-func (r *run) allow() func(*target.Request) error {
-	if len(r.o.Leave) == 0 {
-		return nil
-	}
-	below := ""
-	routes := world.New(r.graph, nil, nil, world.Options{BasePath: &below})
-	return func(q *target.Request) error {
-		if op := routes.OpOf(q); op != nil && matches(r.o.Leave, op) {
-			return fmt.Errorf("%s %s is left alone, as the options say", op.Method, op.Path)
-		}
-		return nil
-	}
-}
-
 func (r *run) close() {
 	if r.archive != nil {
 		if err := r.archive.Close(); err != nil {
@@ -515,28 +497,4 @@ func (r *run) finish(ctx context.Context, ended error, baseline *finding.Baselin
 	r.report.Stats.Requests = r.client.Sent()
 	r.report.Stats.Seconds = time.Since(r.report.Started).Seconds()
 	r.report.Stats.Proven = len(r.report.Findings)
-}
-
-// matches reports whether one of the patterns names an operation: "/orders/*",
-// "DELETE /users/{id}".
-func matches(patterns []string, op *graph.Op) bool {
-	for _, p := range patterns {
-		method, at, both := strings.Cut(p, " ")
-		if !both {
-			method, at = "", p
-		}
-		if method != "" && !strings.EqualFold(method, op.Method) {
-			continue
-		}
-		if at == op.Path {
-			return true
-		}
-		if ok, err := path.Match(at, op.Path); err == nil && ok {
-			return true
-		}
-		if prefix, ok := strings.CutSuffix(at, "*"); ok && strings.HasPrefix(op.Path, prefix) {
-			return true
-		}
-	}
-	return false
 }

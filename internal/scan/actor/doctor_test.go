@@ -2,6 +2,7 @@ package actor
 
 import (
 	"bytes"
+	"encoding/json"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -101,6 +102,20 @@ func TestDoctor(t *testing.T) {
 			good := h.open(&tenant{id: 1, email: "ann@example.com", name: "ann"}, "")
 			return serve(t, h), shapeOf{noRegister: true, noLogin: true}, Config{NoRegister: true, Accounts: map[string]Account{User: {Bearer: Text(good)}, Peer: {Bearer: Text("expired-token-7")}}}
 		}, true, []string{"warning  account peer", "ok       account user"}, []string{"expired-token-7", "FAILED"}},
+		{"a partner's key opens what its scheme is for", func(t *testing.T) (string, shapeOf, Config) {
+			h := newHouse(t)
+			h.me(h.header("Authorization", "Bearer "))
+			partners(h)
+			good := h.open(&tenant{id: 1, email: "ann@example.com", name: "ann"}, "")
+			return serve(t, h), shapeOf{noRegister: true, noLogin: true, security: partnerScheme, extra: partnerPath}, Config{NoRegister: true, Accounts: map[string]Account{User: {Bearer: Text(good)}, "partner": {Headers: map[string]Secret{"X-Partner-Key": Text("key-of-partner")}}}}
+		}, true, []string{"ok       account partner", "POST /partner/orders", "ok       account user"}, []string{"key-of-partner", "FAILED", "open nothing"}},
+		{"a partner's key that is wrong opens nothing", func(t *testing.T) (string, shapeOf, Config) {
+			h := newHouse(t)
+			h.me(h.header("Authorization", "Bearer "))
+			partners(h)
+			good := h.open(&tenant{id: 1, email: "ann@example.com", name: "ann"}, "")
+			return serve(t, h), shapeOf{noRegister: true, noLogin: true, security: partnerScheme, extra: partnerPath}, Config{NoRegister: true, Accounts: map[string]Account{User: {Bearer: Text(good)}, "partner": {Headers: map[string]Secret{"X-Partner-Key": Text("key-of-nobody")}}}}
+		}, true, []string{"warning  account partner", "open nothing", "ok       account user"}, []string{"key-of-nobody"}},
 		{"the accounts' file cannot be read", func(t *testing.T) (string, shapeOf, Config) {
 			h := newHouse(t)
 			styles[0].serve(h)
@@ -150,4 +165,27 @@ func serve(t *testing.T, h http.Handler) string {
 	s := httptest.NewServer(h)
 	t.Cleanup(s.Close)
 	return s.URL
+}
+
+const (
+	partnerScheme = "{type: http, scheme: bearer}\n    partner: {type: apiKey, in: header, name: X-Partner-Key}"
+	partnerPath   = "  /partner/orders:\n    post:\n      operationId: partnerOrder\n      security: [{partner: []}]\n      requestBody: {content: {application/json: {schema: {type: object, properties: {sku: {type: string}}}}}}\n      responses: {'201': {description: made}}\n"
+)
+
+// partners is the part of a house that takes partners' keys only. Whoever orders
+// by looking whether a key is good has ordered.
+func partners(h *house) {
+	h.on("POST /partner/orders", func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("X-Partner-Key") != "key-of-partner" {
+			say(w, 401, obj{"error": "no such partner"})
+			return
+		}
+		var order struct{ SKU string }
+		if err := json.NewDecoder(r.Body).Decode(&order); err != nil {
+			say(w, 400, obj{"error": "the body is no JSON"})
+			return
+		}
+		h.t.Error("the doctor has ordered something")
+		say(w, 201, obj{"ok": true})
+	})
 }

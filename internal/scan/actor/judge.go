@@ -230,11 +230,13 @@ type verdict struct {
 
 // examine asks witnesses about a session until one is sure enough. most bounds how many.
 func (p *People) examine(ctx context.Context, as string, s *Session, facts map[string]string, most int) (verdict, error) {
+	list := p.panel()
+	return p.examineBy(ctx, as, s, facts, list[:min(len(list), most)])
+}
+
+func (p *People) examineBy(ctx context.Context, as string, s *Session, facts map[string]string, list []*witness) (verdict, error) {
 	var best verdict
-	for i, w := range p.panel() {
-		if i >= most {
-			break
-		}
+	for _, w := range list {
 		ex, err := p.ask(ctx, as, w, s)
 		if err != nil {
 			if stops(err) {

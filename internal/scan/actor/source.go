@@ -129,6 +129,15 @@ func (p *People) prove(ctx context.Context, a *Actor) error {
 		return err
 	}
 	if v.sure == no {
+		own, err := p.schemeWitnesses(ctx, a.Session)
+		if err != nil {
+			return err
+		}
+		if v, err = p.examineBy(ctx, a.Name, a.Session, a.Facts, own); err != nil {
+			return err
+		}
+	}
+	if v.sure == no {
 		if len(p.panel()) > 0 {
 			p.problem(a.Name, "the credentials that were given open nothing: every call answers as it does without them",
 				"Look whether they are still valid, and whether they belong into another header, cookie or parameter.")

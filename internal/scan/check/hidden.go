@@ -2,6 +2,7 @@ package check
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -96,6 +97,9 @@ func debugExposed(ctx context.Context, p *Probe) error {
 				continue
 			}
 			x, err := p.Do(ctx, nil, &target.Request{Method: "GET", Path: path})
+			if errors.Is(err, target.ErrRefused) {
+				continue
+			}
 			if err != nil {
 				return err
 			}
@@ -150,6 +154,9 @@ func oldVersion(ctx context.Context, p *Probe) error {
 				q := *r
 				q.Path = twin[1]
 				x, err := p.Do(ctx, other, &q)
+				if errors.Is(err, target.ErrRefused) {
+					continue
+				}
 				if err != nil {
 					return err
 				}

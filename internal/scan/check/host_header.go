@@ -2,6 +2,7 @@ package check
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -126,6 +127,9 @@ func graphQL(ctx context.Context, p *Probe) error {
 		seen[path] = true
 		for _, as := range []*actor.Actor{p.Actor(actor.User), nil} {
 			x, err := p.Do(ctx, as, queryOf(path, `{"query":"{__typename}"}`))
+			if errors.Is(err, target.ErrRefused) {
+				continue
+			}
 			if err != nil {
 				return err
 			}

@@ -20,7 +20,7 @@ var (
 		OWASP: "API4:2023", CWE: "CWE-770", WSTG: "WSTG-BUSL-05",
 		CVSS:  "CVSS:4.0/AV:N/AC:L/AT:N/PR:L/UI:N/VC:N/VI:N/VA:L/SC:N/SI:N/SA:N",
 		About: "Asks lists for pages far larger than the description allows.",
-		Proof: "The page holds more than the described maximum, or says that it is as large as was asked. Controls: a page of one holds one, so the number is obeyed.",
+		Proof: "The page holds more than the described maximum. Where none is described: it holds more than a thousand, or (which weighs less) more than a hundred, and one more once there is one more. Controls: a page of one holds one, so the number is obeyed; what stops growing has met its maximum.",
 		Fix:   "Refuse, or cut down to, a fixed maximum.",
 		Mode:  Default,
 		Run:   pageSize,
@@ -56,17 +56,17 @@ func pageSize(ctx context.Context, p *Probe) error {
 			if in.Meaning != graph.MeansPageSize || in.In != "query" {
 				continue
 			}
-			most := 100
+			most, described := usualPage, false
 			if in.Schema != nil {
 				if n, err := strconv.Atoi(in.Schema.Rules().Bounds.Maximum); err == nil && n > 0 {
-					most = n
+					most, described = n, true
 				}
 			}
 			for _, a := range append([]*actor.Actor{p.Actor(actor.User)}, p.Attackers()...) {
 				if a == nil {
 					continue
 				}
-				done, err := p.pages(ctx, op, in, a, most)
+				done, err := p.pages(ctx, op, in, a, most, described)
 				if err != nil {
 					return err
 				}
@@ -79,7 +79,7 @@ func pageSize(ctx context.Context, p *Probe) error {
 	})
 }
 
-func (p *Probe) pages(ctx context.Context, op *graph.Op, in *graph.Input, a *actor.Actor, most int) (bool, error) {
+func (p *Probe) pages(ctx context.Context, op *graph.Op, in *graph.Input, a *actor.Actor, most int, described bool) (bool, error) {
 	c, err := p.World.Call(ctx, op, a, nil)
 	if err != nil {
 		p.Note(op, Skipped)
@@ -100,7 +100,7 @@ func (p *Probe) pages(ctx context.Context, op *graph.Op, in *graph.Input, a *act
 		return false, nil
 	}
 	// Where a few more objects make a page too large, they are made.
-	if n := items(x.Body, op.ListAt); op.About != nil && p.Mode > Safe && n >= 0 && n <= most && most-n < 12 {
+	if n := items(x.Body, op.ListAt); op.About != nil && n >= 0 && n <= most && most-n < 12 {
 		for range most + 1 - n {
 			if _, err := p.World.Make(ctx, op.About, a); err != nil {
 				break
@@ -110,13 +110,8 @@ func (p *Probe) pages(ctx context.Context, op *graph.Op, in *graph.Input, a *act
 			return false, err
 		}
 	}
-	var proof scenario.Expect
-	switch n := items(x.Body, op.ListAt); {
-	case n > most:
-		proof = scenario.Expect{Status: "2xx", At: op.ListAt, MinItems: most + 1}
-	case n > 1 && echoAt(x.Body, in.Name, asked) != "" && echoAt(small.Body, in.Name, "1") != "":
-		proof = scenario.Expect{Status: "2xx", At: echoAt(x.Body, in.Name, asked), Equals: &asked}
-	default:
+	n := items(x.Body, op.ListAt)
+	if n <= most {
 		return false, nil
 	}
 	var l steps
@@ -124,21 +119,70 @@ func (p *Probe) pages(ctx context.Context, op *graph.Op, in *graph.Input, a *act
 	st, err := p.step(nil, one, "one", scenario.Control)
 	st.Note, st.Expect = "a page of one holds one", []scenario.Expect{{Status: "2xx", At: op.ListAt, MinItems: 1, MaxItems: &single}}
 	l.add(st, err)
-	st, err = p.step(nil, large, "attack", scenario.Attack)
-	st.Note, st.Expect = fmt.Sprintf("a page of %s is not refused, nor cut to %d", asked, most), []scenario.Expect{proof}
-	l.add(st, err)
-	return p.limitless(ctx, op, in.Where(), &l, "gives pages of any size", "The page's size is the caller's choice, far beyond what the description allows.")
+	if described {
+		st, err = p.step(nil, large, "attack", scenario.Attack)
+		st.Note, st.Expect = fmt.Sprintf("a page of %s is not refused, nor cut to %d", asked, most), []scenario.Expect{{Status: "2xx", At: op.ListAt, MinItems: most + 1}}
+		l.add(st, err)
+		return p.limitless(ctx, op, in.Where(), &l, Hypothesis{
+			Title: "gives pages of any size", Description: "The page's size is the caller's choice, far beyond what the description allows.",
+		})
+	}
+	// Nobody has described a maximum, and there may be one all the same.
+	if tenth := most * 10; n > tenth {
+		st, err = p.step(nil, c.With(in.Where(), strconv.Itoa(tenth)), "tenth", scenario.Control)
+		st.Note, st.Expect = fmt.Sprintf("a page of %d holds so many", tenth), []scenario.Expect{{Status: "2xx", At: op.ListAt, MinItems: tenth, MaxItems: &tenth}}
+		l.add(st, err)
+		st, err = p.step(nil, large, "attack", scenario.Attack)
+		st.Note, st.Expect = fmt.Sprintf("and one of %s holds more", asked), []scenario.Expect{{Status: "2xx", At: op.ListAt, Longer: "tenth"}}
+		l.add(st, err)
+		return p.limitless(ctx, op, in.Where(), &l, Hypothesis{
+			Title: "gives pages of any size", Description: fmt.Sprintf("The page's size is the caller's choice: no maximum was met within %d objects.", n),
+		})
+	}
+	return p.growing(ctx, op, in, a, large, &l, n)
 }
 
-func (p *Probe) limitless(ctx context.Context, op *graph.Op, where string, l *steps, what, description string) (bool, error) {
+// growing: the page holds all there is, and one more once there is one more. What
+// has a maximum beyond what there is looks the same, so that it weighs little.
+func (p *Probe) growing(ctx context.Context, op *graph.Op, in *graph.Input, a *actor.Actor, large *world.Call, l *steps, n int) (bool, error) {
+	if op.About == nil || op.About.IsPerson {
+		return false, nil
+	}
+	if _, err := p.World.Make(ctx, op.About, a); err != nil {
+		return false, nil //nolint:nilerr // a page that cannot be made to grow may have met its maximum
+	}
+	x, err := p.send(ctx, large)
+	if err != nil || items(x.Body, op.ListAt) <= n {
+		return false, err // it has
+	}
+	more, err := p.World.Recipe(ctx, op.About, a, "more")
+	if err != nil {
+		return false, nil //nolint:nilerr // as above
+	}
+	st, err := p.step(nil, large, "before", scenario.Control)
+	st.Note, st.Expect = "the page holds what there is", []scenario.Expect{{Status: "2xx", At: op.ListAt, MinItems: usualPage + 1}}
+	l.add(st, err)
+	l.list = append(l.list, more.Steps...)
+	st, err = p.step(nil, large, "attack", scenario.Attack)
+	st.Note, st.Expect = "and one more once there is one more", []scenario.Expect{{Status: "2xx", At: op.ListAt, Longer: "before"}}
+	l.add(st, err)
+	return p.limitless(ctx, op, in.Where(), l, Hypothesis{
+		CVSS: vectorLow, Title: fmt.Sprintf("gives pages of more than %d, and describes no maximum", usualPage),
+		Description: "The page held all that there is, and grew with it: no maximum was met, and none is described. There may be one beyond what there is.",
+	})
+}
+
+// usualPage is the largest page that needs no describing.
+const usualPage = 100
+
+func (p *Probe) limitless(ctx context.Context, op *graph.Op, where string, l *steps, h Hypothesis) (bool, error) {
 	if l.err != nil {
 		p.Note(op, Inconclusive)
 		return false, nil //nolint:nilerr // a call that cannot be written as a step proves nothing
 	}
-	return p.Prove(ctx, Hypothesis{
-		Op: op, Where: where, Title: fmt.Sprintf("%s %s %s", op.Method, op.Path, what), Description: description,
-		Scenario: &scenario.Scenario{Name: fmt.Sprintf("%s %s without bounds", op.Method, op.Path), Steps: l.list},
-	})
+	h.Op, h.Where, h.Title = op, where, fmt.Sprintf("%s %s %s", op.Method, op.Path, h.Title)
+	h.Scenario = &scenario.Scenario{Name: fmt.Sprintf("%s %s without bounds", op.Method, op.Path), Steps: l.list}
+	return p.Prove(ctx, h)
 }
 
 func items(body []byte, at string) int {
@@ -152,21 +196,6 @@ func items(body []byte, at string) int {
 		}
 	}
 	return -1
-}
-
-// echoAt is where an answer repeats a page's size, outside of lists.
-func echoAt(body []byte, name, text string) string {
-	v, ok := scenario.Decode(body)
-	if !ok {
-		return ""
-	}
-	out := ""
-	scenario.Walk(v, func(at string, s any) {
-		if scenario.Plain(s) == text && !reIndex.MatchString(at) && strings.EqualFold(flat(at[strings.LastIndexByte(at, '/')+1:]), flat(name)) {
-			out = at
-		}
-	})
-	return out
 }
 
 func flat(name string) string { return strings.NewReplacer("_", "", "-", "").Replace(name) }
@@ -243,7 +272,7 @@ func (p *Probe) batches(ctx context.Context, op *graph.Op, in *graph.Input, s *s
 	}
 	st.ID, st.Part, st.Note, st.Expect = "attack", scenario.Attack, fmt.Sprintf("the last of %d is worked off", batchOf), []scenario.Expect{{Status: "2xx", Contains: marks}}
 	l.add(st, err)
-	_, err = p.limitless(ctx, op, in.Where(), &l, "works off batches of any size", fmt.Sprintf("A list of %d identifiers is worked off to its end.", batchOf))
+	_, err = p.limitless(ctx, op, in.Where(), &l, Hypothesis{Title: "works off batches of any size", Description: fmt.Sprintf("A list of %d identifiers is worked off to its end.", batchOf)})
 	return err
 }
 
@@ -340,7 +369,7 @@ func (p *Probe) expands(ctx context.Context, op *graph.Op, in *graph.Input, user
 			st, err = p.step(nil, deep, "attack", scenario.Attack)
 			st.Note, st.Expect = "objects within objects, six deep", []scenario.Expect{{Status: "2xx", At: at, Matches: "."}}
 			l.add(st, err)
-			if ok, err := p.limitless(ctx, op, where, &l, "expands relations as deep as a caller says", "Relations that lead back to where they began are followed again and again; each turn multiplies the answer."); err != nil || ok {
+			if ok, err := p.limitless(ctx, op, where, &l, Hypothesis{Title: "expands relations as deep as a caller says", Description: "Relations that lead back to where they began are followed again and again; each turn multiplies the answer."}); err != nil || ok {
 				return err
 			}
 		}

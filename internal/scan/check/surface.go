@@ -2,6 +2,7 @@ package check
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -213,6 +214,9 @@ func directoryListing(ctx context.Context, p *Probe) error {
 	for _, prefix := range p.prefixes() {
 		for _, dir := range []string{"/static/", "/files/", "/uploads/", "/upload/", "/images/", "/assets/", "/public/", "/media/", "/backup/", "/backups/", "/docs/", "/logs/", "/tmp/", "/data/", "/downloads/", "/ftp/", "/"} {
 			x, err := p.Do(ctx, nil, &target.Request{Method: http.MethodGet, Path: prefix + dir})
+			if errors.Is(err, target.ErrRefused) {
+				continue
+			}
 			if err != nil {
 				return err
 			}
@@ -243,6 +247,9 @@ func descriptionPublic(ctx context.Context, p *Probe) error {
 				continue // it is described, so it is meant
 			}
 			x, err := p.Do(ctx, nil, &target.Request{Method: http.MethodGet, Path: path})
+			if errors.Is(err, target.ErrRefused) {
+				continue
+			}
 			if err != nil {
 				return err
 			}

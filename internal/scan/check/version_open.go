@@ -2,6 +2,7 @@ package check
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"github.com/crenel-project/crenel/internal/scan/actor"
 	"github.com/crenel-project/crenel/internal/scan/graph"
 	"github.com/crenel-project/crenel/internal/scan/scenario"
+	"github.com/crenel-project/crenel/internal/scan/target"
 )
 
 // oldVersionOpen asks, without credentials, for the reads under the versions
@@ -39,6 +41,9 @@ func oldVersionOpen(ctx context.Context, p *Probe) error {
 			q := r.Clone()
 			q.Path = twin[1]
 			x, err := p.Do(ctx, nil, q)
+			if errors.Is(err, target.ErrRefused) {
+				continue
+			}
 			if err != nil {
 				return err
 			}

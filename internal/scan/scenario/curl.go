@@ -17,6 +17,16 @@ func (s *Scenario) Curl(origin, basePath, title string, parts func(name string) 
 	c.line("#!/bin/sh")
 	c.line("# %s", strings.ReplaceAll(title, "\n", " "))
 	c.line("# Needs curl and jq. Each actor's credential comes from the environment.")
+	switch {
+	case slices.ContainsFunc(s.Steps, func(st Step) bool { return len(st.Serve) > 0 }):
+		c.line("# It does not run by itself: an address that the target calls must answer as the comments below say.")
+		c.line("# crenel scan --regressions DIRECTORY writes a file for this finding; one command serves, sends and proves:")
+		c.line("#   %s", VerifyFile)
+	case s.listens():
+		c.line("# Needs an address as well at which you see who calls. One command listens, sends and proves,")
+		c.line("# with the file that crenel scan --regressions DIRECTORY writes for this finding:")
+		c.line("#   %s", VerifyFile)
+	}
 	c.line("set -eu")
 	c.line("BASE=${BASE:-%s}", quote(origin+basePath))
 	c.line("RUN=cr$(date +%%s)")
@@ -28,6 +38,17 @@ func (s *Scenario) Curl(origin, basePath, title string, parts func(name string) 
 		c.step(&s.Steps[i], parts)
 	}
 	return c.b.String()
+}
+
+// VerifyFile is the command by which a script's head says that its scenario is
+// run with a listener; FILE stands for a regression file until there is one.
+const VerifyFile = "crenel scan verify FILE"
+
+// listens reports whether the scenario needs somebody who listens.
+func (s *Scenario) listens() bool {
+	return slices.ContainsFunc(s.Steps, func(st Step) bool {
+		return slices.ContainsFunc(st.uses(), func(name string) bool { return strings.HasPrefix(name, "listener.") })
+	})
 }
 
 type curl struct {

@@ -61,6 +61,9 @@ func (r *run) expect(ctx context.Context, e *Expect, res *Result) (why string, e
 			return fmt.Sprintf("the answer (status %s) holds %s", status(x), text), nil
 		}
 	}
+	if why := r.longer(e, x); why != "" {
+		return why, nil
+	}
 	if why, err := r.expectAt(e, x); why != "" || err != nil {
 		return why, err
 	}
@@ -87,6 +90,33 @@ func (r *run) expect(ctx context.Context, e *Expect, res *Result) (why string, e
 		return r.slower(e, res)
 	}
 	return "", nil
+}
+
+// longer says what keeps a list from being longer than an earlier step's.
+func (r *run) longer(e *Expect, x *target.Exchange) string {
+	if e.Longer == "" {
+		return ""
+	}
+	size := func(x *target.Exchange) int {
+		if x == nil {
+			return -1
+		}
+		body, _ := Decode(x.Body)
+		for _, v := range Find(body, e.At) {
+			if list, ok := v.([]any); ok {
+				return len(list)
+			}
+		}
+		return -1
+	}
+	was := -1
+	if o := r.out.Of(e.Longer); o != nil {
+		was = size(o.Last())
+	}
+	if is := size(x); was < 0 || is <= was {
+		return fmt.Sprintf("%d items at %s, want more than the %d of step %q (-1: no list)", is, e.At, was, e.Longer)
+	}
+	return ""
 }
 
 // expectAt looks at a header, a JSON pointer, or the whole body.

@@ -56,7 +56,7 @@ func (s *Scenario) Check() error {
 			say("%s: it saves from an answer but sends nothing", name)
 		}
 		for _, e := range st.Expect {
-			for _, other := range []string{e.Like, e.Unlike, e.Slower} {
+			for _, other := range []string{e.Like, e.Unlike, e.Slower, e.Longer} {
 				if other != "" && !seen[other] {
 					say("%s: it compares with step %q, which does not come before it", name, other)
 				}

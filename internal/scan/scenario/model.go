@@ -129,6 +129,7 @@ type Expect struct {
 	Missing  bool     `yaml:"missing,omitempty"` // … is not there
 	MinItems int      `yaml:"min_items,omitempty"`
 	MaxItems *int     `yaml:"max_items,omitempty"`
+	Longer   string   `yaml:"longer,omitempty"`  // the list at At has more elements than it had in that earlier step's answer
 	Header   string   `yaml:"header,omitempty"`  // a header that is there, and with Matches matches
 	Matches  string   `yaml:"matches,omitempty"` // regular expression, over the header named, the value at At, or the body
 	// Like and Unlike compare with an earlier step's answer: same status and same
