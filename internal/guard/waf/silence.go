@@ -9,8 +9,10 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/corazawaf/coraza/v3"
 	"github.com/corazawaf/coraza/v3/experimental/plugins/plugintypes"
 
+	"github.com/crenel-project/crenel/config"
 	"github.com/crenel-project/crenel/internal/exchange"
 	"github.com/crenel-project/crenel/internal/guard/waf/triage"
 )
@@ -37,16 +39,17 @@ const maxKnown = 4096
 // perRequest are the variables that feed sets for each request.
 var perRequest = []string{"allowed_methods", "allowed_request_content_type"}
 
-// newSilence compiles the rules that the engine has loaded. What it has set for a
+// newTriage compiles the rules that the engine has loaded. What it has set for a
 // request without any content is what it sets for all.
-func newSilence(g *Guard, rules []triage.Rule, chains map[int][]string) (*silence, error) {
+func newTriage(c config.WAF, engine coraza.WAF, rules []triage.Rule, chains map[int][]string) (*triage.Triage, error) {
 	x := &exchange.Exchange{Request: exchange.Request{Method: http.MethodGet, RawPath: "/", Path: "/", Host: "localhost"}}
-	tx := g.engine.NewTransaction()
+	tx := engine.NewTransaction()
 	defer tx.Close()
 	state, ok := tx.(plugintypes.TransactionState)
 	if !ok {
 		return nil, errors.New("the engine does not show its variables")
 	}
+	g := &Guard{cfg: c, exact: c.Exact(), types: contentTypes(nil)}
 	g.feed(tx, state, x, portion{path: true})
 	tx.ProcessRequestHeaders()
 	if _, err := tx.ProcessRequestBody(); err != nil {
@@ -59,17 +62,17 @@ func newSilence(g *Guard, rules []triage.Rule, chains map[int][]string) (*silenc
 	for _, name := range perRequest {
 		delete(constants, name)
 	}
-	t, err := triage.New(triage.Options{
-		Rules: rules, Removed: removedRules(g.cfg), Chains: chains, PerRequest: perRequest, Level: g.cfg.Paranoia, Whole: g.exact, TX: constants, Root: rulesFS{}, Paths: []string{"@owasp_crs", ""},
+	return triage.New(triage.Options{
+		Rules: rules, Removed: removedRules(c), Chains: chains, PerRequest: perRequest, Level: c.Paranoia, Whole: c.Exact(), TX: constants, Root: rulesFS{}, Paths: []string{"@owasp_crs", ""},
 	})
-	if err != nil {
-		return nil, err
-	}
-	s := &silence{guard: g, triage: t, seed: maphash.MakeSeed(), values: map[string]bool{"Content-Type": true}, known: map[transportKey]bool{}}
-	for _, name := range t.Transport() {
+}
+
+func newSilence(g *Guard) *silence {
+	s := &silence{guard: g, triage: g.set.triage, seed: maphash.MakeSeed(), values: map[string]bool{"Content-Type": true}, known: map[transportKey]bool{}}
+	for _, name := range s.triage.Transport() {
 		s.values[http.CanonicalHeaderKey(name)] = true
 	}
-	return s, nil
+	return s
 }
 
 // ruling is what the triage says of a request.

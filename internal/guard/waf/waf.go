@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"runtime"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/corazawaf/coraza/v3"
@@ -16,7 +17,6 @@ import (
 	"github.com/crenel-project/crenel/config"
 	"github.com/crenel-project/crenel/internal/exchange"
 	"github.com/crenel-project/crenel/internal/guard"
-	"github.com/crenel-project/crenel/internal/guard/waf/triage"
 	"github.com/crenel-project/crenel/internal/spec"
 )
 
@@ -32,7 +32,8 @@ type Options struct {
 // use; Close it when its generation ends.
 type Guard struct {
 	cfg     config.WAF
-	engine  coraza.WAF
+	set     *ruleSet
+	engine  coraza.WAF // of set
 	silence *silence
 	exact   bool     // the rule set's own verdict counts
 	weights *weights // of the tuned inspection, or nil
@@ -43,6 +44,7 @@ type Guard struct {
 	types   string
 	urls    *urlRules
 	heavy   chan struct{} // slots for inspections that cost much
+	closed  atomic.Bool
 	log     *slog.Logger
 	now     func() time.Time
 }
@@ -55,7 +57,7 @@ const (
 	defaultWait   = time.Second
 )
 
-// New compiles the rule set, which takes about half a second.
+// New compiles the rule set, which takes about half a second unless another guard has the same.
 func New(o Options) (*Guard, error) {
 	c := o.Config
 	if c.Paranoia == 0 {
@@ -109,28 +111,27 @@ func New(o Options) (*Guard, error) {
 	if err != nil {
 		return nil, fmt.Errorf("waf: %w", err)
 	}
-	var rules []triage.Rule
-	if g.engine, rules, g.rules, err = newEngine(c, c.Values, own); err != nil {
+	if g.set, err = useRules(c, own); err != nil {
 		return nil, fmt.Errorf("waf: %w", err)
 	}
+	g.engine, g.rules, g.scoring = g.set.engine, g.set.loaded, g.set.scoring
 	if g.exclude, err = newExclusions(c.Exclusions, g.rules, o.API); err != nil {
-		return nil, errors.Join(err, closeEngine(g.engine))
-	}
-	chains, err := chainsOf(own)
-	if err != nil {
-		return nil, fmt.Errorf("waf: %w", errors.Join(err, closeEngine(g.engine)))
+		return nil, errors.Join(err, g.Close())
 	}
 	if !g.exact {
-		g.weights, g.scoring = newWeights(g.rules), scoring(rules, chains)
+		g.weights = newWeights(g.rules)
 	}
-	if g.silence, err = newSilence(g, rules, chains); err != nil {
-		return nil, fmt.Errorf("waf: %w", errors.Join(err, closeEngine(g.engine)))
-	}
+	g.silence = newSilence(g)
 	return g, nil
 }
 
-// Close frees the engine's compiled patterns. Inspections under way end well.
-func (g *Guard) Close() error { return closeEngine(g.engine) }
+// Close ends the use of the rule set. Inspections under way end well.
+func (g *Guard) Close() error {
+	if g.closed.Swap(true) {
+		return nil
+	}
+	return g.set.release()
+}
 
 // Warm compiles what else the first request would wait for.
 func (g *Guard) Warm() { g.silence.triage.Warm() }

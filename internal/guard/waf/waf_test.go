@@ -415,8 +415,10 @@ func TestReloadsDoNotGrow(t *testing.T) {
 	if testing.Short() {
 		t.Skip("compiles the rule set many times")
 	}
+	n := 0
 	reload := func() {
-		g, err := New(Options{API: testAPI()})
+		n++ // other rules each time: the same would be shared
+		g, err := New(Options{API: testAPI(), Config: config.WAF{Values: 1000 + n}})
 		if err != nil {
 			t.Fatal(err)
 		}
