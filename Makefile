@@ -48,8 +48,11 @@ lint: $(GOLANGCI)
 $(GOLANGCI):
 	GOBIN=$(CURDIR)/$(BIN) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 
-waf-corpus: ## the triage against the engine over all public attack data (hours)
-	CRENEL_WAF_EVERY=1 $(GO) test -count=1 -timeout 6h -run Silence -v ./internal/guard/waf
+# What was done on the same code is not done again.
+waf-corpus: ## the triage against the engine over all public attack data, text by text (an hour of one core); writes docs/waf-corpus.json
+	CRENEL_WAF_WHOLE=$(CURDIR)/$(BIN)/waf-corpus CRENEL_WAF_WRITE=$(CURDIR)/docs/waf-corpus.json \
+	CRENEL_WAF_TREE=$$(git rev-parse HEAD:internal/guard/waf) CRENEL_WAF_COMMIT=$$(git rev-parse --short HEAD) \
+		$(GO) test -count=1 -timeout 12h -run '^TestWholeCorpus$$' -v ./internal/guard/waf
 
 .PHONY: waf-regression
 waf-regression: ## CRS's own regression tests, exact against plain Coraza at levels 1 to 4; writes docs/waf-regression.json (10 minutes)

@@ -2,6 +2,7 @@ package waf
 
 import (
 	"bufio"
+	"bytes"
 	"compress/gzip"
 	"encoding/json"
 	"errors"
@@ -50,8 +51,21 @@ type sample struct {
 	Label                   int
 }
 
-// sampled reads every nth line of a corpus.
+// sampled reads every nth case of a corpus.
 func sampled(t testing.TB, file string, every int) (out []sample) {
+	t.Helper()
+	for _, line := range sampledLines(t, file, every) {
+		var s sample
+		if err := json.Unmarshal(line, &s); err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// sampledLines reads every nth line of a corpus.
+func sampledLines(t testing.TB, file string, every int) (out [][]byte) {
 	t.Helper()
 	f, err := os.Open(file)
 	if err != nil {
@@ -68,11 +82,7 @@ func sampled(t testing.TB, file string, every int) (out []sample) {
 		if i%every != 0 {
 			continue
 		}
-		var s sample
-		if err := json.Unmarshal(lines.Bytes(), &s); err != nil {
-			t.Fatal(err)
-		}
-		out = append(out, s)
+		out = append(out, bytes.Clone(lines.Bytes()))
 	}
 	if err := lines.Err(); err != nil {
 		t.Fatal(err)

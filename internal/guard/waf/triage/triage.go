@@ -303,10 +303,34 @@ func (t *Triage) compile() error {
 	return nil
 }
 
-// Why lists the rules that match a text.
-func (t *Triage) Why(text Text) []int {
+// Same reports whether two triages put the same conditions on texts of a kind.
+func Same(a, b *Triage, k Kind) bool {
+	list := func(t *Triage) (out []string) {
+		for _, r := range t.all {
+			if r.at[k] {
+				one := fmt.Sprint(r.id, r.local, r.negated, r.name, r.argument, r.names)
+				for i := range r.targets {
+					g := r.targets[i]
+					one += fmt.Sprint(" ", g.variable, g.selector, g.count, g.except)
+					if g.pattern != nil {
+						one += g.pattern.String()
+					}
+				}
+				out = append(out, one)
+			}
+		}
+		return out
+	}
+	return slices.Equal(list(a), list(b))
+}
+
+// Why lists the rules that match a text: of these, or of all where none are given.
+func (t *Triage) Why(text Text, ids ...int) []int {
 	var out []int
 	for _, r := range t.all {
+		if len(ids) > 0 && !slices.Contains(ids, r.id) {
+			continue
+		}
 		if r.looksAt(&text) && r.matches(text.Text) && !slices.Contains(out, r.id) {
 			out = append(out, r.id)
 		}
