@@ -179,8 +179,8 @@ func (w *Written) valid() error {
 		control = control || s.Part == scenario.Control && (len(s.Expect) > 0)
 		st := s.Step
 		if c := s.Call; c != nil {
-			if st.Send != nil {
-				say("step %d (%s): it has send and call; want one of them", i+1, s.ID)
+			if st.Send != nil || st.Handshake != nil || st.Raw != nil {
+				say("step %d (%s): it has call and send, handshake or raw; want one of them", i+1, s.ID)
 			}
 			if c.Operation == "" || c.Operation == "this" && w.Applies == nil {
 				say("step %d (%s): call.operation: want this (with applies_to), an operationId, \"GET /path\" or a kind", i+1, s.ID)

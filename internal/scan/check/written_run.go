@@ -227,6 +227,15 @@ func (t *story) filled(st scenario.Step) scenario.Step {
 		s.Query, s.Header = t.pairs(s.Query), t.pairs(s.Header)
 		st.Send = &s
 	}
+	if st.Raw != nil {
+		w := *st.Raw
+		w.Lines = slices.Clone(w.Lines)
+		for i := range w.Lines {
+			w.Lines[i] = t.text(w.Lines[i])
+		}
+		w.H2 = t.pairs(w.H2)
+		st.Raw = &w
+	}
 	st.Compute = slices.Clone(st.Compute)
 	for i := range st.Compute {
 		args := maps.Clone(st.Compute[i].Args)

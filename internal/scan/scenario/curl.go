@@ -16,7 +16,7 @@ func (s *Scenario) Curl(origin, basePath, title string, parts func(name string) 
 	c := &curl{vars: map[string]string{}}
 	c.line("#!/bin/sh")
 	c.line("# %s", strings.ReplaceAll(title, "\n", " "))
-	c.line("# Needs curl and jq. Each actor's credential comes from the environment.")
+	c.line("# Needs curl and jq%s. Each actor's credential comes from the environment.", s.needs())
 	switch {
 	case slices.ContainsFunc(s.Steps, func(st Step) bool { return len(st.Serve) > 0 }):
 		c.line("# It does not run by itself: an address that the target calls must answer as the comments below say.")
@@ -130,9 +130,14 @@ func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + 
 
 func (c *curl) step(st *Step, parts func(string) []actor.Part) {
 	// Variables are set on lines of their own, before the words that use them.
-	if st.Send != nil {
+	if st.Raw != nil {
+		c.host()
+	}
+	if st.Send != nil || st.Raw != nil {
 		for _, n := range st.uses() {
-			c.use(n)
+			if n != "credentials" {
+				c.use(n)
+			}
 		}
 	}
 	c.line("")
@@ -164,7 +169,14 @@ func (c *curl) step(st *Step, parts func(string) []actor.Part) {
 	if st.Wait > 0 {
 		c.line("sleep %g", st.Wait.Seconds())
 	}
-	if st.Send == nil {
+	switch {
+	case st.Handshake != nil:
+		c.handshake(st.Handshake)
+		return
+	case st.Raw != nil:
+		c.raw(st, parts)
+		return
+	case st.Send == nil:
 		return
 	}
 	words := c.words(st, parts)
@@ -256,6 +268,9 @@ func (c *curl) words(st *Step, parts func(string) []actor.Part) []string {
 	if s.Root {
 		c.line(`ROOT=$(printf %%s "$BASE" | sed -E 's#^([a-z]+://[^/]*).*#\1#')`)
 		base = "${ROOT}"
+	}
+	if s.Origin != "" {
+		base = escape(s.Origin)
 	}
 	return append(w, `"`+base+word[1:])
 }

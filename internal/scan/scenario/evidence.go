@@ -81,6 +81,9 @@ func conceal(text string, hide *strings.Replacer) string {
 }
 
 func request(q *target.Request, origin string, hide *strings.Replacer) finding.Message {
+	if q.Origin != "" {
+		origin = q.Origin
+	}
 	m := finding.Message{Method: q.Method, URL: origin + conceal(q.Path, hide)}
 	if q.Query != "" {
 		m.URL += "?" + conceal(q.Query, hide)
@@ -94,6 +97,11 @@ func request(q *target.Request, origin string, hide *strings.Replacer) finding.M
 
 func answer(x *target.Exchange, hide *strings.Replacer) finding.Message {
 	m := finding.Message{Status: x.Status}
+	if x.Raw != nil && len(x.Raw.Bytes) > 0 {
+		// The body is all that came, the heads with it.
+		m.Body, m.Truncated = shown(x.Body, hide)
+		return m
+	}
 	for _, name := range slices.Sorted(maps.Keys(x.Header)) {
 		for _, v := range x.Header[name] {
 			m.Header = append(m.Header, [2]string{name, conceal(v, hide)})

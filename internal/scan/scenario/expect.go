@@ -40,6 +40,19 @@ func (r *run) expect(ctx context.Context, e *Expect, res *Result) (why string, e
 	if e.AtLeast > 0 || e.AtMost != nil {
 		return e.count(res.Exchanges), nil
 	}
+	if e.Answers != nil {
+		if x.Raw == nil {
+			return "the step sends no raw bytes, so its answers are not counted", nil
+		}
+		if n := len(x.Raw.Whole); n != *e.Answers {
+			return fmt.Sprintf("%d answers came, want %d", n, *e.Answers), nil
+		}
+	}
+	if e.Answer > 0 {
+		if x = x.Answer(e.Answer); x == nil {
+			return fmt.Sprintf("answer %d did not come", e.Answer), nil
+		}
+	}
 	if e.Status != "" && !StatusIs(x.Status, e.Status) {
 		return fmt.Sprintf("status %s, want %s", status(x), e.Status), nil
 	}

@@ -52,8 +52,30 @@ func (s *Scenario) Check() error {
 			if st.Send.Method == "" || !strings.HasPrefix(st.Send.Path, "/") {
 				say("%s: send needs a method, and a path that begins with /", name)
 			}
-		} else if len(st.Save) > 0 {
+		} else if len(st.Save) > 0 && st.Handshake == nil && st.Raw == nil {
 			say("%s: it saves from an answer but sends nothing", name)
+		}
+		kinds := 0
+		for _, has := range []bool{st.Send != nil, st.Handshake != nil, st.Raw != nil} {
+			if has {
+				kinds++
+			}
+		}
+		if kinds > 1 {
+			say("%s: it has more than one of send, handshake and raw", name)
+		}
+		if st.Together && st.Send == nil {
+			say("%s: only requests (send) go together", name)
+		}
+		if st.Handshake != nil {
+			if err := st.Handshake.check(); err != nil {
+				say("%s: %v", name, err)
+			}
+		}
+		if st.Raw != nil {
+			if err := st.Raw.check(); err != nil {
+				say("%s: %v", name, err)
+			}
 		}
 		for _, e := range st.Expect {
 			for _, other := range []string{e.Like, e.Unlike, e.Slower, e.Longer} {

@@ -37,6 +37,7 @@ const (
 //	${listener.NAME.host}  its host and port
 //	${listener.NAME.name}  a name for it that only the listener resolves
 //	${now}             Unix seconds
+//	${target.host}     host and port of the target, as a Host header has them; ${target.base} its base path
 //
 // A placeholder is encoded for where it stands: path segment, query value,
 // header value without line breaks, and in a JSON body as a string's inside
@@ -49,6 +50,9 @@ type Step struct {
 
 	// Send is the request, nil for a step that only computes or waits.
 	Send *Send `yaml:"send,omitempty"`
+	// Handshake and Raw stand in its place: a step has one of the three at most.
+	Handshake *Handshake `yaml:"handshake,omitempty"`
+	Raw       *Raw       `yaml:"raw,omitempty"`
 	// Compute sets variables before the request is made, in order.
 	Compute []Compute `yaml:"compute,omitempty"`
 	// Wait goes before the request.
@@ -86,6 +90,7 @@ type Send struct {
 	Fill    bool     `yaml:"body_fill,omitempty"`   // placeholders in the bytes of Base64 are replaced, as they are
 	Type    string   `yaml:"type,omitempty"`        // Content-Type; "" with a body: application/json
 	Host    string   `yaml:"host,omitempty"`
+	Origin  string   `yaml:"origin,omitempty"`  // another origin that the user named ("http://127.0.0.1:9080") in place of the target; its base path is not used there
 	Root    bool     `yaml:"root,omitempty"`    // Path is from the root of the host, the API's base path left out
 	Without []string `yaml:"without,omitempty"` // credential parts left out, by name; "*" all
 	// Credential replaces the value of the actor's first credential, keeping its
@@ -150,6 +155,11 @@ type Expect struct {
 	// (0: 3 s); NotLookedUp: nobody did. A call of its address is no lookup.
 	LookedUp    string `yaml:"looked_up,omitempty"`
 	NotLookedUp string `yaml:"not_looked_up,omitempty"`
+	// Answers is how many answers came to what a raw step sent, exactly; Answer is
+	// which of them the other fields are about, 1 the first (0: all bytes that came,
+	// with the first one's status and header).
+	Answers *int `yaml:"answers,omitempty"`
+	Answer  int  `yaml:"answer,omitempty"`
 	// Count of a step sent Times times: how many answers met Status.
 	AtLeast int  `yaml:"at_least,omitempty"`
 	AtMost  *int `yaml:"at_most,omitempty"`

@@ -65,6 +65,12 @@ func (st *Step) uses() []string {
 			add(p.Name, p.Value)
 		}
 	}
+	if w := st.Raw; w != nil {
+		add(w.Lines...)
+		for _, p := range w.H2 {
+			add(p.Value)
+		}
+	}
 	for _, c := range st.Compute {
 		for _, a := range c.Args {
 			add(a)

@@ -187,11 +187,23 @@ func (r *run) step(ctx context.Context, st *Step) (why string, err error) {
 		} else {
 			for _, q := range reqs {
 				x, err := r.stage.Sender.Do(ctx, st.As, q)
+				if errors.Is(err, target.ErrScope) {
+					return "", fmt.Errorf("%w: %w", errSetup, err)
+				}
 				if err != nil {
 					return "", err
 				}
 				res.Exchanges = append(res.Exchanges, x)
 			}
+		}
+	}
+	if st.Handshake != nil || st.Raw != nil {
+		for range max(st.Times, 1) {
+			x, err := r.overWire(ctx, st, who)
+			if err != nil {
+				return "", err
+			}
+			res.Exchanges = append(res.Exchanges, x)
 		}
 	}
 	r.out.Results = append(r.out.Results, res)
@@ -276,6 +288,8 @@ func (r *run) get(name string) (any, error) {
 		return json.Number(strconv.FormatInt(time.Now().Unix(), 10)), nil
 	case "run":
 		return r.stage.RunID, nil
+	case "target":
+		return r.ofTarget(rest)
 	case "listener":
 		return r.listener(rest)
 	}
@@ -379,7 +393,7 @@ func (r *run) request(s *Send, who *actor.Actor) (*target.Request, error) {
 		out, err = render(t, at, r.get)
 		return out
 	}
-	q := &target.Request{Method: s.Method, Host: text(s.Host, inHeader), Root: s.Root}
+	q := &target.Request{Method: s.Method, Host: text(s.Host, inHeader), Root: s.Root, Origin: s.Origin}
 	path, query, _ := strings.Cut(text(s.Path, inPath), "?")
 	q.Path = path
 	var pairs []string

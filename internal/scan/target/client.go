@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -396,3 +398,6 @@ func isBroken(err error) bool {
 // SetBase changes the target's base path ("" or "/v1"). It is for the beginning
 // of a run, before others send.
 func (c *Client) SetBase(path string) { c.base = path }
+
+// Origins are all origins in scope, the target's with them, in order.
+func (c *Client) Origins() []string { return slices.Sorted(maps.Keys(c.origins)) }

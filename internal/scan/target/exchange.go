@@ -72,4 +72,8 @@ type Exchange struct {
 	Body      []byte // up to the Client's bound
 	Truncated bool   // the body was longer
 	Err       error  // why there is no answer
+	// Raw is what came where bytes were sent as they are; nil: an ordinary exchange.
+	Raw *RawAnswer
+	// TLS is what a handshake showed, as Body has it in JSON; nil: no handshake was asked for.
+	TLS *Handshake
 }

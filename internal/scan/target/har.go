@@ -194,6 +194,12 @@ func (h *HAR) entry(ex *Exchange) harEntry {
 	if ex.Truncated {
 		e.Response.Content.Comment = "cut"
 	}
+	switch r.Method {
+	case MethodRaw:
+		e.Comment = "Bytes as they were sent, on a connection of their own, and all that came back."
+	case MethodTLS:
+		e.Comment = "A TLS handshake: what was offered, and what it showed."
+	}
 	return e
 }
 

@@ -111,7 +111,7 @@ func TestTargetStaysAway(t *testing.T) {
 			t.Fatalf("%v", err)
 		}
 	}
-	if _, err := cl.Raw(t.Context(), &RawRequest{Chunks: [][]byte{[]byte("x")}}); !IsDown(err) {
+	if _, err := cl.Raw(t.Context(), "", &RawRequest{Chunks: [][]byte{[]byte("x")}}); !IsDown(err) {
 		t.Error(err)
 	}
 	if _, err := cl.DoTogether(t.Context(), "", []*Request{{Method: "GET", Path: "/"}}); !IsDown(err) {

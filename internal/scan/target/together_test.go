@@ -209,20 +209,25 @@ func TestRaw(t *testing.T) {
 		_, _ = fmt.Fprintf(nc, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%sHTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", len(all), all)
 	})
 	cl := open(t, Options{Target: addr})
-	a, err := cl.Raw(t.Context(), &RawRequest{Chunks: [][]byte{[]byte("GET / HTTP/1.1\nX"), []byte(" : y\r\nEND")}, Pause: 10 * time.Millisecond})
-	if err != nil || !a.Closed {
-		t.Fatal(err, a)
+	x, err := cl.Raw(t.Context(), "", &RawRequest{Chunks: [][]byte{[]byte("GET / HTTP/1.1\nX"), []byte(" : y\r\nEND")}, Pause: 10 * time.Millisecond})
+	if err != nil || !x.Raw.Closed {
+		t.Fatal(err, x)
 	}
-	res := a.Responses("GET")
-	if len(res) != 2 || res[0].StatusCode != 200 || res[1].StatusCode != 404 {
-		t.Fatalf("%q", a.Bytes)
+	res := x.Raw.Responses("GET")
+	if len(res) != 2 || res[0].StatusCode != 200 || res[1].StatusCode != 404 || x.Status != 200 || x.Answer(2).Status != 404 || x.Answer(3) != nil {
+		t.Fatalf("%q", x.Body)
 	}
 	if b, _ := io.ReadAll(res[0].Body); string(b) != "GET / HTTP/1.1\nX : y\r\nEND" {
 		t.Errorf("%q", b)
 	}
 	began := time.Now()
-	a, err = cl.Raw(t.Context(), &RawRequest{Chunks: [][]byte{[]byte("x")}, Wait: 50 * time.Millisecond})
-	if err != nil || a.Closed || len(a.Bytes) != 0 || time.Since(began) > time.Second {
-		t.Errorf("%v %+v", err, a)
+	x, err = cl.Raw(t.Context(), "", &RawRequest{Chunks: [][]byte{[]byte("x")}, Wait: 50 * time.Millisecond})
+	if err != nil || x.Raw.Closed || len(x.Body) != 0 || x.Err == nil || time.Since(began) > time.Second {
+		t.Errorf("%v %+v", err, x)
+	}
+	began = time.Now()
+	x, err = cl.Raw(t.Context(), "", &RawRequest{Chunks: [][]byte{[]byte("GET / HTTP/1.1\r\n\r\nEND")}, Answers: 1, Wait: 20 * time.Second})
+	if err != nil || x.Status != 200 || time.Since(began) > 10*time.Second {
+		t.Errorf("one answer was enough: %v %+v", err, x)
 	}
 }
