@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"os"
 	"regexp"
-	"slices"
 	"time"
 )
 
@@ -95,23 +94,12 @@ func (c *Client) allowRaw(r *RawRequest) error {
 		all = append(all, Request{Method: r.H2.get(":method"), Path: r.H2.get(":path")})
 	}
 	for i := range all {
-		q := &all[i]
-		q.Root = true
-		for _, path := range slices.Compact([]string{q.Path, trimBase(q.Path, c.base)}) {
-			q.Path = path
-			if err := c.allow(q); err != nil {
-				return fmt.Errorf("%w: %w", ErrRefused, err)
-			}
+		all[i].Root = true
+		if err := c.allow(&all[i]); err != nil {
+			return fmt.Errorf("%w: %w", ErrRefused, err)
 		}
 	}
 	return nil
-}
-
-func trimBase(path, base string) string {
-	if rest := path[min(len(base), len(path)):]; base != "" && len(path) > len(base) && path[:len(base)] == base && rest[0] == '/' {
-		return rest
-	}
-	return path
 }
 
 // Raw sends bytes as they are to the target, on a connection of their own, and
