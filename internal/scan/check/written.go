@@ -180,7 +180,7 @@ func (w *Written) valid() error {
 		st := s.Step
 		if c := s.Call; c != nil {
 			if st.Send != nil || st.Handshake != nil || st.Raw != nil {
-				say("step %d (%s): it has call and send, handshake or raw; want one of them", i+1, s.ID)
+				say("step %d (%s): it has send and call (or handshake, or raw); want one of them", i+1, s.ID)
 			}
 			if c.Operation == "" || c.Operation == "this" && w.Applies == nil {
 				say("step %d (%s): call.operation: want this (with applies_to), an operationId, \"GET /path\" or a kind", i+1, s.ID)
