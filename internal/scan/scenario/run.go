@@ -174,11 +174,13 @@ func (r *run) step(ctx context.Context, st *Step) (why string, err error) {
 	if st.Send != nil {
 		times := max(st.Times, 1)
 		reqs := make([]*target.Request, times)
+		measures := slices.ContainsFunc(st.Expect, func(e Expect) bool { return e.AtMost != nil && strings.Contains(e.Status, "429") })
 		for i := range reqs {
 			r.vars["turn"] = json.Number(strconv.Itoa(i))
 			if reqs[i], err = r.request(st.Send, who); err != nil {
 				return "", fmt.Errorf("%w: %w", errSetup, err)
 			}
+			reqs[i].Measures = measures
 		}
 		if st.Together {
 			if res.Exchanges, err = r.stage.Sender.DoTogether(ctx, st.As, reqs); err != nil {

@@ -24,6 +24,7 @@ type Client struct {
 	dialer  *dialer
 	pace    *pace
 	health  *health
+	ease    *ease
 	extra   []Field
 	allow   func(*Request) error
 	timeout time.Duration
@@ -87,6 +88,7 @@ func New(o Options) (*Client, error) {
 	c.pace = newPace(&o, c.began)
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.health = newHealth(c, o.DownFor)
+	c.ease = newEase(c)
 	return c, nil
 }
 
@@ -222,7 +224,9 @@ func (c *Client) admit(r *Request) (*origin, error) {
 // was sent and not answered is an Exchange with Status 0 and Err set.
 //
 // While the target is away, Do waits (up to Options.DownFor). A request that
-// could not be delivered because nothing listened is sent when it is back.
+// could not be delivered because nothing listened is sent when it is back. One that
+// was refused because the target limits how much it is asked at all is sent again
+// when that is over (not with Request.Measures, where that limit is slow).
 func (c *Client) Do(ctx context.Context, as string, r *Request) (*Exchange, error) {
 	o, err := c.admit(r)
 	if err != nil {
@@ -236,13 +240,16 @@ func (c *Client) Do(ctx context.Context, as string, r *Request) (*Exchange, erro
 	case <-c.ctx.Done():
 		return nil, ErrClosed
 	}
-	for attempt := 0; ; attempt++ {
+	for attempt, eased := 0, 0; ; attempt++ {
 		if o == c.home {
 			if err := c.health.gate(ctx); err != nil {
 				return nil, err
 			}
+			if err := c.ease.gate(ctx); err != nil {
+				return nil, err
+			}
 		}
-		seq, err := c.pace.take(ctx, 1)
+		seq, err := c.pace.turn(ctx, r)
 		if err != nil {
 			return nil, err
 		}
@@ -260,7 +267,23 @@ func (c *Client) Do(ctx context.Context, as string, r *Request) (*Exchange, erro
 			continue
 		}
 		c.tell(ex)
-		return ex, nil
+		if o != c.home {
+			return ex, nil
+		}
+		if !limited(ex) {
+			c.ease.note(ex)
+			return ex, nil
+		}
+		if eased++; eased > easeTries {
+			return ex, nil
+		}
+		again, err := c.ease.absorb(ctx, ex)
+		if err != nil && ctx.Err() != nil {
+			return nil, err
+		}
+		if !again {
+			return ex, nil //nolint:nilerr // what could not be asked besides changes nothing of the answer
+		}
 	}
 }
 

@@ -18,6 +18,9 @@ type Request struct {
 	Host   string  // "" the target's own
 	// Timeout bounds this request; 0: the Client's.
 	Timeout time.Duration
+	// Measures: a limit is what the request is looking for. It does not go slower for
+	// one that covers the whole target if that is slow enough to protect what is asked.
+	Measures bool
 
 	// Root leaves the target's base path out: Path is from the root of the host.
 	Root bool

@@ -12,13 +12,14 @@ type pace struct {
 	max      int64
 	deadline time.Time
 	limit    time.Duration
-	every    time.Duration // between two requests; 0: no rate
 	burst    time.Duration
 
-	mu   sync.Mutex
-	sent int64
-	next time.Time // when the next request may leave
-	over error     // why nothing may be sent any more
+	mu    sync.Mutex
+	every time.Duration // between two requests; 0: no rate
+	floor time.Duration // what the user said of it
+	sent  int64
+	next  time.Time // when the next request may leave
+	over  error     // why nothing may be sent any more
 }
 
 func newPace(o *Options, now time.Time) *pace {
@@ -30,6 +31,7 @@ func newPace(o *Options, now time.Time) *pace {
 		p.every = time.Duration(float64(time.Second) / o.Rate)
 		// A tenth of a second's worth may leave at once: more would not be a rate.
 		p.burst = 100 * time.Millisecond
+		p.floor = p.every
 	}
 	return p
 }
@@ -70,6 +72,48 @@ func (p *pace) take(ctx context.Context, n int64) (int64, error) {
 	case <-ctx.Done():
 		return 0, ctx.Err()
 	}
+}
+
+// set paces the run at so many requests a second, but never faster than the user said.
+func (p *pace) set(rate float64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.every = max(time.Duration(float64(time.Second)/rate), p.floor)
+	p.burst = 100 * time.Millisecond
+	p.next = time.Now()
+}
+
+// scale makes a rate that was found so much faster; one that the user gave stays.
+func (p *pace) scale(by float64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.every > 0 {
+		p.every = max(time.Duration(float64(p.every)/by), p.floor)
+	}
+}
+
+// rate is requests a second; 0: no bound.
+func (p *pace) rate() float64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.every <= 0 {
+		return 0
+	}
+	return float64(time.Second) / float64(p.every)
+}
+
+// turn is take for r: what measures a slow limit does not wait for it.
+func (p *pace) turn(ctx context.Context, r *Request) (int64, error) {
+	if rate := p.rate(); !r.Measures || rate == 0 || rate >= easeSlow || p.floor > 0 {
+		return p.take(ctx, 1)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.max > 0 && p.sent >= p.max {
+		return 0, fmt.Errorf("%w (%d)", ErrBudget, p.max)
+	}
+	p.sent++
+	return p.sent, nil
 }
 
 // end notes why a request was not sent, and returns it.

@@ -44,10 +44,19 @@ func (c *Client) DoTogether(ctx context.Context, as string, rs []*Request) ([]*E
 		if err := c.health.gate(ctx); err != nil {
 			return nil, err
 		}
+		if err := c.ease.gate(ctx); err != nil {
+			return nil, err
+		}
 	}
 	seq, err := c.pace.take(ctx, int64(len(rs)))
 	if err != nil {
 		return nil, err
+	}
+	if rate := c.pace.rate(); rate > 0 && c.Eased().Holds > 0 {
+		// Leaving when the last one's turn has come, they are not refused in the middle of the flight.
+		if err := c.ease.sleep(ctx, min(time.Duration(float64(len(rs))/rate*float64(time.Second)), easeMost)); err != nil {
+			return nil, err
+		}
 	}
 	exs := make([]*Exchange, len(rs))
 	for i, r := range rs {
@@ -60,6 +69,9 @@ func (c *Client) DoTogether(ctx context.Context, as string, rs []*Request) ([]*E
 	for _, ex := range exs {
 		c.health.end(ex, kindOf(ctx.Err(), ex.Err), o == c.home)
 		c.tell(ex)
+		if o == c.home && !limited(ex) {
+			c.ease.note(ex)
+		}
 	}
 	return exs, nil
 }
