@@ -407,6 +407,9 @@ func (p *People) Renew(ctx context.Context, a *Actor) error {
 }
 
 func (s *Session) rotating() bool {
+	if s == nil {
+		return false
+	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.rotates

@@ -336,7 +336,14 @@ func withoutDeleted(list []*Object) []*Object {
 	return slices.DeleteFunc(slices.Clone(list), func(o *Object) bool { return o.deleted })
 }
 
-func owns(a *actor.Actor, o *Object) bool { return o.owner != nil && o.owner.Name == nameOf(a) }
+// owns reports whether an object is an actor's. What the run made as nobody, where
+// an API asks nobody who they are, is nobody's to delete.
+func owns(a *actor.Actor, o *Object) bool {
+	if o.owner == nil {
+		return a == nil && o.Made
+	}
+	return o.owner.Name == nameOf(a)
+}
 
 // worth is how fit an object is for an actor's honest call.
 func (w *World) worth(o *Object, as *actor.Actor, in *graph.Input) float64 {

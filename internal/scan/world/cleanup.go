@@ -27,12 +27,8 @@ func (w *World) Cleanup(ctx context.Context) []Leftover {
 	w.mu.Lock()
 	objects := slices.Clone(w.objects)
 	for _, o := range objects {
-		if o.stray {
-			for _, a := range w.people.All() {
-				if a.Name == nameOf(o.owner) {
-					o.owner = a // with a session
-				}
-			}
+		if o.owner != nil && o.owner.Session == nil {
+			o.owner = w.somebody(o.owner) // Follow knew a name alone
 		}
 	}
 	w.mu.Unlock()
@@ -46,6 +42,25 @@ func (w *World) Cleanup(ctx context.Context) []Leftover {
 		}
 	}
 	return out
+}
+
+// somebody is the actor with a session that stands for an exchange's sender: the
+// one of that name, the one whose second session it was ("again-user"), else whoever
+// comes first, because a sender of a proof (fresh1) is gone with it. nil when
+// everybody is nobody.
+func (w *World) somebody(sender *actor.Actor) *actor.Actor {
+	all := w.people.All()
+	if sender == nil || len(all) == 0 {
+		return nil
+	}
+	for _, name := range []string{sender.Name, strings.TrimPrefix(sender.Name, "again-")} {
+		for _, a := range all {
+			if a.Name == name {
+				return a
+			}
+		}
+	}
+	return all[0]
 }
 
 // maxStrays bounds what is remembered of others' work.

@@ -41,18 +41,20 @@ var errStanding = errors.New("it changes nothing of an account but what that may
 
 // maker makes one call.
 type maker struct {
-	w       *World
-	op      *graph.Op
-	as      *actor.Actor
-	plan    plan
-	c       *Call
-	ids     map[string]choice
-	taught  *lessons
-	inputs  map[string]*graph.Input // by Where
-	now     map[string]string       // fields as last seen, where the call rewrites what it did not make
-	example *value.Value            // of the body as a whole
-	gentle  bool                    // the call changes an account: what that may do, and whether it lives, stays
-	depth   int
+	w      *World
+	op     *graph.Op
+	as     *actor.Actor
+	plan   plan
+	c      *Call
+	ids    map[string]choice
+	taught *lessons
+	inputs map[string]*graph.Input // by Where
+	now    map[string]string       // fields as last seen, where the call rewrites what it did not make
+	// switches are the fields of a setting as last seen, of which those that are true or false are kept.
+	switches map[string]string
+	example  *value.Value // of the body as a whole
+	gentle   bool         // the call changes an account: what that may do, and whether it lives, stays
+	depth    int
 }
 
 // compose makes a call. w.mu is held.
@@ -98,6 +100,7 @@ var standing = []string{"role", "roles", "status", "state", "active", "enabled",
 
 // current finds what an Update should write back: values of things that the run did not make.
 func (m *maker) current() {
+	m.standing()
 	if m.op.Kind != graph.Update {
 		return
 	}
@@ -114,6 +117,19 @@ func (m *maker) current() {
 		if p := m.w.seen[m.as.Name+" "+m.op.Path]; p != nil {
 			m.now = p.fields
 		}
+	}
+}
+
+// standing finds how a setting that all share stands now, where what is called
+// names nothing: what is switched on or off for everybody stays as it is.
+func (m *maker) standing() {
+	if m.op.Reads() || len(m.op.PathParams) > 0 || !slices.ContainsFunc(m.w.g.Ops, func(o *graph.Op) bool {
+		return o.Path == m.op.Path && o.Kind == graph.Read
+	}) {
+		return
+	}
+	if p := m.w.seen[nameOf(m.as)+" "+m.op.Path]; p != nil {
+		m.switches = p.fields
 	}
 }
 

@@ -1,7 +1,9 @@
 package world
 
 import (
+	"cmp"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -63,6 +65,22 @@ func (s *spot) examples() []string {
 			add(v)
 		}
 		add(s.schema.Default())
+		if s.schema.Type() == "string" {
+			for _, text := range told(s.schema.Description()) {
+				out = append(out, quoted(text))
+			}
+		}
+	}
+	return out
+}
+
+var reTold = regexp.MustCompile("(?i)(?:\\be\\.\\s?g\\.|\\bfor example|\\bfor instance|\\bexamples?\\b|\\bsuch as)[:,]?\\s*(?:\"([^\"\\n]{1,80})\"|“([^”\\n]{1,80})”|`([^`\\n]{1,80})`|'([^'\\n]{1,80})')")
+
+// told are the examples that a description gives in its text: (e.g. "example.com.").
+func told(description string) []string {
+	var out []string
+	for _, m := range reTold.FindAllStringSubmatch(description, 3) {
+		out = append(out, cmp.Or(m[1], m[2], m[3], m[4]))
 	}
 	return out
 }
@@ -105,6 +123,11 @@ func (m *maker) leaf(s *spot) bool {
 	}
 	if m.now != nil && s.kind == "body" {
 		if text := m.now[strings.TrimPrefix(s.where, "body.")]; ok(text) {
+			return put(text)
+		}
+	}
+	if s.kind == "body" && s.typ() == "boolean" {
+		if text := m.switches[strings.TrimPrefix(s.where, "body.")]; ok(text) {
 			return put(text)
 		}
 	}

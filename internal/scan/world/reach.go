@@ -50,6 +50,9 @@ func (w *World) reach(ctx context.Context, op *graph.Op, as *actor.Actor) (*Call
 		w.mu.Lock()
 		w.learn(c, x)
 		if c.reached(x) {
+			if waited {
+				w.vain = 0
+			}
 			if op.Kind == graph.Create && op.About != nil {
 				w.awaited(c)
 			}
@@ -101,16 +104,17 @@ func (w *World) reach(ctx context.Context, op *graph.Op, as *actor.Actor) (*Call
 				made = true
 				w.mu.Unlock()
 				_, err := w.Make(ctx, subject.Resource, as)
-				if err != nil && w.cannotSend(err) {
+				if err != nil && isFatal(err) {
 					return nil, "", err
 				}
 				w.mu.Lock()
 				again = again || err == nil
 			}
 		case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-			again = !waited && !guessable(op)
+			again = !waited && !guessable(op) && w.vain < maxVain
 			if again {
 				waited = true
+				w.vain++
 				w.mu.Unlock()
 				pause(ctx, x)
 				w.mu.Lock()
@@ -215,6 +219,10 @@ func (w *World) hasOther(op *graph.Op, as *actor.Actor, key string) bool {
 func (w *World) cannotSend(err error) bool {
 	return !isRefusal(err)
 }
+
+// maxVain is how often in a row a target is waited for that is busy or in
+// maintenance: one that stays so would cost the run all its time.
+const maxVain = 5
 
 // pause waits as long as an answer asks, a few seconds at most.
 func pause(ctx context.Context, x *target.Exchange) {

@@ -2,6 +2,7 @@ package world
 
 import (
 	"errors"
+	"maps"
 	"strconv"
 
 	"github.com/crenel-project/crenel/internal/scan/graph"
@@ -20,10 +21,7 @@ func (w *World) reading(op *graph.Op, o *Object) *Call {
 		c.As = o.owner
 		return c
 	}
-	c, err := w.compose(op, o.owner, plan{})
-	if err != nil {
-		return nil
-	}
+	over, uses := map[string]string{}, map[string]*Object{}
 	put := false
 	for _, in := range op.Inputs {
 		where := in.Where()
@@ -34,20 +32,26 @@ func (w *World) reading(op *graph.Op, o *Object) *Call {
 		switch {
 		case r == o.Resource:
 			if text := w.shaped(in, w.idFor(in, o)); text != "" {
-				c.Values[where], c.Uses[where] = text, o
+				over[where], uses[where] = text, o
 				put = true
 			}
 		default:
 			for _, p := range o.Parents {
 				if p.Resource == r {
 					if text := w.shaped(in, w.idFor(in, p)); text != "" {
-						c.Values[where], c.Uses[where] = text, p
+						over[where], uses[where] = text, p
 					}
 					break
 				}
 			}
 		}
 	}
+	c, err := w.compose(op, o.owner, plan{over: over})
+	if err != nil {
+		return nil
+	}
+	maps.Copy(c.Values, over) // also what error messages taught to leave out
+	maps.Copy(c.Uses, uses)
 	if !put {
 		for _, u := range c.Uses { // a Read that names no object: the caller's own
 			if u.Resource == o.Resource {

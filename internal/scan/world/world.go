@@ -79,6 +79,7 @@ type World struct {
 	barren   map[callKey]bool // resources' Create that failed as an actor
 	pending  []*Call          // Creates whose answer named no identifier
 	spent    int
+	vain     int                     // waits for a busy target after which it was as busy
 	hopeless map[*schema.Schema]bool // schemas for which no value is found at random
 	building bool
 	self     *actor.Actor // whose facts a login uses
