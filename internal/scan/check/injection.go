@@ -21,11 +21,13 @@ type slot struct {
 	call  *world.Call
 	value string           // the text that is there; "" none
 	base  *target.Exchange // the call as it is
+	// stable: it is answered the same each time; false as well where nobody looked.
+	stable bool
 }
 
 // slotsOf are the places of an operation into which text can be put, of the call
 // as the actor that gets furthest. Nothing is sent but the call itself.
-func (p *Probe) slotsOf(ctx context.Context, op *graph.Op) ([]*slot, error) {
+func (p *Probe) slotsOf(ctx context.Context, op *graph.Op, takes func(*graph.Input) bool) ([]*slot, error) {
 	for _, not := range []graph.Purpose{graph.Hazard, graph.Logout, graph.PasswordChange, graph.PasswordReset, graph.Refresh} {
 		if op.Has(not) {
 			return nil, nil
@@ -62,7 +64,7 @@ func (p *Probe) slotsOf(ctx context.Context, op *graph.Op) ([]*slot, error) {
 	}
 	var out []*slot
 	for _, in := range op.Inputs {
-		if !takesText(in) {
+		if !takes(in) {
 			continue
 		}
 		s := &slot{op: op, in: in, call: call, base: base}
@@ -125,18 +127,20 @@ func (p *Probe) unechoed(s *slot, id string, part scenario.Part, note, text stri
 // everySlot calls try for each slot of each operation, those of one operation one
 // after the other.
 func (p *Probe) everySlot(ctx context.Context, wants func(*slot) bool, try func(ctx context.Context, s *slot) error) error {
+	return p.everySlotThat(ctx, func(in *graph.Input) bool { return takesText(in) && wants(&slot{op: in.Op, in: in}) }, try)
+}
+
+// everySlotThat is everySlot for the inputs that takes says.
+func (p *Probe) everySlotThat(ctx context.Context, takes func(*graph.Input) bool, try func(ctx context.Context, s *slot) error) error {
 	return Each(ctx, p, p.Ops(), func(ctx context.Context, op *graph.Op) error {
-		if !slices.ContainsFunc(op.Inputs, func(in *graph.Input) bool { return takesText(in) && wants(&slot{op: op, in: in}) }) {
+		if !slices.ContainsFunc(op.Inputs, takes) {
 			return nil
 		}
-		all, err := p.slotsOf(ctx, op)
+		all, err := p.slotsOf(ctx, op, takes)
 		if err != nil {
 			return err
 		}
 		for _, s := range all {
-			if !wants(s) {
-				continue
-			}
 			p.Note(op, Clean)
 			if err := try(ctx, s); err != nil {
 				return err

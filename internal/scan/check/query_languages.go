@@ -2,7 +2,6 @@ package check
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -193,46 +192,4 @@ func (p *Probe) ldapSlot(ctx context.Context, s *slot, _ *target.Exchange) error
 		{last(v[n]), last(v[n] ^ 2), "so is the last", "nor is another's there"},
 	})
 	return err
-}
-
-// sqlNumber tries conditions behind a number: where one is expected in a path or
-// a query, a program may take the text all the same.
-func (p *Probe) sqlNumbers(ctx context.Context) error {
-	return Each(ctx, p, p.Ops(), func(ctx context.Context, op *graph.Op) error {
-		if op.Method != http.MethodGet {
-			return nil
-		}
-		for _, in := range op.Inputs {
-			if in.In != "path" && in.In != "query" || in.Type != "integer" && in.Type != "number" || in.Meaning == graph.MeansPage || in.Meaning == graph.MeansPageSize {
-				continue
-			}
-			call, base, err := p.working(ctx, op)
-			if err != nil || call == nil || base.Status/100 != 2 {
-				return err
-			}
-			s := slotOf(op, in, call, base)
-			if _, err := json.Number(s.value).Int64(); err != nil {
-				continue
-			}
-			p.Note(op, Clean)
-			yes, err := p.send(ctx, s.with(s.value+" AND 7=7"))
-			if err != nil {
-				return err
-			}
-			if yes.Status/100 != 2 {
-				continue
-			}
-			no, err := p.send(ctx, s.with(s.value+" AND 7=8"))
-			if err != nil {
-				return err
-			}
-			if no.Status >= 500 || no.Status == 429 || scenario.Alike(yes, no, "7=7", "7=8") {
-				continue
-			}
-			if _, err := p.sqlProof(ctx, s, s.value, "%[1]s AND %[2]s"); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
 }

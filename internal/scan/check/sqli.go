@@ -2,30 +2,26 @@ package check
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/crenel-project/crenel/internal/scan/graph"
 	"github.com/crenel-project/crenel/internal/scan/scenario"
 	"github.com/crenel-project/crenel/internal/scan/target"
+	"github.com/crenel-project/crenel/internal/value"
 )
 
 var _ = register(&Check{
 	ID: "sqli", Title: "An input is pasted into an SQL statement",
 	OWASP: "API8:2023", CWE: "CWE-89", WSTG: "WSTG-INPV-05",
 	CVSS:  "CVSS:4.0/AV:N/AC:L/AT:N/PR:L/UI:N/VC:H/VI:H/VA:L/SC:N/SI:N/SA:N",
-	About: "Puts quotes, and then pairs of conditions that are true and false, into each text that operations take; into sort orders, expressions that order one way or the other.",
-	Proof: "A true condition is answered in one way and a false one in another, and so is a second pair with other constants; or a lone quote brings a database's error and a doubled one does not. Controls: the plain value, twice the same.",
+	About: "Puts quotes, and then pairs of conditions that are true and false, into each text and number that operations take, in headers and cookies, too; into orders, expressions that order one way or the other, or break one way; where a statement reads, a second one with UNION.",
+	Proof: "A true condition is answered in one way and a false one in another, and so are a second and a third pair with other constants; or the answer holds the product of two numbers of which only the factors were sent, worked out by a UNION SELECT; or a lone quote brings a database's error and a doubled one does not. Controls: the plain value, twice the same.",
 	Fix:   "Pass values to the database as parameters, never in the statement's text; choose sort columns from a fixed list.",
 	Mode:  Default, Dirty: true,
 	Run: func(ctx context.Context, p *Probe) error {
-		if err := p.sqlNumbers(ctx); err != nil {
-			return err
-		}
-		return p.everySlot(ctx, func(*slot) bool { return true }, p.sqlSlot)
+		return p.everySlotThat(ctx, takesSQL, p.sqlSlot)
 	},
 })
 
@@ -43,8 +39,38 @@ func sqlError(x *target.Exchange) bool {
 // reShellError are the words of shells, which miss quotes as databases do.
 var reShellError = regexp.MustCompile(`(?i)\b(ba|da|k|z)?sh: (\d+|line \d+|-c): |/bin/\w*sh\b|Command failed: `)
 
+// takesSQL: an input that programs paste into statements, by what the description
+// says: texts and numbers, one of a list as well, and what is carried in headers
+// and cookies of the API's own.
+func takesSQL(in *graph.Input) bool {
+	switch {
+	case in.In == "cookie" || in.In == "header":
+		name := strings.ToLower(in.Name)
+		return in.Type != "boolean" && in.Type != "object" && in.Type != "array" && in.Meaning != graph.MeansToken && in.Meaning != graph.MeansCSRF && !reCarried.MatchString(name)
+	case in.ReadOnly || strings.Count(in.Pointer, "*") > 1:
+		return false
+	case numeric(in):
+		return true
+	case in.Type == "string" && in.Schema != nil && len(in.Schema.Rules().Enum) > 0 && in.Format == "":
+		return true
+	}
+	return takesText(in)
+}
+
+// reCarried are headers and cookies that are not the API's own, or that carry sessions.
+var reCarried = regexp.MustCompile(`^(authorization|cookie|host|accept(-.*)?|content-.*|if-.*|idempotency-key|user-agent|origin|referer|range|sec-.*|.*(token|session|sess|sid|jwt|auth|signature|secret|csrf|xsrf|api-?key).*)$`)
+
+func numeric(in *graph.Input) bool { return in.Type == "integer" || in.Type == "number" }
+
+// reOrders are names of inputs that say in which order a list is.
+var reOrders = regexp.MustCompile(`(?i)sort|order_?by|^order$|^dir(ection)?$|^ord$`)
+
 func (p *Probe) sqlSlot(ctx context.Context, s *slot) error {
-	if s.in.Meaning == graph.MeansSort || strings.Contains(strings.ToLower(s.in.Name), "sort") || strings.Contains(strings.ToLower(s.in.Name), "order_by") {
+	s, err := p.filled(ctx, s)
+	if err != nil || s == nil {
+		return err
+	}
+	if s.in.Meaning == graph.MeansSort || reOrders.MatchString(s.in.Name) {
 		if done, err := p.sqlSort(ctx, s); err != nil || done {
 			return err
 		}
@@ -53,7 +79,11 @@ func (p *Probe) sqlSlot(ctx context.Context, s *slot) error {
 	if err != nil {
 		return err
 	}
-	stable := scenario.Alike(s.base, again)
+	// Where two plain calls are answered differently, only a difference in kind says anything.
+	s.stable = scenario.Alike(s.base, again)
+	if numeric(s.in) {
+		return p.sqlNumber(ctx, s)
+	}
 	one, err := p.send(ctx, s.with(s.value+"'"))
 	if err != nil {
 		return err
@@ -62,17 +92,65 @@ func (p *Probe) sqlSlot(ctx context.Context, s *slot) error {
 	if err != nil {
 		return err
 	}
-	searches := s.op.Method == http.MethodGet && s.in.In == "query" && s.in.Object == nil && (s.op.Answered == "list" || s.op.Has(graph.Search) || s.op.Kind == graph.List)
-	complains := one.Status >= 500 && two.Status < 500 || sqlError(one) && !sqlError(two)
-	// Where two plain calls are answered differently, a difference says nothing.
-	if stable && (searches || complains || !scenario.Alike(one, two, s.value+"''", s.value+"'")) {
-		if done, err := p.sqlBoolean(ctx, s); err != nil || done {
+	searches := s.in.In != "path" && (s.op.Answered == "list" && s.base.Status == http.StatusOK || looksUp(s.op) && (s.op.Has(graph.Search) || s.op.Kind == graph.List || s.in.In == "header" || s.in.In == "cookie"))
+	complains := one.Status >= 500 && two.Status < 500 || sqlError(one) && !sqlError(two) || kindOf(one) != kindOf(two)
+	if complains || s.stable && (searches || !scenario.Alike(one, two, s.value+"''", s.value+"'")) {
+		if done, err := p.sqlBoolean(ctx, s, sqlForms(s.op.Method)); err != nil || done {
+			return err
+		}
+	}
+	if complains && s.op.Method == http.MethodGet {
+		if done, err := p.sqlUnion(ctx, s); err != nil || done {
 			return err
 		}
 	}
 	if !sqlError(one) || sqlError(two) || sqlError(s.base) || reShellError.Match(one.Body) {
 		return nil
 	}
+	_, err = p.sqlComplaint(ctx, s, one)
+	return err
+}
+
+// filled is the slot with a value in it that works, and finds something: what the
+// description gives for an input that calls leave out. nil: none works.
+func (p *Probe) filled(ctx context.Context, s *slot) (*slot, error) {
+	if s.value != "" && (numeric(s.in) || s.in.Meaning == graph.MeansID || items(s.base.Body, s.op.ListAt) != 0) {
+		return s, nil
+	}
+	var values []string
+	if s.in.Schema != nil {
+		for _, v := range s.in.Schema.Examples() {
+			if v.Kind == value.String || v.Kind == value.Number {
+				values = append(values, v.Text)
+			}
+		}
+		for _, v := range s.in.Schema.Rules().Enum {
+			if v.Kind == value.String || v.Kind == value.Number {
+				values = append(values, v.Text)
+			}
+		}
+	}
+	if numeric(s.in) {
+		values = append(values, "1")
+	}
+	for _, v := range values[:min(len(values), 2)] {
+		call := s.with(v)
+		x, err := p.send(ctx, call)
+		if err != nil {
+			return nil, err
+		}
+		if x.Status/100 == 2 {
+			return &slot{op: s.op, in: s.in, call: call, value: v, base: x}, nil
+		}
+	}
+	if s.value == "" && (numeric(s.in) || s.in.In == "header" || s.in.In == "cookie") {
+		return nil, nil
+	}
+	return s, nil
+}
+
+// sqlComplaint proves that a lone quote brings the database's error.
+func (p *Probe) sqlComplaint(ctx context.Context, s *slot, one *target.Exchange) (bool, error) {
 	says := scenario.Expect{Matches: reSQLError.String()}
 	if !reSQLError.Match(one.Body) {
 		says = scenario.Expect{Status: "5xx", Matches: reLexerError.String()}
@@ -81,110 +159,5 @@ func (p *Probe) sqlSlot(ctx context.Context, s *slot) error {
 	l.add(p.slotStep(s, "plain", scenario.Control, "a plain value brings no error", s.value, scenario.Expect{Status: "!5xx"}))
 	l.add(p.slotStep(s, "doubled", scenario.Control, "a doubled quote neither", s.value+"''", scenario.Expect{Status: "!5xx"}))
 	l.add(p.slotStep(s, "quote", scenario.Attack, "a lone quote brings the database's error", s.value+"'", says))
-	_, err = p.injected(ctx, s, "SQL injection", "A lone quote ends the statement's text early, and the database complains; a doubled one, which stands for itself in SQL, does not.", &l)
-	return err
-}
-
-// sqlPairs are ways to add a condition, with %s for it; each must be neutral when it is true.
-var sqlPairs = []string{
-	"%[1]s' AND %[2]s AND '1'='1",
-	"%[1]s' AND %[2]s -- ",
-	"%[1]s%%' AND %[2]s AND '%%'='",
-	"%[1]s%%' AND %[2]s -- ",
-	"%[1]s') AND %[2]s AND ('1'='1",
-	"%[1]s%%') AND %[2]s -- ",
-	"%[1]s' OR %[2]s -- ",
-	"%[1]s') OR %[2]s -- ",
-	"%[1]s')) OR %[2]s -- ",
-	"%[1]s\" AND %[2]s AND \"1\"=\"1",
-	"%[1]s AND %[2]s",
-}
-
-// sqlForms are those of the pairs that a call may carry: in a statement that
-// changes rows, a condition that is always true, or a comment over the rest of
-// the statement, would change all of them.
-func sqlForms(method string) []string {
-	if method == http.MethodGet {
-		return sqlPairs
-	}
-	return slices.DeleteFunc(slices.Clone(sqlPairs), func(form string) bool {
-		return strings.Contains(form, " OR ") || strings.Contains(form, "--")
-	})
-}
-
-func (p *Probe) sqlBoolean(ctx context.Context, s *slot) (bool, error) {
-	values := []string{s.value}
-	if s.value == "" {
-		values = []string{"a"}
-	}
-	for _, v := range values {
-		for _, form := range sqlForms(s.op.Method) {
-			yes, err := p.send(ctx, s.with(fmt.Sprintf(form, v, "7=7")))
-			if err != nil {
-				return false, err
-			}
-			if yes.Status/100 != 2 {
-				continue
-			}
-			no, err := p.send(ctx, s.with(fmt.Sprintf(form, v, "7=8")))
-			if err != nil {
-				return false, err
-			}
-			if no.Status >= 500 || scenario.Alike(yes, no, fmt.Sprintf(form, v, "7=7"), fmt.Sprintf(form, v, "7=8"), "7=7", "7=8") {
-				continue
-			}
-			ok, err := p.sqlProof(ctx, s, v, form)
-			if err != nil || ok {
-				return ok, err
-			}
-		}
-	}
-	return false, nil
-}
-
-// sqlProof proves that conditions which a form adds to a value are worked out.
-func (p *Probe) sqlProof(ctx context.Context, s *slot, v, form string) (bool, error) {
-	var l steps
-	l.add(p.unechoed(s, "true", scenario.Control, "with a condition that is true", fmt.Sprintf(form, v, "7=7"), scenario.Expect{Status: "2xx"}))
-	l.add(p.unechoed(s, "false", scenario.Attack, "with one that is false the answer is another", fmt.Sprintf(form, v, "7=8"), scenario.Expect{Status: "!5xx", Unlike: "true"}))
-	l.add(p.unechoed(s, "true2", scenario.Attack, "with another that is true it is as with the first", fmt.Sprintf(form, v, "'ab'='ab'"), scenario.Expect{Like: "true"}))
-	l.add(p.unechoed(s, "false2", scenario.Attack, "with another that is false as with the second", fmt.Sprintf(form, v, "'ab'='ba'"), scenario.Expect{Like: "false"}))
-	l.add(p.unechoed(s, "computed", scenario.Attack, "with one that the database has to work out", fmt.Sprintf(form, v, "(31*37)=1147"), scenario.Expect{Like: "true"}))
-	l.add(p.unechoed(s, "computed2", scenario.Attack, "and with a wrong sum", fmt.Sprintf(form, v, "(31*37)=1148"), scenario.Expect{Like: "false"}))
-	return p.injected(ctx, s, "SQL injection", "Conditions that are put into the input are worked out by the database: the answer follows whether they are true.", &l)
-}
-
-// sqlSort: an order that is worked out.
-func (p *Probe) sqlSort(ctx context.Context, s *slot) (bool, error) {
-	columns := []string{"id"}
-	for _, out := range s.op.Outputs {
-		if (out.Type == "integer" || out.Type == "number") && len(columns) < 3 && out.Name != "id" && strings.Contains(out.Pointer, "*") {
-			columns = append(columns, out.Name)
-		}
-	}
-	for _, c := range columns {
-		for _, form := range []string{"(CASE WHEN %[1]s THEN %[2]s ELSE -%[2]s END)", "%[2]s*(CASE WHEN %[1]s THEN 1 ELSE -1 END)"} {
-			yes, err := p.send(ctx, s.with(fmt.Sprintf(form, "7=7", c)))
-			if err != nil {
-				return false, err
-			}
-			no, err := p.send(ctx, s.with(fmt.Sprintf(form, "7=8", c)))
-			if err != nil {
-				return false, err
-			}
-			if yes.Status/100 != 2 || no.Status/100 != 2 || scenario.Alike(yes, no, "7=7", "7=8") {
-				continue
-			}
-			var l steps
-			l.add(p.slotStep(s, "true", scenario.Control, "ordered by an expression that is true", fmt.Sprintf(form, "7=7", c), scenario.Expect{Status: "2xx"}))
-			l.add(p.slotStep(s, "false", scenario.Attack, "by one that is false the order is another", fmt.Sprintf(form, "7=8", c), scenario.Expect{Status: "2xx", Unlike: "true"}))
-			l.add(p.slotStep(s, "true2", scenario.Attack, "by another that is true as by the first", fmt.Sprintf(form, "(31*37)=1147", c), scenario.Expect{Like: "true"}))
-			l.add(p.slotStep(s, "false2", scenario.Attack, "by a wrong sum as by the second", fmt.Sprintf(form, "(31*37)=1148", c), scenario.Expect{Like: "false"}))
-			ok, err := p.injected(ctx, s, "SQL injection", "Expressions that are put into the sort order are worked out by the database.", &l)
-			if err != nil || ok {
-				return ok, err
-			}
-		}
-	}
-	return false, nil
+	return p.injected(ctx, s, "SQL injection", "A lone quote ends the statement's text early, and the database complains; a doubled one, which stands for itself in SQL, does not.", &l)
 }

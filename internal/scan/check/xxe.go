@@ -30,7 +30,7 @@ func xxe(ctx context.Context, p *Probe) error {
 		if op.Body == nil || op.Method == http.MethodGet || op.Has(graph.Hazard) {
 			return nil
 		}
-		all, err := p.slotsOf(ctx, op)
+		all, err := p.slotsOf(ctx, op, takesText)
 		if err != nil || len(all) == 0 || !strings.Contains(all[0].call.Media, "xml") {
 			return err
 		}

@@ -2,8 +2,11 @@ package scenario
 
 import (
 	"encoding/json"
+	"html"
 	"math"
+	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/crenel-project/crenel/internal/scan/target"
@@ -32,8 +35,11 @@ var (
 func Essence(x *target.Exchange, vary ...string) string {
 	text := string(x.Body)
 	for _, v := range vary {
-		if v != "" {
-			text = strings.ReplaceAll(text, v, "·")
+		if v == "" {
+			continue
+		}
+		for _, spelt := range spellings(x, v) {
+			text = strings.ReplaceAll(text, spelt, "·")
 		}
 	}
 	text = reUUID.ReplaceAllString(text, "‹uuid›")
@@ -43,6 +49,47 @@ func Essence(x *target.Exchange, vary ...string) string {
 	text = reToken.ReplaceAllString(text, "‹token›")
 	return reEpoch.ReplaceAllString(text, "‹time›")
 }
+
+// spellings are how an answer may repeat a text of its request, the longest
+// first: as it is, inside a JSON text, as a page has it, as an address has it, and
+// within the whole of the address that was asked for.
+func spellings(x *target.Exchange, v string) []string {
+	out := []string{v}
+	if strings.Trim(v, plainLetters) == "" {
+		return out
+	}
+	add := func(s string) {
+		if s != "" && !slices.Contains(out, s) {
+			out = append(out, s)
+		}
+	}
+	in, err := json.Marshal(v) // < > & as \u003c and so on
+	if err == nil {
+		add(string(in[1 : len(in)-1]))
+	}
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if e.Encode(v) == nil {
+		add(strings.Trim(b.String(), "\"\n"))
+	}
+	add(html.EscapeString(v))
+	add(url.QueryEscape(v))
+	add(url.PathEscape(v))
+	add(strings.ReplaceAll(url.QueryEscape(v), "+", "%20"))
+	if q := x.Request; q != nil {
+		for _, whole := range []string{q.Query, q.Path} {
+			if plain, err := url.QueryUnescape(strings.ReplaceAll(whole, "+", "%2B")); len(whole) > len(v) && (strings.Contains(whole, v) || err == nil && strings.Contains(plain, v)) {
+				add(whole)
+			}
+		}
+	}
+	slices.SortStableFunc(out, func(a, b string) int { return len(b) - len(a) })
+	return out
+}
+
+// plainLetters are spelt one way everywhere.
+const plainLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
 
 // Form is the form of an answer's JSON: its members and their types, lists by
 // the form of their first element. "" when it is no JSON.
