@@ -48,7 +48,7 @@ func newDatabase(t *testing.T, owner string) *database {
 		if err := os.Chown(d.dir, uid, gid); err != nil {
 			t.Fatal(err)
 		}
-		d.owner = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}} //nolint:gosec // of the system's own table
+		d.owner = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
 	}
 	return d
 }
