@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/crenel-project/crenel/internal/scan/actor"
@@ -19,7 +20,7 @@ var (
 		ID: "cookie-flags", Title: "The session's cookie is open to scripts or to plain HTTP",
 		OWASP: "API8:2023", CWE: "CWE-1004", WSTG: "WSTG-SESS-02", CVSS: vectorLow,
 		About: "Logs in, and reads how the session's cookie is set.",
-		Proof: "The cookie that opens the session is set without HttpOnly, or over TLS without Secure.",
+		Proof: "The cookie that opens the session is set without HttpOnly, or over TLS without Secure. It weighs more where it has no SameSite either, or where nothing keeps browsers to TLS.",
 		Fix:   "Set session cookies with HttpOnly, Secure and SameSite, with the __Host- prefix (RFC 6265bis).",
 		Mode:  Default,
 		Run:   cookieFlags,
@@ -34,6 +35,12 @@ var (
 		Mode:  Default, Dirty: true,
 		Run: crossSiteRequest,
 	})
+)
+
+// What a session's cookie is worth to a script, or to who listens on the way.
+const (
+	vectorCookie = "CVSS:4.0/AV:N/AC:L/AT:P/PR:N/UI:A/VC:H/VI:L/VA:N/SC:N/SI:N/SA:N"
+	vectorPlain  = "CVSS:4.0/AV:A/AC:L/AT:P/PR:N/UI:P/VC:H/VI:L/VA:N/SC:N/SI:N/SA:N"
 )
 
 // sessionCookie is the cookie that opens an actor's session; "" where it is something else.
@@ -83,20 +90,34 @@ func cookieFlags(ctx context.Context, p *Probe) error {
 	if err != nil || x == nil {
 		return nil //nolint:nilerr // a login that fails tells nothing here
 	}
-	for _, flag := range []struct{ name, cwe, why string }{
-		{"HttpOnly", "CWE-1004", "A script that gets onto a page of this origin reads the session's cookie."},
-		{"Secure", "CWE-614", "The session's cookie is sent over plain HTTP as well, where anybody on the way reads it."},
+	for _, flag := range []struct{ name, cwe, why, graver, vector string }{
+		{"HttpOnly", "CWE-1004", "A script that gets onto a page of this origin reads the session's cookie.", "SameSite", vectorCookie},
+		{"Secure", "CWE-614", "The session's cookie is sent over plain HTTP as well, where anybody on the way reads it.", "", vectorPlain},
 	} {
 		if flag.name == "Secure" && !strings.HasPrefix(p.Origin, "https://") {
 			continue
 		}
-		re := cookieWithout(d.save.Cookie, flag.name)
-		found := false
-		for _, v := range x.Header.Values("Set-Cookie") {
-			found = found || regexp.MustCompile(re).MatchString(v)
+		without := func(names ...string) (string, bool) {
+			re := cookieWithout(d.save.Cookie, names...)
+			return re, slices.ContainsFunc(x.Header.Values("Set-Cookie"), regexp.MustCompile(re).MatchString)
 		}
+		re, found := without(flag.name)
 		if !found {
 			continue
+		}
+		h := Hypothesis{
+			Where: "cookie." + flag.name, CWE: flag.cwe, Title: fmt.Sprintf("The session's cookie %s is set without %s", d.save.Cookie, flag.name), Description: flag.why,
+		}
+		// What opens the session weighs more where nothing else keeps it in: no
+		// SameSite beside a missing HttpOnly, no Strict-Transport-Security beside a missing Secure.
+		bare, open := without(flag.name, flag.graver)
+		switch {
+		case flag.graver != "" && open:
+			re, h.CVSS = bare, flag.vector
+			h.Title += ", nor with " + flag.graver
+			h.Description += " Nor does it stay with its own site: browsers that do not think of it themselves send it along with other sites' requests."
+		case flag.graver == "" && x.Header.Get("Strict-Transport-Security") == "":
+			h.CVSS = flag.vector
 		}
 		var l steps
 		facts := d.fresh("${fresh1.password}")
@@ -106,10 +127,8 @@ func cookieFlags(ctx context.Context, p *Probe) error {
 		if l.err != nil {
 			return nil //nolint:nilerr // a call that cannot be written as a step proves nothing
 		}
-		if _, err := p.Prove(ctx, Hypothesis{
-			Where: "cookie." + flag.name, CWE: flag.cwe, Title: fmt.Sprintf("The session's cookie %s is set without %s", d.save.Cookie, flag.name), Description: flag.why,
-			Scenario: &scenario.Scenario{Name: "how the session's cookie is set", Steps: l.list},
-		}); err != nil {
+		h.Scenario = &scenario.Scenario{Name: "how the session's cookie is set", Steps: l.list}
+		if _, err := p.Prove(ctx, h); err != nil {
 			return err
 		}
 	}

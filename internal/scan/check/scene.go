@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 
 	"github.com/crenel-project/crenel/internal/scan/scenario"
 	"github.com/crenel-project/crenel/internal/scan/world"
@@ -19,14 +20,17 @@ type scene struct {
 
 // afresh is the scene of a call. An object that this run did not make, or cannot
 // make again, stays what it is.
-func (p *Probe) afresh(c *world.Call) *scene {
+func (p *Probe) afresh(c *world.Call) *scene { return p.afreshAs(c, "scene") }
+
+// afreshAs is a scene whose names begin with a prefix, beside others of one scenario.
+func (p *Probe) afreshAs(c *world.Call, prefix string) *scene {
 	s := &scene{}
 	for _, where := range slices.Sorted(maps.Keys(c.Uses)) {
 		o := c.Uses[where]
 		if o == nil || s.makes(o, c.Values[where]) {
 			continue
 		}
-		r, err := p.World.RecipeOf(o, fmt.Sprintf("scene%d", len(s.from)+1))
+		r, err := p.World.RecipeOf(o, prefix+strconv.Itoa(len(s.from)+1))
 		if err != nil {
 			continue
 		}
