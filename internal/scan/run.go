@@ -145,6 +145,8 @@ func Run(ctx context.Context, o *Options, ev Events) (*Result, error) {
 		return res, ended
 	case ended != nil && ctx.Err() == nil && (r.report.Stats.Reached == 0 || errors.As(ended, &down)):
 		return res, fmt.Errorf("%w: %w", ErrTarget, ended)
+	case ended != nil && ctx.Err() == nil && r.lab == nil:
+		return res, fmt.Errorf("%w: nothing was attacked, give more time or requests: %w", ErrTarget, ended)
 	case ended == nil && r.report.Stats.Reached == 0 && len(r.report.Counted(finding.Low, false)) == 0:
 		return res, fmt.Errorf("%w: no operation answered anybody with a success, so nothing was tested", ErrTarget)
 	}
@@ -462,6 +464,7 @@ func (r *run) finish(ctx context.Context, ended error, baseline *finding.Baselin
 	r.begin("clean up")
 	if r.world != nil {
 		tidy, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidying)
+		r.client.Extend(tidying)
 		r.report.Left = r.world.Cleanup(tidy)
 		cancel()
 		r.report.Coverage = r.world.Coverage()

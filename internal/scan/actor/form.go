@@ -266,14 +266,26 @@ func (f *form) fit(in *graph.Input, fact, t string, rng *rand.Rand) any {
 	return typed(in, fitLength(in.Schema, t))
 }
 
+func texts(list []*value.Value) []string {
+	out := make([]string, 0, len(list))
+	for _, v := range list {
+		out = append(out, v.Text)
+	}
+	return out
+}
+
 func sampleRole(in *graph.Input, rng *rand.Rand) any {
 	if in.Schema != nil {
-		var options []string
-		for _, e := range in.Schema.Enum() {
-			options = append(options, e.Text)
-		}
-		if len(options) > 0 {
+		if options := texts(in.Schema.Enum()); len(options) > 0 {
 			return typed(in, leastRole(options))
+		}
+		// By number or by name: of a name it can be told how much it may do.
+		for _, choice := range in.Schema.Alternatives() {
+			for _, s := range choice {
+				if options := texts(s.Enum()); len(options) > 0 && s.Type() == "string" {
+					return leastRole(options)
+				}
+			}
 		}
 	}
 	if in.Type == "string" || in.Type == "" {

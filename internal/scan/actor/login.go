@@ -149,7 +149,7 @@ func (p *People) knock(ctx context.Context, f *form, as string, facts map[string
 			continue
 		}
 		if try < 2 && ex.Status == 429 {
-			if err := p.wait(ctx, ex); err != nil {
+			if err := p.wait(ctx, ex, ErrCannotLogin); err != nil {
 				return attempt{}, err
 			}
 			continue

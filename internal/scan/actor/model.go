@@ -28,6 +28,7 @@ type Actor struct {
 	Facts   map[string]string
 	Session *Session // nil: not logged in (nobody never is)
 	Made    bool     // the run registered the account itself
+	Granted bool     // somebody who is logged in made it, and gave it a role that the run chose
 	// Proven says by which call the session was seen to be worth something, "" when nothing tells.
 	Proven string
 

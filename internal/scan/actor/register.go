@@ -153,7 +153,7 @@ func (p *People) registerBy(ctx context.Context, f *form, name string, who *pers
 			delete(seen, key)
 			continue
 		case ex.Status == http.StatusTooManyRequests:
-			if err := p.wait(ctx, ex); err != nil {
+			if err := p.wait(ctx, ex, ErrCannotRegister); err != nil {
 				return nil, ex, err
 			}
 			delete(seen, key)
@@ -205,7 +205,7 @@ func redirectedIn(ex *target.Exchange) bool {
 func (p *People) registered(ctx context.Context, f *form, guide *adviser, name string, who *persona, by *Session, ex *target.Exchange) (*Actor, *target.Exchange, error) {
 	j := &jar{}
 	j.take(ex)
-	a := &Actor{Name: name, Role: p.roleOf(User), Made: true, Facts: maps.Clone(who.facts), who: who}
+	a := &Actor{Name: name, Role: p.roleOf(User), Made: true, Granted: by != nil && f.sends(factRole), Facts: maps.Clone(who.facts), who: who}
 	for _, fact := range []string{factUsername, factEmail, factPhone} {
 		if !f.sends(fact) { // the account has none, or one that the API chose
 			delete(a.Facts, fact)
@@ -377,13 +377,13 @@ func wantsCSRF(ex *target.Exchange) bool {
 }
 
 // wait obeys Retry-After, within reason.
-func (p *People) wait(ctx context.Context, ex *target.Exchange) error {
+func (p *People) wait(ctx context.Context, ex *target.Exchange, doing error) error {
 	d := 2 * time.Second
 	if n, err := strconv.Atoi(ex.Header.Get("Retry-After")); err == nil && n > 0 {
 		d = time.Duration(n) * time.Second
 	}
 	if d > 20*time.Second {
-		return fmt.Errorf("%w: the API asks to wait %s", ErrCannotRegister, d)
+		return fmt.Errorf("%w: the API asks to wait %s", doing, d)
 	}
 	return pause(ctx, d)
 }

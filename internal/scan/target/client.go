@@ -152,6 +152,10 @@ func (c *Client) Sent() int64 {
 	return c.pace.sent
 }
 
+// Extend gives a run so much time from now on, where its time would end before:
+// to take away what it made.
+func (c *Client) Extend(d time.Duration) { c.pace.extend(time.Now().Add(d)) }
+
 // Over is nil, or why a request was not sent any more: a budget is used up, the
 // time is over, the target is gone for good.
 func (c *Client) Over() error {

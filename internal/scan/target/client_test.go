@@ -197,6 +197,10 @@ func TestMaxTime(t *testing.T) {
 	if _, err := cl.Do(t.Context(), "", &Request{Method: "GET", Path: "/"}); !errors.Is(err, ErrTime) {
 		t.Fatal(err)
 	}
+	cl.Extend(time.Minute)
+	if _, err := cl.Do(t.Context(), "", &Request{Method: "GET", Path: "/"}); err != nil {
+		t.Error("what was made could not be taken away:", err)
+	}
 }
 
 func TestRate(t *testing.T) {

@@ -9,17 +9,17 @@ import (
 
 // pace holds the run to its budget of requests, its time and its rate.
 type pace struct {
-	max      int64
-	deadline time.Time
-	limit    time.Duration
-	burst    time.Duration
+	max   int64
+	limit time.Duration
+	burst time.Duration
 
-	mu    sync.Mutex
-	every time.Duration // between two requests; 0: no rate
-	floor time.Duration // what the user said of it
-	sent  int64
-	next  time.Time // when the next request may leave
-	over  error     // why nothing may be sent any more
+	mu       sync.Mutex
+	deadline time.Time
+	every    time.Duration // between two requests; 0: no rate
+	floor    time.Duration // what the user said of it
+	sent     int64
+	next     time.Time // when the next request may leave
+	over     error     // why nothing may be sent any more
 }
 
 func newPace(o *Options, now time.Time) *pace {
@@ -39,7 +39,8 @@ func newPace(o *Options, now time.Time) *pace {
 // take reserves n requests, waits for their turn and returns the first's number.
 func (p *pace) take(ctx context.Context, n int64) (int64, error) {
 	now := time.Now()
-	if !p.deadline.IsZero() && now.After(p.deadline) {
+	deadline := p.late()
+	if !deadline.IsZero() && now.After(deadline) {
 		return 0, p.end(fmt.Errorf("%w (%s)", ErrTime, p.limit))
 	}
 	p.mu.Lock()
@@ -61,7 +62,7 @@ func (p *pace) take(ctx context.Context, n int64) (int64, error) {
 	if wait <= 0 {
 		return seq, nil
 	}
-	if !p.deadline.IsZero() && now.Add(wait).After(p.deadline) {
+	if !deadline.IsZero() && now.Add(wait).After(deadline) {
 		return 0, p.end(fmt.Errorf("%w (%s)", ErrTime, p.limit))
 	}
 	t := time.NewTimer(wait)
@@ -114,6 +115,22 @@ func (p *pace) turn(ctx context.Context, r *Request) (int64, error) {
 	}
 	p.sent++
 	return p.sent, nil
+}
+
+// late is when the time is over; zero: never.
+func (p *pace) late() time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.deadline
+}
+
+// extend puts the end of the time off.
+func (p *pace) extend(until time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.deadline.IsZero() && p.deadline.Before(until) {
+		p.deadline = until
+	}
 }
 
 // end notes why a request was not sent, and returns it.
