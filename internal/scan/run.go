@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/crenel-project/crenel/internal/finding"
@@ -434,7 +435,11 @@ func (r *run) attack(ctx context.Context, mode check.Mode) error {
 		r.lab.Diary = r.journal
 		r.lab.Recall(r.journal.proofs, r.journal.cells)
 	}
-	return r.lab.Run(ctx, list, func(c *check.Check, done, of int) { r.progress(done, of, c.ID) })
+	err := r.lab.Run(ctx, list, func(c *check.Check, done, of int) { r.progress(done, of, c.ID) })
+	if cut := r.lab.Unfinished(); len(cut) > 0 {
+		r.report.Notes = append(r.report.Notes, fmt.Sprintf("%d of %d checks were not finished: %s.", len(cut), len(list), strings.Join(cut, ", ")))
+	}
+	return err
 }
 
 // ownChecks reads the checks that the user wrote. A check that is named and

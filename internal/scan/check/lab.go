@@ -85,7 +85,9 @@ type Lab struct {
 	once     sync.Once
 	quiet    sync.RWMutex // held for reading by what is sent, for writing by what nothing may disturb
 	privacy  map[*graph.Resource]*Privacy
-	written  []*Check // beside All: those that users wrote
+	lately   map[string]*graph.Op // what each check noted last, while something was sent
+	cut      map[string]bool      // checks that were not finished
+	written  []*Check             // beside All: those that users wrote
 	crack    sync.Once
 	secret   string   // that signs tokens, found by guessing
 	forger   *forgery // how tokens can be forged here; nil: no way was found
@@ -103,13 +105,14 @@ type State string
 
 // The states, each outranking those before it.
 const (
+	Unfinished   State = "unfinished"   // the run ended (budget, time, target, user) before it could be told
 	Skipped      State = "skipped"      // does not apply, or nothing to try it with
 	Inconclusive State = "inconclusive" // tried, and could not be told
 	Clean        State = "clean"        // tried, and refuted
 	Open         State = "open"         // proven
 )
 
-var states = []State{Skipped, Inconclusive, Clean, Open}
+var states = []State{Unfinished, Skipped, Inconclusive, Clean, Open}
 
 type cell struct {
 	check string
@@ -132,6 +135,7 @@ func (l *Lab) begin() {
 		l.slots = make(chan struct{}, l.Workers)
 		l.findings, l.proofs, l.cells = map[string]*finding.Finding{}, map[string]*Proof{}, map[cell]State{}
 		l.privacy = map[*graph.Resource]*Privacy{}
+		l.lately, l.cut = map[string]*graph.Op{}, map[string]bool{}
 		if l.World != nil {
 			l.World = &quietWorld{l.World, &l.quiet}
 		}
@@ -169,6 +173,9 @@ func (l *Lab) Run(ctx context.Context, list []*Check, progress func(c *Check, do
 		if Find(c.ID) == nil {
 			l.written = append(l.written, c)
 		}
+	}
+	for _, c := range slices.Concat(clean, dirty, alone, late, last) {
+		l.cut[c.ID] = true // until it is finished
 	}
 	of := len(clean) + len(dirty) + len(alone) + len(late) + len(last)
 	var done atomic.Int64
@@ -217,16 +224,72 @@ func (l *Lab) check(ctx context.Context, c *Check) (err error) {
 	}
 	p := &Probe{Lab: l, Check: c}
 	if !c.Last && p.tried(Whole) {
+		p.finished()
 		return nil
 	}
-	if err := c.Run(ctx, p); errors.Is(err, target.ErrRefused) {
+	err = c.Run(ctx, p)
+	if errors.Is(err, target.ErrRefused) {
 		// What the user said must never be called: the check does without.
 		l.Log.DebugContext(ctx, "not sent", "check", c.ID, "error", err)
-	} else if err != nil {
+		err = nil
+	}
+	// A check may take what is not sent any more for an answer that shows nothing:
+	// whether it came to its end is not left to it.
+	if err == nil {
+		err = p.over(ctx)
+	}
+	if err != nil {
+		l.mu.Lock()
+		op := l.lately[c.ID]
+		l.mu.Unlock()
+		p.unfinished(op) // at which it was
 		return fmt.Errorf("check %s: %w", c.ID, err)
 	}
+	p.finished()
 	p.did(ctx, Whole)
 	return nil
+}
+
+// over is why nothing is sent any more, nil while something is.
+func (l *Lab) over(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if l.Client != nil {
+		return l.Client.Over()
+	}
+	return nil
+}
+
+func (p *Probe) finished() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.cut, p.Check.ID)
+}
+
+// Unfinished are the ids of the checks that were not finished, or not begun, when
+// the run ended.
+func (l *Lab) Unfinished() []string {
+	l.begin()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Sorted(maps.Keys(l.cut))
+}
+
+// unfinished takes back what was noted of an operation at which the run ended,
+// unless a hole was proven there.
+func (p *Probe) unfinished(op *graph.Op) {
+	if op == nil || p.Leave != nil && p.Leave(op) {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if k := (cell{p.Check.ID, op}); p.cells[k] != Open && p.cells[k] != Unfinished {
+		p.cells[k] = Unfinished
+		if p.Diary != nil {
+			p.Diary.Noted(Cell{Check: p.Check.ID, Method: op.Method, Path: op.Path, State: Unfinished})
+		}
+	}
 }
 
 // Findings are the findings so far, the gravest first.
@@ -288,8 +351,15 @@ func (p *Probe) Note(op *graph.Op, s State) {
 	if op == nil || p.Leave != nil && p.Leave(op) {
 		return
 	}
+	over := p.Client != nil && p.Client.Over() != nil
+	if over && s != Open {
+		s = Unfinished // nothing could be sent, so nothing was refuted
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if !over {
+		p.lately[p.Check.ID] = op
+	}
 	k := cell{p.Check.ID, op}
 	if was := p.cells[k]; was != s && slices.Index(states, s) >= slices.Index(states, was) {
 		p.cells[k] = s
@@ -305,13 +375,18 @@ func Each[T any](ctx context.Context, p *Probe, list []T, try func(ctx context.C
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	var wg sync.WaitGroup
-	for _, e := range list {
+	for i, e := range list {
 		name := part(ctx, e)
 		if p.tried(name) {
 			continue
 		}
 		select {
 		case <-ctx.Done():
+			for _, e := range list[i:] {
+				if op, ok := any(e).(*graph.Op); ok && !p.tried(part(ctx, op)) {
+					p.unfinished(op)
+				}
+			}
 		case p.slots <- struct{}{}:
 			wg.Go(func() {
 				defer func() {
@@ -320,10 +395,19 @@ func Each[T any](ctx context.Context, p *Probe, list []T, try func(ctx context.C
 					}
 					<-p.slots
 				}()
-				if ctx.Err() != nil || p.left(e) {
+				if p.left(e) {
 					return
 				}
-				if err := try(context.WithValue(ctx, inside{}, true), e); err != nil && !errors.Is(err, target.ErrRefused) {
+				err := p.over(ctx)
+				if err == nil {
+					err = try(context.WithValue(ctx, inside{}, true), e)
+				}
+				if err == nil || errors.Is(err, target.ErrRefused) {
+					err = p.over(ctx) // what was not sent may have been taken for an answer
+				}
+				if err != nil {
+					op, _ := any(e).(*graph.Op)
+					p.unfinished(op)
 					stop(err)
 					return
 				}

@@ -78,6 +78,8 @@ func JUnit(w io.Writer, r *scan.Report, counted []*finding.Finding) error {
 		switch c.State {
 		case check.Skipped:
 			k.Skipped = &junitText{Message: "it does not apply, or there was nothing to try it with"}
+		case check.Unfinished:
+			k.Skipped = &junitText{Message: clean("not finished: " + cmp.Or(r.Ended, "the run ended"))}
 		case check.Inconclusive:
 			k.Skipped = &junitText{Message: "tried, and could not be told"}
 		case check.Clean, check.Open:
