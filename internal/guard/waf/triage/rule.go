@@ -81,6 +81,7 @@ type rule struct {
 	names    [][]string
 	decoding bool      // the transformations are decoders: they leave plain texts alone
 	allowed  [4]uint64 // of validateByteRange: the bytes that it finds nothing wrong with
+	clean    marks     // of the same: the classes of such bytes alone
 }
 
 // looksAt reports whether the rule looks at a text.

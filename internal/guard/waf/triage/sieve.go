@@ -48,6 +48,7 @@ type sieve struct {
 	books       [flavours]book
 	single      []*rule       // evaluated text by text
 	least       map[*view]int // the shortest match of the patterns of each
+	gate        gate
 }
 
 // book is the patterns of one flavour.
@@ -82,14 +83,21 @@ func (v *sieve) add(r *rule, p pattern) {
 		v.want(v.full.path(names, r.chains[i]), p)
 		v.want(v.plain.path(rest, chain), p)
 		e := automaton.Expression{Text: p.text, Lower: lower || lowerHere || lowerThere}
-		known := false
-		for n := range b.list {
-			known = known || b.list[n] == e && b.rules[n] == r
-		}
-		if !known {
-			b.list, b.rules = append(b.list, e), append(b.rules, r)
+		b.add(e, r)
+		if loose, ok := v.gate.note(rest, p); ok {
+			e.Loose = loose
+			b.add(e, r)
 		}
 	}
+}
+
+func (b *book) add(e automaton.Expression, r *rule) {
+	for n := range b.list {
+		if b.list[n] == e && b.rules[n] == r {
+			return
+		}
+	}
+	b.list, b.rules = append(b.list, e), append(b.rules, r)
 }
 
 // want notes that a pattern is looked for in a view.
@@ -114,6 +122,7 @@ func (v *sieve) want(at *view, p pattern) {
 func (v *sieve) compile() error {
 	v.plain.measure(v.least)
 	v.full.measure(v.least)
+	defer func() { v.gate.pair = [2]*automaton.Automaton{v.books[expressions].set, v.books[wordLists].set} }()
 	for fl := range v.books {
 		b := &v.books[fl]
 		for {
@@ -179,6 +188,9 @@ func (s *scan) end() {
 
 // find returns the rules that match a text. An error is that an automaton has given up.
 func (v *sieve) find(s *scan, x *Text) ([]*rule, error) {
+	if v.gate.quiet(v, x.Text) {
+		return nil, nil
+	}
 	p := profileOf(x.Text)
 	root := &v.full
 	if p.plain {
@@ -195,7 +207,7 @@ func (v *sieve) find(s *scan, x *Text) ([]*rule, error) {
 		if r.quiet(x.Text, &p) || slices.Contains(rules, r) || !r.looksAt(x) {
 			continue
 		}
-		if r.hit(s, x.Text, &p) {
+		if r.hit(x.Text, &p) {
 			rules = append(rules, r)
 		}
 	}

@@ -70,6 +70,9 @@ const (
 // New compiles a rule set.
 func New(o Options) (*Triage, error) {
 	t := &Triage{always: map[int]string{}, onTexts: map[int]bool{}, memory: newMemory()}
+	for i := range t.sieves {
+		t.sieves[i].gate = newGate()
+	}
 	jumped := map[int]bool{}
 	c := &compiler{o: o, tx: o.TX, dynamic: map[string]bool{}, by: map[string][]int{}, out: t}
 	var errs []error

@@ -81,7 +81,7 @@ func FuzzQuiet(f *testing.F) {
 			if r.quiet(text, &p) && want {
 				t.Errorf("%s finds something in %q", name, text)
 			}
-			if got := r.hit(new(scan), text, &p); got != want {
+			if got := r.hit(text, &p); got != want {
 				t.Errorf("%s in %q: %v, want %v", name, text, got, want)
 			}
 		}

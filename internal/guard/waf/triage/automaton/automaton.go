@@ -303,3 +303,55 @@ func (w *worker) follow(pc int32, holds syntax.EmptyOp, ask bool) {
 		}
 	}
 }
+
+// Quiet reports that no expression of either set matches a text in ASCII. It may say
+// false where none does: of other texts, and of some that lead to states not made yet.
+// Both are read at once, which takes little longer than one.
+func Quiet(a, b *Automaton, text string) bool {
+	if a.empty() {
+		a = b
+	}
+	if b.empty() {
+		b = a
+	}
+	if a.empty() {
+		return true
+	}
+	quiet, known := bothQuiet(a, b, text)
+	if known {
+		return quiet
+	}
+	// The states are made by reading one after the other.
+	for _, x := range [2]*Automaton{a, b} {
+		if found, err := x.Find(text, nil); err != nil || len(found) > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func (a *Automaton) empty() bool { return len(a.starts) == 0 }
+
+// bothQuiet reads along states that are known already.
+func bothQuiet(a, b *Automaton, text string) (quiet, known bool) {
+	if len(a.always)+len(b.always) > 0 {
+		return false, true
+	}
+	s, t := a.states.Load().rows, b.states.Load().rows
+	p, q := &a.class, &b.class
+	i, j := int32(a.width), int32(b.width)
+	for n := range len(text) {
+		c := text[n]
+		if c >= utf8.RuneSelf {
+			return false, true
+		}
+		i = atomic.LoadInt32(&s[i+int32(p[c])])
+		j = atomic.LoadInt32(&t[j+int32(q[c])])
+		if i <= 0 || j <= 0 {
+			return false, i < 0 || j < 0
+		}
+	}
+	i = atomic.LoadInt32(&s[i+int32(a.classes)])
+	j = atomic.LoadInt32(&t[j+int32(b.classes)])
+	return i > 0 && j > 0, i < 0 || j < 0 || i > 0 && j > 0
+}

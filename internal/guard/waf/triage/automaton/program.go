@@ -1,9 +1,11 @@
 package automaton
 
 import (
+	"encoding/binary"
 	"fmt"
 	"regexp/syntax"
 	"slices"
+	"strings"
 	"unicode"
 )
 
@@ -13,6 +15,16 @@ type Expression struct {
 	// Lower also matches a text that the expression would match after its ASCII
 	// letters had been made lower case.
 	Lower bool
+	Loose Loose
+}
+
+// Loose also matches a text in ASCII of which something has been taken out, though it
+// is still there. Zero-width assertions are then tried on both sides of it; what is
+// no boundary of a word (\B) is said to be everywhere.
+type Loose struct {
+	Gaps   string // bytes that may stand before any character
+	Blanks string // bytes of which any number stand for a space
+	Before string // characters before which blanks may stand, too
 }
 
 // instruction is a step of a program. Those that consume nothing and ask nothing
@@ -78,6 +90,15 @@ func newProgram(list []Expression, bytes bool) (*program, error) {
 		}
 		base := int32(len(p.code))
 		p.starts = append(p.starts, base+int32(prog.Start))
+		setOf := func(rs []rune) int32 {
+			key := runesKey(rs)
+			set, ok := known[key]
+			if !ok {
+				set = int32(len(ranges))
+				ranges, known[key] = append(ranges, rs), set
+			}
+			return set
+		}
 		for i := range prog.Inst {
 			in := &prog.Inst[i]
 			c := instruction{op: in.Op, out: base + int32(in.Out)}
@@ -96,19 +117,80 @@ func newProgram(list []Expression, bytes bool) (*program, error) {
 				if e.Lower {
 					rs = withUpper(rs)
 				}
-				key := fmt.Sprint(rs)
-				set, ok := known[key]
-				if !ok {
-					set = int32(len(ranges))
-					ranges, known[key] = append(ranges, rs), set
-				}
-				c.set = set
+				c.set = setOf(e.Loose.widen(rs))
 			}
 			p.code = append(p.code, c)
+		}
+		if e.Loose != (Loose{}) {
+			for i := range prog.Inst {
+				var rs []rune
+				if op := p.code[base+int32(i)].op; op == syntax.InstRune {
+					rs = ranges[p.code[base+int32(i)].set]
+				} else if op != syntax.InstEmptyWidth {
+					continue
+				}
+				if gap := e.Loose.gap(rs); gap != nil {
+					p.loosen(base+int32(i), setOf(gap))
+				}
+			}
 		}
 	}
 	p.divide(ranges)
 	return p, nil
+}
+
+// runesKey tells lists of ranges apart.
+func runesKey(rs []rune) string {
+	key := make([]byte, 0, 4*len(rs))
+	for _, r := range rs {
+		key = binary.NativeEndian.AppendUint32(key, uint32(r))
+	}
+	return string(key)
+}
+
+// widen lets what takes a space take all that stands for one.
+func (l Loose) widen(rs []rune) []rune {
+	if !takesRune(rs, ' ') {
+		return rs
+	}
+	return append(slices.Clone(rs), pairs(l.Blanks)...)
+}
+
+// gap is what may stand before an instruction that takes rs, or nil.
+func (l Loose) gap(rs []rune) []rune {
+	gaps := l.Gaps
+	if takesRune(rs, ' ') || strings.ContainsFunc(l.Before, func(r rune) bool { return takesRune(rs, r) }) {
+		gaps += l.Blanks
+	}
+	return pairs(gaps)
+}
+
+func takesRune(rs []rune, r rune) bool {
+	for i := 0; i+1 < len(rs); i += 2 {
+		if rs[i] <= r && r <= rs[i+1] {
+			return true
+		}
+	}
+	return false
+}
+
+func pairs(list string) (rs []rune) {
+	for _, r := range list {
+		rs = append(rs, r, r)
+	}
+	return rs
+}
+
+// loosen lets any number of characters of a set stand before an instruction, which
+// moves to make room for the choice.
+func (p *program) loosen(pc, set int32) {
+	own, loop := int32(len(p.code)), int32(len(p.code))+1
+	in := p.code[pc]
+	if in.op == syntax.InstEmptyWidth && in.cond&syntax.EmptyNoWordBoundary != 0 {
+		in.cond &^= syntax.EmptyNoWordBoundary
+	}
+	p.code = append(p.code, in, instruction{op: syntax.InstRune, set: set, out: pc})
+	p.code[pc] = instruction{op: syntax.InstAlt, out: own, other: loop}
 }
 
 // rangesOf are the characters that an instruction takes, as pairs.

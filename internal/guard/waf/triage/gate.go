@@ -1,0 +1,231 @@
+package triage
+
+import (
+	"math"
+	"slices"
+
+	"github.com/crenel-project/crenel/internal/guard/waf/triage/automaton"
+)
+
+// gate tells of most texts at one reading that a sieve finds nothing in them: of those
+// in plain ASCII where nothing that transformations make can be matched, either. Whatever
+// it cannot tell, the sieve finds out. It never says quiet of a text in which the sieve
+// would find something.
+//
+// What transformations make of a text need mostly not be made. Those that only take
+// blanks or quotes out have a loose form of each pattern in the automaton of the text as
+// it is. Paths that are clean stay as they are. What is left is told by the signs
+// that a pattern needs, and what base64 holds is short.
+type gate struct {
+	pair    [2]*automaton.Automaton // the expressions and the word lists
+	bytes   signs                   // of the bytewise patterns
+	paths   signs                   // of patterns that look at normalized paths
+	windows signs                   // at such of Windows
+	rest    signs                   // of those for which all this does not hold
+	base64  signs                   // of what looks behind base64
+	least   int                     // the shortest match of those
+}
+
+// looseForms are what a text may hold for what some transformations take out or put in
+// order. Transformations that change nothing in plain texts are left out before.
+var looseForms = map[string]automaton.Loose{
+	"removeWhitespace":   {Gaps: " \t\n\v\f\r"},
+	"compressWhitespace": {Blanks: " \t\n\v\f\r"},
+	anyCaseCmdLine:       {Gaps: `"'\^`, Blanks: " ,;\t\r\n", Before: "/("},
+}
+
+// note takes a pattern in that looks at what rest makes of plain texts, and returns
+// the form to add to the automaton, if there is one.
+func (g *gate) note(rest []string, p pattern) (form automaton.Loose, add bool) {
+	need := signsOf(p.text)
+	for len(rest) > 0 && percent[rest[len(rest)-1]] {
+		rest = rest[:len(rest)-1] // nothing before it makes what it decodes
+	}
+	if p.flavour == bytewise {
+		g.bytes = g.bytes.or(need)
+	}
+	if len(rest) == 0 {
+		return form, false
+	}
+	last := rest[len(rest)-1]
+	loose, known := looseForms[rest[0]]
+	switch {
+	case p.flavour == bytewise:
+	case g.noteBase64(rest, p, need):
+		return form, false
+	case windowsPaths[last] && len(rest) == 1 && p.flavour == wordLists:
+		g.windows = g.windows.or(need)
+		return form, false
+	case paths[last] && len(rest) == 1:
+		g.paths = g.paths.or(need)
+		return form, false
+	case paths[last] && len(rest) == 2 && known:
+		g.paths = g.paths.or(need)
+		return loose, true
+	case len(rest) == 1 && known:
+		return loose, true
+	}
+	if slices.ContainsFunc(rest, func(n string) bool { return !keepsSigns[n] }) {
+		need = noSigns
+	}
+	g.rest = g.rest.or(need)
+	return form, false
+}
+
+// noteBase64 takes a pattern in that looks behind base64, if it is one.
+func (g *gate) noteBase64(rest []string, p pattern, need signs) bool {
+	if rest[0] == "removeWhitespace" {
+		rest = rest[1:]
+	}
+	if len(rest) == 0 || rest[0] != "base64Decode" || slices.ContainsFunc(rest[1:], func(n string) bool { return !behindBase64[n] }) {
+		return false
+	}
+	g.base64 = g.base64.or(need)
+	g.least = min(g.least, shortest(p.text))
+	return true
+}
+
+// percent are transformations that decode what follows a sign of their own.
+var percent = map[string]bool{
+	"urlDecodeUni": true, "urlDecode": true, "htmlEntityDecode": true, "jsDecode": true, "cssDecode": true, "escapeSeqDecode": true,
+	"removeNulls": true, "replaceNulls": true, "utf8toUnicode": true,
+}
+
+// behindBase64 are those that the gate knows behind base64Decode.
+var behindBase64 = map[string]bool{"urlDecodeUni": true, "jsDecode": true, "removeWhitespace": true, "replaceComments": true}
+
+// keepsSigns are those of which the outcome holds no sign that a plain text did not.
+var keepsSigns = map[string]bool{
+	"removeWhitespace": true, "compressWhitespace": true, anyCaseCmdLine: true, "lowercase": true,
+	"normalizePath": true, "normalisePath": true, "normalizePathWin": true, "normalisePathWin": true,
+	"urlDecodeUni": true, "urlDecode": true, "htmlEntityDecode": true, "jsDecode": true, "cssDecode": true, "escapeSeqDecode": true,
+	"removeNulls": true, "replaceNulls": true, "replaceComments": true, "removeComments": true, "removeCommentsChar": true,
+}
+
+var (
+	paths        = map[string]bool{"normalizePath": true, "normalisePath": true}
+	windowsPaths = map[string]bool{"normalizePathWin": true, "normalisePathWin": true}
+)
+
+// quiet reports whether the sieve certainly finds nothing in a text.
+func (g *gate) quiet(v *sieve, text string) bool {
+	m := marksOf(text)
+	if !m.plain(text) || g.bytes.metBy(m) || g.rest.metBy(m) {
+		return false
+	}
+	for _, r := range v.single {
+		if !r.silent(text, m) {
+			return false
+		}
+	}
+	if m&(markOf['/']|markOf['.']|markOf[':']) != 0 {
+		if !cleanEnough(text, m) && (g.paths.metBy(m) || g.windows.metBy(m)) {
+			return false
+		}
+	}
+	if len(g.base64) > 0 && !g.quietBase64(text) {
+		return false
+	}
+	return automaton.Quiet(g.pair[0], g.pair[1], text)
+}
+
+// silent reports whether it is plain to see that a rule does not match a plain text.
+func (r *rule) silent(text string, m marks) bool {
+	if !r.decoding || r.negated {
+		return false
+	}
+	switch r.name {
+	case "validateByteRange":
+		return m&^r.clean == 0
+	case "detectXSS":
+		return m&(markOf['<']|markOf['=']) == 0 // see quiet
+	case "detectSQLi":
+		return sqlTable.Silent(text)
+	}
+	return false
+}
+
+// cleanEnough reports whether a plain text is a path that stays as it is when it is
+// normalized, or, by the rules of Windows, becomes a beginning of itself; with
+// blanks and quotes taken out, too.
+func cleanEnough(text string, m marks) bool {
+	if m&markOf['/'] == 0 {
+		// One segment: it is kept, but for a single dot. Windows cuts its end off.
+		return m&^(markOf['.']|markOf[' ']|blank) != 0
+	}
+	last := byte('x') // what stands before, blanks and quotes left out
+	for i := range len(text) {
+		c := text[i]
+		if c == '/' {
+			if last == '.' || last == '/' || i > 0 && (blankOrQuote[text[i-1]]) || i+1 == len(text) || text[i+1] == '.' || text[i+1] == '/' || blankOrQuote[text[i+1]] {
+				return false
+			}
+		}
+		if !blankOrQuote[c] {
+			last = c
+		}
+	}
+	return true
+}
+
+var (
+	blank        = marksIn(` "'^,;` + "\t\n\v\f\r")
+	blankOrQuote = func() (t [256]bool) {
+		for _, c := range []byte(` "'^,;` + "\t\n\v\f\r") {
+			t[c] = true
+		}
+		return t
+	}()
+)
+
+// quietBase64 reports whether no pattern matches what base64 makes of a plain text, with
+// or without its blanks: the one begins like the other.
+func (g *gate) quietBase64(text string) bool {
+	var m marks
+	var word uint32
+	digits, size, last := 0, 0, byte(0)
+	put := func(c byte) bool {
+		m |= markOf[c]
+		size++
+		coded := last == '%' || last == '\\' && (c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9')
+		last = c
+		return !coded
+	}
+	for i := range len(text) {
+		v := base64Values[text[i]]
+		if v < 0 {
+			if space(text[i]) {
+				continue
+			}
+			break
+		}
+		word = word<<6 | uint32(v)
+		if digits++; digits%4 == 0 && (!put(byte(word>>16)) || !put(byte(word>>8)) || !put(byte(word))) {
+			return false // something is encoded once more
+		}
+	}
+	switch digits % 4 {
+	case 2:
+		if !put(byte(word >> 4)) {
+			return false
+		}
+	case 3:
+		if !put(byte(word>>10)) || !put(byte(word>>2)) {
+			return false
+		}
+	}
+	return size < g.least || !g.base64.metBy(m)
+}
+
+// base64Values are the digits' values, -1 for what is none.
+var base64Values = func() (t [256]int8) {
+	for i := range t {
+		t[i] = -1
+	}
+	for i, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/") {
+		t[c] = int8(i)
+	}
+	return t
+}()
+
+func newGate() gate { return gate{least: math.MaxInt} }
