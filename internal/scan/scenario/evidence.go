@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"cmp"
 	"encoding/base64"
 	"maps"
 	"regexp"
@@ -96,7 +97,7 @@ func request(q *target.Request, origin string, hide *strings.Replacer) finding.M
 }
 
 func answer(x *target.Exchange, hide *strings.Replacer) finding.Message {
-	m := finding.Message{Status: x.Status}
+	m := finding.Message{Status: cmp.Or(x.Wire, x.Status)}
 	if x.Raw != nil && len(x.Raw.Bytes) > 0 {
 		// The body is all that came, the heads with it.
 		m.Body, m.Truncated = shown(x.Body, hide)

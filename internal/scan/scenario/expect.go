@@ -417,6 +417,9 @@ func status(x *target.Exchange) string {
 	if x.Status == 0 {
 		return "none"
 	}
+	if x.Wire != 0 && x.Wire != x.Status {
+		return fmt.Sprintf("%d (%d in its words)", x.Wire, x.Status)
+	}
 	return strconv.Itoa(x.Status)
 }
 

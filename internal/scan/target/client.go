@@ -270,6 +270,7 @@ func (c *Client) Do(ctx context.Context, as string, r *Request) (*Exchange, erro
 			// Nothing was delivered: wait until something listens there.
 			continue
 		}
+		soften(ex)
 		c.tell(ex)
 		if o != c.home {
 			return ex, nil
@@ -286,7 +287,7 @@ func (c *Client) Do(ctx context.Context, as string, r *Request) (*Exchange, erro
 			return nil, err
 		}
 		if !again {
-			return ex, nil //nolint:nilerr // what could not be asked besides changes nothing of the answer
+			return ex, nil
 		}
 	}
 }

@@ -171,6 +171,7 @@ func (e *ease) ask(ctx context.Context, as string, r *Request) (*Exchange, error
 	e.c.health.begin(y)
 	e.c.send(ctx, e.c.home, r, y)
 	e.c.health.end(y, kindOf(ctx.Err(), y.Err), true)
+	soften(y)
 	e.c.tell(y)
 	return y, ctx.Err()
 }

@@ -70,7 +70,8 @@ type Exchange struct {
 	Duration  time.Duration // from sending to the last byte read
 	FirstByte time.Duration // from sending to the head of the answer
 	Proto     string
-	Status    int // 0: no answer
+	Status    int // 0: no answer; of a refusal that calls itself a success: the status that it should have
+	Wire      int // the status that was sent
 	Header    http.Header
 	Body      []byte // up to the Client's bound
 	Truncated bool   // the body was longer

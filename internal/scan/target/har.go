@@ -1,6 +1,7 @@
 package target
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -164,7 +165,7 @@ func (h *HAR) entry(ex *Exchange) harEntry {
 			Cookies: []harPair{}, Headers: []harPair{}, Query: h.query(r.Query),
 		},
 		Response: harResponse{
-			Status: ex.Status, HTTPVersion: proto, HeadersSize: -1, BodySize: -1, Cookies: []harPair{}, Headers: []harPair{},
+			Status: cmp.Or(ex.Wire, ex.Status), HTTPVersion: proto, HeadersSize: -1, BodySize: -1, Cookies: []harPair{}, Headers: []harPair{},
 		},
 	}
 	if ex.Err != nil {

@@ -68,6 +68,7 @@ func (c *Client) DoTogether(ctx context.Context, as string, rs []*Request) ([]*E
 	}
 	for _, ex := range exs {
 		c.health.end(ex, kindOf(ctx.Err(), ex.Err), o == c.home)
+		soften(ex)
 		c.tell(ex)
 		if o == c.home && !limited(ex) {
 			c.ease.note(ex)

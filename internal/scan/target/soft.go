@@ -1,0 +1,125 @@
+package target
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Names of the members of an answer that says how it went, and of nothing else.
+// Whatever has others (an order whose status is "failed") is an object, not a refusal.
+var (
+	softWords = []string{"error", "fail", "failed", "failure", "ko", "nok", "denied", "unauthorized", "forbidden", "invalid"}
+	softNames = []string{
+		"status", "statuscode", "statustext", "success", "successful", "ok", "result", "state", "outcome", "error", "errors", "errorcode", "errcode", "errno", "errormessage", "errmsg", "errordescription",
+		"message", "messages", "msg", "code", "detail", "details", "reason", "description", "data", "payload", "content", "response", "timestamp", "time", "path", "requestid", "traceid", "correlationid", "title", "type", "hint", "meta",
+	}
+	softEmpty = []string{"data", "payload", "content", "response", "result"}
+)
+
+// soften gives an answer that calls itself a success, and says in its envelope that
+// nothing was done ({"status": "error", "message": "…"}), the status of the refusal
+// that it is: the one that the envelope names, or 400. Wire keeps what was sent.
+func soften(x *Exchange) {
+	x.Wire = x.Status
+	if x.Status/100 != 2 || len(x.Body) == 0 || len(x.Body) > 16<<10 || x.Truncated || !strings.Contains(x.Header.Get("Content-Type"), "json") {
+		return
+	}
+	if b := bytes.TrimSpace(x.Body); len(b) == 0 || b[0] != '{' {
+		return
+	}
+	if code, refused := refusal(x.Body); refused {
+		x.Status = code
+	}
+}
+
+// refusal reads an envelope.
+func refusal(body []byte) (int, bool) {
+	var v map[string]any
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.UseNumber()
+	if d.Decode(&v) != nil {
+		return 0, false
+	}
+	code, says, told := 0, false, false
+	for name, at := range v {
+		n := strings.NewReplacer("_", "", "-", "").Replace(strings.ToLower(name))
+		n = strings.TrimPrefix(n, "is")
+		if !slices.Contains(softNames, n) {
+			return 0, false
+		}
+		if slices.Contains(softEmpty, n) && !empty(at) {
+			if text, ok := at.(string); !ok || n != "result" || !slices.Contains(softWords, strings.ToLower(text)) {
+				return 0, false
+			}
+		}
+		switch t := at.(type) {
+		case bool:
+			says = says || !t && (n == "success" || n == "successful" || n == "ok" || n == "status" || n == "result") || t && n == "error"
+		case string:
+			switch n {
+			case "status", "result", "state", "outcome":
+				says = says || slices.Contains(softWords, strings.ToLower(t))
+			case "error", "errormessage", "errmsg":
+				says = says || t != ""
+			}
+			told = told || t != "" && strings.Contains(n, "mess") || n == "msg" || n == "code" || n == "reason"
+			code = cmpCode(code, t, n)
+		case json.Number:
+			code = cmpCode(code, t.String(), n)
+		case []any:
+			if n == "errors" && len(t) > 0 {
+				if graph, ok := t[0].(map[string]any); ok && (graph["locations"] != nil || graph["extensions"] != nil || graph["path"] != nil) {
+					return 0, false // GraphQL: its own checks read it
+				}
+				says = true
+			}
+		case map[string]any:
+			if n == "error" || n == "errors" {
+				says = says || len(t) > 0
+				for inside, c := range t {
+					if num, ok := c.(json.Number); ok {
+						code = cmpCode(code, num.String(), strings.ToLower(inside))
+					}
+				}
+			}
+		}
+	}
+	switch {
+	case code >= 400:
+		return code, says || told
+	case says:
+		return http.StatusBadRequest, true
+	}
+	return 0, false
+}
+
+// cmpCode is the status of a refusal that a member names, or the one that is known already.
+func cmpCode(known int, text, name string) int {
+	if name != "code" && name != "status" && name != "statuscode" && name != "errorcode" && name != "errcode" {
+		return known
+	}
+	if n, err := strconv.Atoi(text); err == nil && n >= 400 && n < 600 {
+		return n
+	}
+	return known
+}
+
+func empty(v any) bool {
+	switch t := v.(type) {
+	case nil:
+		return true
+	case string:
+		return t == ""
+	case bool:
+		return !t
+	case []any:
+		return len(t) == 0
+	case map[string]any:
+		return len(t) == 0
+	}
+	return false
+}

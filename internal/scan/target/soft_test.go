@@ -1,0 +1,57 @@
+package target
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+)
+
+func TestRefusalsThatCallThemselvesASuccess(t *testing.T) {
+	for _, c := range []struct {
+		body string
+		want int
+	}{
+		{`{"status":"error","message":"wrong password"}`, 400},
+		{`{"status":"error","error":{"code":"LOGIN","message":"no"}}`, 400},
+		{`{"status":"fail","data":null,"message":"no"}`, 400},
+		{`{"success":false,"message":"no"}`, 400},
+		{`{"isSuccess":false,"errors":["no"],"data":{}}`, 400},
+		{`{"ok":false,"error":"invalid_auth"}`, 400},
+		{`{"error":"Unknown voucher"}`, 400},
+		{`{"code":401,"msg":"please log in"}`, 401},
+		{`{"status":404,"message":"no such thing","data":null}`, 404},
+		{`{"statusCode":"403","message":"not yours"}`, 403},
+		{`{"success":false,"error":{"code":429,"message":"slow down"}}`, 429},
+
+		{`{"status":"ok","data":{"id":1}}`, 200},
+		{`{"success":true,"message":"done"}`, 200},
+		{`{"id":7,"status":"failed","message":"the card was declined"}`, 200}, // a payment
+		{`{"status":"error","data":{"id":1}}`, 200},                           // there is something
+		{`{"error":null,"data":{"id":1}}`, 200},
+		{`{"error":""}`, 200},
+		{`{"error":false,"message":"done"}`, 200},
+		{`{"errors":[]}`, 200},
+		{`{"code":500}`, 200},                 // a number of its own
+		{`{"code":"SUMMER","points":5}`, 200}, // a voucher
+		{`{"errors":[{"message":"no","locations":[{"line":1}]}],"data":null}`, 200},
+		{`{"jsonrpc":"2.0","id":1,"error":{"code":-32601,"message":"no"}}`, 200},
+		{`[{"status":"error"}]`, 200},
+		{`{"message":"hello"}`, 200},
+		{`{`, 200},
+	} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json; charset=utf-8")
+			_, _ = w.Write([]byte(c.body))
+		}))
+		cl, err := New(Options{Target: s.URL})
+		if err != nil {
+			t.Fatal(err)
+		}
+		x, err := cl.Do(t.Context(), "", &Request{Method: "GET", Path: "/"})
+		if err != nil || x.Status != c.want || x.Wire != 200 {
+			t.Errorf("%s: %v, status %d (wire %d), want %d", c.body, err, x.Status, x.Wire, c.want)
+		}
+		_ = cl.Close()
+		s.Close()
+	}
+}
