@@ -92,7 +92,7 @@ wrongly, 3 the target cannot be tested.`,
 	f.StringVar(&s.graphFile, "graph", "", "draw that into a `file` (.svg or .dot), and exit")
 	f.BoolVarP(&s.verbose, "verbose", "v", false, "tell of each hypothesis and why it was not proven")
 	c.MarkFlagsMutuallyExclusive("safe", "aggressive")
-	c.AddCommand(newScanDoctor(), newScanVerify(), newScanDiff(), newScanCompute())
+	c.AddCommand(newScanDoctor(), newScanVerify(), newScanClean(), newScanDiff(), newScanCompute())
 	return c
 }
 

@@ -45,6 +45,11 @@ type entry struct {
 	Did    *didEntry   `json:"did,omitempty"`
 	Whole  *bool       `json:"whole,omitempty"` // the run came to its end
 	Figure *figure     `json:"figure,omitempty"`
+	// What is made at the target is written as it is made: whatever ends the run,
+	// the next one knows what to take away.
+	Account *accountEntry `json:"account,omitempty"`
+	Made    *madeEntry    `json:"made,omitempty"`
+	Gone    *goneEntry    `json:"gone,omitempty"`
 }
 
 // beginning says what a run is of; only the same can go on.
@@ -80,12 +85,16 @@ type journal struct {
 	seed    uint64   // of what was begun before
 	proofs  []*check.Proof
 	cells   []check.Cell
+	left    []madeEntry // by earlier runs
+	people  map[string]accountEntry
+	begins  map[string]beginning // the earlier runs'
 
 	mu    sync.Mutex
 	file  *os.File
 	done  map[didEntry]bool
-	count func() figure // what was sent so far
-	err   error         // the first that writing met
+	known map[string]bool // accounts that are written
+	count func() figure   // what was sent so far
+	err   error           // the first that writing met
 }
 
 var _ check.Diary = (*journal)(nil)
@@ -102,11 +111,15 @@ func digest(g *graph.Graph) string {
 
 // openJournal reads the journal of a run that was broken off, if there is one,
 // and opens it for what follows. One that came to its end is begun anew.
-func openJournal(name string, b beginning) (*journal, error) {
+func openJournal(name string, b beginning) (*journal, error) { return openedJournal(name, b, true) }
+
+// openedJournal is openJournal; begins false: nothing goes on, but what earlier
+// runs left is taken away.
+func openedJournal(name string, b beginning, begins bool) (*journal, error) {
 	if info, err := os.Stat(name); err == nil && info.IsDir() {
 		name = filepath.Join(name, journalName)
 	}
-	j := &journal{done: map[didEntry]bool{}}
+	j := newJournal()
 	data, err := os.ReadFile(name)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: %w", ErrJournal, err)
@@ -127,8 +140,14 @@ func openJournal(name string, b beginning) (*journal, error) {
 	if j.earlier != nil {
 		b.Seed = j.seed
 	}
-	j.write(entry{Begin: &b})
+	if begins {
+		j.write(entry{Begin: &b})
+	}
 	return j, nil
+}
+
+func newJournal() *journal {
+	return &journal{done: map[didEntry]bool{}, known: map[string]bool{}, people: map[string]accountEntry{}, begins: map[string]beginning{}}
 }
 
 // read takes over what a journal says, and returns how many of its bytes are
@@ -153,7 +172,8 @@ func (j *journal) read(data []byte, b beginning) (keep int64, err error) {
 			return 0, errors.New("it is no journal of crenel scan: give another file")
 		}
 		if e.Whole != nil {
-			*j = journal{done: map[didEntry]bool{}}
+			j.earlier, j.seed, j.proofs, j.cells, j.left = nil, 0, nil, nil, nil
+			j.done, j.people, j.begins = map[didEntry]bool{}, map[string]accountEntry{}, map[string]beginning{}
 			return 0, nil
 		}
 		if err := j.take(e, b, figures); err != nil {
@@ -178,7 +198,7 @@ func (j *journal) take(e entry, b beginning, figures map[string]figure) error {
 			{"target", was.Target, b.Target}, {"mode", was.Mode, b.Mode}, {"description", was.Spec, b.Spec},
 			{"format", strconv.Itoa(was.Format), strconv.Itoa(b.Format)},
 		} {
-			if d.was != d.is {
+			if d.was != d.is && d.is != "" {
 				return fmt.Errorf("it is of another run: its %s was %q, this one's is %q; begin anew by taking the file away", d.what, d.was, d.is)
 			}
 		}
@@ -189,6 +209,7 @@ func (j *journal) take(e entry, b beginning, figures map[string]figure) error {
 			j.earlier, j.seed = &Earlier{}, was.Seed
 		}
 		j.earlier.Runs = append(j.earlier.Runs, was.Run)
+		j.begins[was.Run] = *was
 	case e.Cell != nil:
 		j.cells = append(j.cells, *e.Cell)
 	case e.Proof != nil && e.Proof.Finding != nil && e.Proof.Scenario != nil:
@@ -197,6 +218,8 @@ func (j *journal) take(e entry, b beginning, figures map[string]figure) error {
 		j.done[*e.Did] = true
 	case e.Figure != nil:
 		figures[e.Figure.Run] = *e.Figure
+	default:
+		j.takeMade(e)
 	}
 	return nil
 }

@@ -119,6 +119,9 @@ func Run(ctx context.Context, o *Options, ev Events) (*Result, error) {
 	defer r.close()
 	ended := r.doctor(ctx)
 	if ended == nil {
+		ended = r.tidy(ctx)
+	}
+	if ended == nil {
 		ended = r.build(ctx, mode)
 	}
 	if ended == nil {
@@ -350,6 +353,18 @@ func (r *run) meet(ctx context.Context) error {
 	return nil
 }
 
+// tidy takes away what the runs that this one goes on after had left.
+func (r *run) tidy(ctx context.Context) error {
+	if r.journal == nil || len(r.journal.left) == 0 {
+		return nil
+	}
+	r.begin("tidy")
+	c, err := r.sweep(ctx)
+	r.report.Left = c.Left
+	r.report.Notes = append(r.report.Notes, fmt.Sprintf("Earlier runs had left %d objects: %d were taken away.", c.Deleted+len(c.Left), c.Deleted))
+	return err
+}
+
 // build makes the world.
 func (r *run) build(ctx context.Context, mode check.Mode) error {
 	r.begin("world")
@@ -391,7 +406,14 @@ func (r *run) outside() string {
 
 func (r *run) newWorld(mode check.Mode) *world.World {
 	below := "" // the client knows what comes before the paths
+	var made func(world.Making)
+	var gone func(resource, id string)
+	if j := r.journal; j != nil {
+		made = func(m world.Making) { j.made(r.report.Run, r.report.Seed, m) }
+		gone = func(resource, id string) { j.gone(r.report.Run, resource, id) }
+	}
 	return world.New(r.graph, r.people, r.client, world.Options{
+		Made: made, Gone: gone,
 		Run: r.report.Run, Seed: r.report.Seed, Safe: mode == check.Safe, BasePath: &below, Outside: r.outside(),
 		Skip: func(op *graph.Op) string {
 			if matches(r.o.Leave, op) {
@@ -470,7 +492,7 @@ func (r *run) finish(ctx context.Context, ended error, baseline *finding.Baselin
 	if r.world != nil {
 		tidy, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidying)
 		r.client.Extend(tidying)
-		r.report.Left = r.world.Cleanup(tidy)
+		r.report.Left = append(r.report.Left, r.world.Cleanup(tidy)...)
 		cancel()
 		r.report.Coverage = r.world.Coverage()
 	}

@@ -15,6 +15,8 @@ type persona struct {
 	who   string
 	run   string
 	rng   *rand.Rand
+	seed  uint64
+	draws int // of passwords
 	// rules of the password, learnt from what the API said
 	pass passwordRules
 	// domain and phone count through what is tried when one is refused
@@ -43,7 +45,7 @@ var phones = []func(n int) string{
 func newPersona(run, who string, seed uint64) *persona {
 	h := fnv.New64a()
 	_, _ = fmt.Fprintf(h, "%s/%s", run, who)
-	p := &persona{who: who, run: run, rng: rand.New(rand.NewPCG(seed, h.Sum64())), facts: map[string]string{}} //nolint:gosec // test accounts, made to be repeatable
+	p := &persona{who: who, run: run, seed: seed, rng: rand.New(rand.NewPCG(seed, h.Sum64())), facts: map[string]string{}} //nolint:gosec // test accounts, made to be repeatable
 	p.identity()
 	p.password()
 	p.facts[factName] = "Crenel " + strings.ToUpper(who[:1]) + who[1:]
@@ -69,34 +71,12 @@ func (p *persona) identity() {
 
 // password draws a password that keeps to the rules that are known.
 func (p *persona) password() {
-	least, most := max(p.pass.min, 14), p.pass.max
-	if most > 0 && least > most {
-		least = most
-	}
-	sets := []string{"ABCDEFGHJKLMNPQRSTUVWXYZ", "abcdefghijkmnpqrstuvwxyz", "23456789", "!@#$%"}
-	switch {
-	case p.pass.digitsOnly:
-		sets = sets[2:3]
-	case p.pass.lettersOnly:
-		sets = sets[:2]
-	case p.pass.noSymbols:
-		sets = sets[:3]
-	}
-	b := make([]byte, least)
-	for i := range b {
-		// Letters most of the time, and every set near the beginning.
-		set := sets[i%len(sets)]
-		if i >= len(sets) && len(sets) > 1 && p.rng.IntN(3) > 0 {
-			set = sets[1]
-		}
-		for {
-			b[i] = set[p.rng.IntN(len(set))]
-			if i < 1 || b[i] != b[i-1] {
-				break
-			}
-		}
-	}
-	p.facts[factPassword] = string(b)
+	p.draws++
+	p.facts[factPassword] = p.key().Password(p.run, p.seed)
+}
+
+func (p *persona) key() Key {
+	return Key{Who: p.who, Draw: p.draws, Min: p.pass.min, Max: p.pass.max, NoSymbols: p.pass.noSymbols, DigitsOnly: p.pass.digitsOnly, LettersOnly: p.pass.lettersOnly}
 }
 
 func plain(s string) string {

@@ -145,3 +145,29 @@ func (n *Notes) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 		say(404, map[string]string{"error": "no such thing"})
 	}
 }
+
+// Left is how many notes are there.
+func (n *Notes) Left() int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	left := 0
+	for _, x := range n.list {
+		if x.ID > 0 {
+			left++
+		}
+	}
+	return left
+}
+
+// Rewrite gives the first note that is there another text, as an API does that
+// has forgotten a note and given its number to another.
+func (n *Notes) Rewrite(text string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for i := range n.list {
+		if n.list[i].ID > 0 {
+			n.list[i].Text = text
+			return
+		}
+	}
+}

@@ -27,7 +27,7 @@ func (w *World) Cleanup(ctx context.Context) []Leftover {
 	w.mu.Lock()
 	objects := slices.Clone(w.objects)
 	for _, o := range objects {
-		if o.owner != nil && o.owner.Session == nil {
+		if o.before == "" && o.owner != nil && o.owner.Session == nil {
 			o.owner = w.somebody(o.owner) // Follow knew a name alone
 		}
 	}
@@ -37,8 +37,15 @@ func (w *World) Cleanup(ctx context.Context) []Leftover {
 		if !o.Made || o.deleted {
 			continue
 		}
-		if why := w.unmake(ctx, o); why != "" {
+		why := w.changedHands(ctx, o)
+		if why == "" && !o.deleted {
+			why = w.unmake(ctx, o)
+		}
+		switch {
+		case why != "":
 			out = append(out, Leftover{Resource: o.Resource.Name, ID: o.ID, Owner: nameOf(o.owner), Why: why})
+		case w.o.Gone != nil:
+			w.o.Gone(o.Resource.Name, o.ID)
 		}
 	}
 	return out
@@ -80,8 +87,11 @@ func (w *World) Follow(x *target.Exchange) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	c := &Call{Op: op, As: &actor.Actor{Name: x.As}, Values: map[string]string{}, Uses: map[string]*Object{}}
-	if x.As == actor.Nobody {
+	switch by := w.signer(x); {
+	case x.As == actor.Nobody:
 		c.As = nil
+	case by != nil: // a scenario calls its new accounts by names of its own
+		c.As = by
 	}
 	for i, p := range op.PathParams {
 		if i >= len(params) {
@@ -119,6 +129,19 @@ func (w *World) Follow(x *target.Exchange) {
 	if o := w.created(c, x, body); o != nil && len(w.objects) > before {
 		o.stray, o.MadeBy = true, nil
 	}
+}
+
+// signer is the actor whose credentials a request carries; nil when nobody knows.
+func (w *World) signer(x *target.Exchange) *actor.Actor {
+	if w.people == nil {
+		return nil
+	}
+	for _, a := range w.people.All() {
+		if a.Session.Signs(x.Request) {
+			return a
+		}
+	}
+	return nil
 }
 
 // OpOf is the operation that a request is of, nil when it is none's.

@@ -281,7 +281,12 @@ func (w *World) created(c *Call, x *target.Exchange, body *value.Value) *Object 
 		return nil
 	}
 	o.Parents = w.parents(c, o)
-	return w.add(o)
+	o.marked = x.Request != nil && bytes.Contains(bytes.ToLower(x.Request.Body), []byte(strings.ToLower(w.o.Run)))
+	added := w.add(o)
+	if added == o && w.o.Made != nil {
+		w.o.Made(making(o))
+	}
+	return added
 }
 
 // namedBy finds the identifier of an object in what its maker sent: the path of

@@ -34,6 +34,9 @@ type Object struct {
 	seenBy   map[string]bool
 
 	stray   bool              // made by a scenario: there to be cleaned up, and for nothing else
+	marked  bool              // what made it held the run's id
+	own     bool              // an earlier run made it by an account of its own
+	before  string            // the id of the earlier run that made it; "" this one
 	spare   bool              // made to be changed and deleted: others are looked at
 	sources map[string]source // where the answer of MadeBy holds each of ids
 	tokens  map[string]string // what canaries are made of, by the input that took it

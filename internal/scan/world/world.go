@@ -53,6 +53,10 @@ type Options struct {
 	// Outside is an address of the run's own that answers with JSON, for what the
 	// target fetches; "" when there is none.
 	Outside string
+	// Made is told of each object that the run makes, when set, and Gone of each
+	// that it has deleted. They must not call the world.
+	Made func(m Making)
+	Gone func(resource, id string)
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
