@@ -34,7 +34,7 @@ type progress struct {
 
 // phases are what a phase of a run is called for people.
 var phases = map[string]string{
-	"understand": "reading the description", "doctor": "looking at the target, logging in", "world": "finding the way in", "attack": "attacking", "clean up": "cleaning up",
+	"understand": "reading the description", "doctor": "looking at the target, logging in", "world": "finding the way in", "attack": "attacking", "clean up": "cleaning up", "tidy": "taking away what was left",
 }
 
 func newProgress(w io.Writer) *progress {
