@@ -44,6 +44,9 @@ func (p *Probe) restricted(op *graph.Op, user *actor.Actor) string {
 		return fmt.Sprintf("%s names other roles", name)
 	}
 	if g := op.Purposes[graph.Admin]; g.Score >= 0.5 {
+		if len(role) > 3 && strings.Contains(strings.ToLower(g.Why), `"`+strings.ToLower(role)) && !strings.EqualFold(role, "user") {
+			return "" // for those whom it names, and the user is one
+		}
 		return g.Why
 	}
 	return ""
@@ -234,7 +237,40 @@ func (p *Probe) actsAsOther(ctx context.Context, op *graph.Op, user *actor.Actor
 		}
 		break
 	}
+	if done, err := p.makesAsOther(ctx, op, c, user); err != nil || done {
+		return err
+	}
 	return p.answersAsOther(ctx, op, user)
+}
+
+// makesAsOther: what the user made by an operation that is not for users is there.
+func (p *Probe) makesAsOther(ctx context.Context, op *graph.Op, c *world.Call, user *actor.Actor) (bool, error) {
+	if op.Kind != graph.Create || op.About == nil {
+		return false, nil
+	}
+	for _, s := range p.subjects(op.About, user, 3) {
+		reader := p.World.Reader(s.object)
+		if s.recipe == nil || reader == nil || len(s.marks) == 0 || s.object.MadeBy == nil || s.object.MadeBy.Op != op {
+			continue
+		}
+		var l steps
+		st, err := p.step(nil, c.By(nil), "nobody", scenario.Control)
+		st.Note, st.Expect = "nobody without credentials is refused", []scenario.Expect{{Status: "401|403"}}
+		l.add(st, err)
+		for i, made := range s.setup() {
+			if i == len(s.recipe.Steps)-1 {
+				made.Part, made.Note = scenario.Attack, "the user does it"
+			}
+			l.add(made, nil)
+		}
+		st, err = p.step(s, reader, "after", scenario.Observe)
+		st.Note, st.Expect = "and it is done", []scenario.Expect{{Status: "2xx", Contains: s.marks[:1]}}
+		l.add(st, err)
+		if err := p.provedOther(ctx, op, user, &l, "does what is not for users"); err != nil || p.open(op, "role") {
+			return true, err
+		}
+	}
+	return false, nil
 }
 
 // answersAsOther: where nothing that the user can read changes, it tells that an

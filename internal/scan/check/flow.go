@@ -281,7 +281,7 @@ func races(ctx context.Context, p *Probe) error {
 		}
 		for _, in := range op.Inputs {
 			if in.In == "body" && in.Meaning == graph.MeansMoney && !in.Listed {
-				if err := p.spends(ctx, op, c.With(in.Where(), strconv.FormatInt(has, 10)), fund); err != nil {
+				if err := p.spends(ctx, op, p.towards(c).With(in.Where(), strconv.FormatInt(has, 10)), fund); err != nil {
 					return err
 				}
 				break

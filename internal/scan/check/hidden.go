@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -21,7 +22,7 @@ var (
 		ID: "debug-exposed", Title: "A page for developers is open",
 		OWASP: "API8:2023", CWE: "CWE-489", WSTG: "WSTG-CONF-05",
 		CVSS:  "CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:H/VI:N/VA:N/SC:N/SI:N/SA:N",
-		About: "Asks, without credentials, for the paths at which frameworks put debug pages, metrics, environments and backups.",
+		About: "Asks, without credentials, for the paths at which frameworks put debug pages, metrics, environments and backups, and for what the description has of that kind.",
 		Proof: "The answer holds what such a page holds. Controls: a made-up path beside it is not there.",
 		Fix:   "Take such handlers out of what is built for production, or put them on an address of their own.",
 		Mode:  Safe,
@@ -90,6 +91,9 @@ func debugExposed(ctx context.Context, p *Probe) error {
 	for _, op := range p.Graph.Ops {
 		described[op.Path] = true
 	}
+	if err := p.debugDescribed(ctx); err != nil {
+		return err
+	}
 	for _, prefix := range p.prefixes() {
 		for _, page := range debugPages {
 			path := prefix + page.path
@@ -124,6 +128,46 @@ func debugExposed(ctx context.Context, p *Probe) error {
 	return nil
 }
 
+// reSecrets is a member called as secrets are, with something in it that is no mask.
+const reSecrets = `(?i)"\w*(secret|password|passwd|dsn|private_?key|api_?key|access_?key|connection_?string)\w*"\s*:\s*"[^"*<•]{4,}"`
+
+// debugDescribed asks for those developers' pages that the description has: it
+// does not make them fit for everybody.
+func (p *Probe) debugDescribed(ctx context.Context) error {
+	return Each(ctx, p, p.Ops(), func(ctx context.Context, op *graph.Op) error {
+		if op.Method != http.MethodGet || !op.Has(graph.Debug) || len(op.PathParams) > 0 || op.Has(graph.Hazard) {
+			return nil
+		}
+		c, err := p.World.Call(ctx, op, nil, nil)
+		if err != nil {
+			p.Note(op, Skipped)
+			return nil //nolint:nilerr // an operation that cannot be called does not end the run
+		}
+		x, err := p.send(ctx, c)
+		if err != nil {
+			return err
+		}
+		p.Note(op, Clean)
+		if x.Status/100 != 2 || !regexp.MustCompile(reSecrets).Match(x.Body) {
+			return nil
+		}
+		var l steps
+		st, err := p.step(nil, c, "attack", scenario.Attack)
+		st.Note, st.Expect = "nobody gets the page, with secrets in it", []scenario.Expect{{Status: "2xx", Matches: reSecrets}}
+		l.add(st, err)
+		if l.err != nil {
+			p.Note(op, Inconclusive)
+			return nil //nolint:nilerr // a call that cannot be written as a step proves nothing
+		}
+		_, err = p.Prove(ctx, Hypothesis{
+			Op: op, Where: "path", Title: fmt.Sprintf("GET %s is open to anybody, and tells secrets", op.Path),
+			Description: "A page for developers tells whoever asks what is in members that are called as secrets are.",
+			Scenario:    &scenario.Scenario{Name: "a developers' page", Steps: l.list},
+		})
+		return err
+	})
+}
+
 func oldVersion(ctx context.Context, p *Probe) error {
 	user := p.Actor(actor.User)
 	if user == nil || len(p.Attackers()) == 0 {
@@ -150,9 +194,9 @@ func oldVersion(ctx context.Context, p *Probe) error {
 			if err != nil {
 				continue
 			}
-			for _, twin := range twins(r.Path) {
+			for _, v := range p.versions(r.Path) {
 				q := *r
-				q.Path = twin[1]
+				v.under(&q.Path, &q.Root)
 				x, err := p.Do(ctx, other, &q)
 				if errors.Is(err, target.ErrRefused) {
 					continue
@@ -160,10 +204,10 @@ func oldVersion(ctx context.Context, p *Probe) error {
 				if err != nil {
 					return err
 				}
-				if x.Status/100 != 2 || !p.anyHeld(x, s) {
+				if x.Status/100 != 2 || !p.anyHeld(x, s) || p.known(op.Method, v.of(op), "credentials") {
 					continue
 				}
-				if done, err := p.twinHypothesis(ctx, op, s, own, other, twin); err != nil || done {
+				if done, err := p.twinHypothesis(ctx, op, s, own, other, v); err != nil || done {
 					return err
 				}
 			}
@@ -172,45 +216,74 @@ func oldVersion(ctx context.Context, p *Probe) error {
 	})
 }
 
-// twins are a path under other versions: what stands for the version there, and the path.
-func twins(path string) [][2]string {
-	var out [][2]string
-	parts := strings.Split(path, "/")
-	for i, s := range parts {
-		if !reVersion.MatchString(s) {
-			continue
-		}
-		n, err := strconv.Atoi(strings.TrimPrefix(s, "v"))
-		if err != nil {
-			return nil
-		}
-		for _, v := range []string{"v" + strconv.Itoa(n-1), "v" + strconv.Itoa(n+1), "v0", "beta", "internal"} {
-			if v == "v-1" || v == s {
-				continue
-			}
-			c := append([]string(nil), parts...)
-			c[i] = v
-			out = append(out, [2]string{v, strings.Join(c, "/")})
-		}
-		break
-	}
-	return out
+// version is another version of the API: its name in place of the one that a path
+// has, or the target's base path.
+type version struct {
+	is, name string
+	base     string // the whole base path, of a version that stands there
 }
 
-func (p *Probe) twinHypothesis(ctx context.Context, op *graph.Op, s *subject, own *world.Call, other *actor.Actor, twin [2]string) (bool, error) {
-	version := ""
-	for _, part := range strings.Split(op.Path, "/") {
-		if reVersion.MatchString(part) {
-			version = part
-			break
+// versions are those beside the one that a path, or the base before it, has.
+func (p *Probe) versions(path string) []version {
+	base := ""
+	if p.Client != nil {
+		base = p.Client.Base()
+	}
+	for i, where := range []string{path, base} {
+		for part := range strings.SplitSeq(where, "/") {
+			if !reVersion.MatchString(part) {
+				continue
+			}
+			n, err := strconv.Atoi(strings.TrimPrefix(part, "v"))
+			if err != nil {
+				return nil
+			}
+			var out []version
+			for _, v := range []string{"v" + strconv.Itoa(n-1), "v" + strconv.Itoa(n+1), "v0", "beta", "internal"} {
+				o := version{is: part, name: v}
+				if i > 0 {
+					o.base = base
+				}
+				if v != "v-1" && v != part && !slices.Contains(out, o) {
+					out = append(out, o)
+				}
+			}
+			return out
 		}
 	}
-	under := func(st scenario.Step, v string) scenario.Step {
-		send := *st.Send
-		send.Path = strings.Replace(send.Path, "/"+version+"/", "/"+v+"/", 1)
-		st.Send = &send
-		return st
+	return nil
+}
+
+// under puts a path under the version.
+func (v version) under(path *string, root *bool) {
+	if v.base != "" {
+		*path, *root = v.base+*path, true
 	}
+	*path = strings.TrimSuffix(strings.Replace(*path+"/", "/"+v.is+"/", "/"+v.name+"/", 1), "/")
+}
+
+// step is a step under the version.
+func (v version) step(st scenario.Step) scenario.Step {
+	send := *st.Send
+	v.under(&send.Path, &send.Root)
+	st.Send = &send
+	return st
+}
+
+// of is where an operation of the description is under the version.
+func (v version) of(op *graph.Op) string {
+	path, root := op.Path, false
+	v.under(&path, &root)
+	return path
+}
+
+// impossible is a version that cannot be.
+func (v version) impossible() version {
+	v.name = "v97"
+	return v
+}
+
+func (p *Probe) twinHypothesis(ctx context.Context, op *graph.Op, s *subject, own *world.Call, other *actor.Actor, v version) (bool, error) {
 	l := steps{list: s.setup()}
 	st, err := p.step(s, own, "own", scenario.Control)
 	st.Note, st.Expect = "the owner reads it", []scenario.Expect{{Status: "2xx", Contains: s.marks[:1]}}
@@ -228,13 +301,13 @@ func (p *Probe) twinHypothesis(ctx context.Context, op *graph.Op, s *subject, ow
 	if !p.anyHeld(now, s) {
 		l.add(st, nil)
 	}
-	no := under(st, "v97")
+	no := v.impossible().step(st)
 	no.ID, no.Note, no.Expect = "absent", "a version that cannot be is not there", []scenario.Expect{{Lacks: s.marks[:1]}}
 	l.add(no, nil)
-	attack := under(st, twin[0])
-	attack.ID, attack.Part, attack.Note, attack.Expect = "attack", scenario.Attack, "another user does, under "+twin[0], []scenario.Expect{{Status: "2xx", Contains: s.marks[:1]}}
+	attack := v.step(st)
+	attack.ID, attack.Part, attack.Note, attack.Expect = "attack", scenario.Attack, "another user does, under "+v.name, []scenario.Expect{{Status: "2xx", Contains: s.marks[:1]}}
 	l.add(attack, nil)
-	path := strings.Replace(op.Path, "/"+version+"/", "/"+twin[0]+"/", 1)
+	path := v.of(op)
 	return p.Prove(ctx, Hypothesis{
 		Method: op.Method, Path: path, Where: "path", Title: fmt.Sprintf("%s %s is still there, and shows another user's %s", op.Method, path, strings.ReplaceAll(s.object.Resource.Name, "_", " ")),
 		Description: "A version of the operation that the description does not have answers without asking whose the object is.",

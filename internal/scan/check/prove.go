@@ -112,10 +112,13 @@ func (p *Probe) keep(h Hypothesis, f *finding.Finding, sc *scenario.Scenario) {
 }
 
 // open reports whether a hole of this check is a finding already.
-func (p *Probe) open(op *graph.Op, where string) bool {
+func (p *Probe) open(op *graph.Op, where string) bool { return p.known(op.Method, op.Path, where) }
+
+// known is open for what the description does not have.
+func (p *Probe) known(method, path, where string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.findings[finding.Print(p.Check.ID, op.Method, op.Path, where)] != nil
+	return p.findings[finding.Print(p.Check.ID, method, path, where)] != nil
 }
 
 func (p *Probe) refuted(ctx context.Context, h Hypothesis, o *scenario.Outcome) {

@@ -2,22 +2,26 @@ package check
 
 import (
 	"context"
+	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
+	"github.com/crenel-project/crenel/internal/scan/graph"
 	"github.com/crenel-project/crenel/internal/scan/scenario"
+	"github.com/crenel-project/crenel/internal/spec"
 )
 
 var _ = register(&Check{
 	ID: "open-redirect", Title: "A redirect leads wherever a caller says",
 	OWASP: "API8:2023", CWE: "CWE-601", WSTG: "WSTG-CLNT-04",
 	CVSS:  "CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:A/VC:L/VI:L/VA:N/SC:L/SI:L/SA:N",
-	About: "Puts the address of another site into each input that takes a URL or a path to return to.",
+	About: "Puts the address of another site into each input that takes a URL or a path to return to, and each query parameter of operations that are described to redirect.",
 	Proof: "The answer's Location leads to that site by its host, not only in a parameter. Controls: another site's name leads there as well, so it is the caller who chooses.",
 	Fix:   "Redirect only to paths of one's own, or to addresses of a fixed list, compared after parsing.",
 	Mode:  Default, Dirty: true,
 	Run: func(ctx context.Context, p *Probe) error {
-		return p.everySlot(ctx, func(s *slot) bool { return takesURL(s.in) }, p.redirects)
+		return p.everySlot(ctx, func(s *slot) bool { return takesURL(s.in) || leadsOn(s.op) && s.in.In == "query" }, p.redirects)
 	},
 })
 
@@ -39,6 +43,13 @@ func (p *Probe) redirects(ctx context.Context, s *slot) error {
 		}
 	}
 	return nil
+}
+
+// leadsOn reports whether an operation is there to redirect, by its description.
+func leadsOn(op *graph.Op) bool {
+	return op.Method == http.MethodGet && slices.ContainsFunc(op.Responses, func(r *spec.Response) bool {
+		return len(r.Status) == 3 && strings.HasPrefix(r.Status, "30") && r.Status != "304"
+	})
 }
 
 func leadsTo(location, host string) bool {

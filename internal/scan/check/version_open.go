@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 
 	"github.com/crenel-project/crenel/internal/scan/actor"
 	"github.com/crenel-project/crenel/internal/scan/graph"
@@ -27,8 +26,12 @@ func oldVersionOpen(ctx context.Context, p *Probe) error {
 			return nil //nolint:nilerr // an operation that cannot be called does not end the run
 		}
 		r, err := p.World.Request(c.By(nil))
-		if err != nil || len(twins(r.Path)) == 0 {
+		if err != nil {
 			return nil //nolint:nilerr // as above
+		}
+		others := p.versions(r.Path)
+		if len(others) == 0 {
+			return nil
 		}
 		now, err := p.Do(ctx, nil, r.Clone())
 		if err != nil {
@@ -37,9 +40,9 @@ func oldVersionOpen(ctx context.Context, p *Probe) error {
 		if now.Status != 401 && now.Status != 403 {
 			return nil // it is there for all, or not at all
 		}
-		for _, twin := range twins(r.Path) {
+		for _, v := range others {
 			q := r.Clone()
-			q.Path = twin[1]
+			v.under(&q.Path, &q.Root)
 			x, err := p.Do(ctx, nil, q)
 			if errors.Is(err, target.ErrRefused) {
 				continue
@@ -50,7 +53,7 @@ func oldVersionOpen(ctx context.Context, p *Probe) error {
 			if !tells(x) {
 				continue
 			}
-			if done, err := p.openTwin(ctx, op, r.Path, twin); err != nil || done {
+			if done, err := p.openTwin(ctx, op, v); err != nil || done {
 				return err
 			}
 		}
@@ -58,34 +61,28 @@ func oldVersionOpen(ctx context.Context, p *Probe) error {
 	})
 }
 
-func (p *Probe) openTwin(ctx context.Context, op *graph.Op, path string, twin [2]string) (bool, error) {
+func (p *Probe) openTwin(ctx context.Context, op *graph.Op, v version) (bool, error) {
 	c, err := p.World.Call(ctx, op, p.Actor(actor.User), nil)
 	if err != nil {
 		return false, nil //nolint:nilerr // an operation that cannot be called does not end the run
 	}
-	version := ""
-	for part := range strings.SplitSeq(path, "/") {
-		if reVersion.MatchString(part) {
-			version = part
-			break
-		}
-	}
 	var l steps
-	add := func(id string, part scenario.Part, note, v string, e ...scenario.Expect) {
+	add := func(id string, part scenario.Part, note string, under *version, e ...scenario.Expect) {
 		st, err := p.step(nil, c.By(nil), id, part)
-		if err == nil {
-			st.Send.Path = strings.Replace(st.Send.Path, "/"+version+"/", "/"+v+"/", 1)
+		if err == nil && under != nil {
+			st = under.step(st)
 		}
 		st.Note, st.Expect = note, e
 		l.add(st, err)
 	}
-	add("described", scenario.Control, "the described version turns nobody away", version, scenario.Expect{Status: "401|403"})
-	add("absent", scenario.Control, "a version that cannot be answers nothing", "v97", scenario.Expect{Status: "!2xx"})
-	add("attack", scenario.Attack, twin[0]+" answers nobody", twin[0], scenario.Expect{Status: "2xx", Header: "Content-Type", Matches: "(?i)json|csv"})
+	no := v.impossible()
+	add("described", scenario.Control, "the described version turns nobody away", nil, scenario.Expect{Status: "401|403"})
+	add("absent", scenario.Control, "a version that cannot be answers nothing", &no, scenario.Expect{Status: "!2xx"})
+	add("attack", scenario.Attack, v.name+" answers nobody", &v, scenario.Expect{Status: "2xx", Header: "Content-Type", Matches: "(?i)json|csv"})
 	if l.err != nil {
 		return false, nil //nolint:nilerr // a call that cannot be written as a step proves nothing
 	}
-	at := strings.Replace(op.Path, "/"+version+"/", "/"+twin[0]+"/", 1)
+	at := v.of(op)
 	return p.Prove(ctx, Hypothesis{
 		Method: op.Method, Path: at, Where: "credentials", Title: fmt.Sprintf("%s %s is still there, and asks for no credentials", op.Method, at),
 		Description: "A version of the operation that the description does not have answers whoever asks, where the described one asks for credentials.",

@@ -141,7 +141,7 @@ var (
 	loginWords    = []string{"login", "logon", "signin", "sign in", "log in", "authenticate", "authentication", "auth", "oauth token", "token", "tokens", "session", "sessions", "sign on", "signon", "connect token", "obtain token", "jwt", "connexion", "anmelden", "entrar", "access token", "get token", "create token", "generate token"}
 	strongLogin   = []string{"login", "logon", "signin", "sign in", "log in", "authenticate", "signon", "login user", "user login", "obtain token"}
 	registerWords = []string{"register", "registration", "registrations", "signup", "sign up", "sign ups", "create account", "create user", "new user", "join", "enroll", "enrol", "onboard", "subscribe user", "add user", "registrieren", "inscription", "registro", "new account", "create customer"}
-	resetWords    = []string{"forgot", "forget", "forgotten", "reset", "recover", "recovery", "lost", "forgotpassword", "resetpassword", "password reset", "reset password"}
+	resetWords    = []string{"forgot", "forget", "forgotten", "reset", "recover", "recovery", "lost", "forgotpassword", "resetpassword", "password reset", "reset password", "resets", "recoveries"}
 )
 
 // accountPurposes: login, registration, refresh, logout, who-am-I, second factor, verification.

@@ -2,6 +2,7 @@ package graph
 
 import (
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -254,6 +255,13 @@ func (b *builder) contentPurposes(t *traits) {
 
 var adminPhrases = []string{"admin", "admins", "administrator", "administration", "backoffice", "back office", "superuser", "super admin", "superadmin", "staff", "manage", "management", "moderator", "moderation", "root", "sysadmin", "operator", "impersonate", "support", "console"}
 
+// reStaffOnly is a text that says that an operation is for those who run the
+// place: "librarians only", "(moderators)", "only by clerks".
+var reStaffOnly = func() *regexp.Regexp {
+	const who = `(?:staff|personnel|employees|(?:librarian|manager|supervisor|moderator|operator|editor|curator|registrar|receptionist|dispatcher|warden|clerk|cashier|accountant|auditor|steward|coordinator|director|technician|maintainer|superintendent|inspector|approver|officer|janitor|caretaker|treasurer)s)`
+	return regexp.MustCompile(`\b` + who + `[ -]only\b|\bonly (?:for |by |to )?(?:the )?` + who + `\b|\((?:for |by )?(?:the )?` + who + `\)|\b(?:must|has to|need to) be an? (?:librarian|manager|supervisor|moderator|operator|editor|registrar|clerk|treasurer)\b`)
+}()
+
 func (b *builder) adminWords(t *traits) string {
 	return t.saysAny("admin", "admins", "administrator", "administration", "backoffice", "back office", "superuser", "superadmin", "super admin", "sysadmin")
 }
@@ -285,6 +293,9 @@ func (b *builder) operatorPurposes(t *traits) {
 			e.add(0.35, "its description says %q", h)
 			break
 		}
+	}
+	if m := reStaffOnly.FindStringSubmatch(t.text); m != nil {
+		e.add(0.55, "its description says %q", strings.Trim(m[0], " ().,;:"))
 	}
 	for name, v := range op.Extensions {
 		l := strings.ToLower(name)

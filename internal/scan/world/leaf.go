@@ -105,6 +105,11 @@ func (m *maker) leaf(s *spot) bool {
 			t = nil
 		}
 	}
+	if t != nil && t.by != nil {
+		if text := m.another(s, t.by); text != "" {
+			return put(text)
+		}
+	}
 	if t != nil && t.fresh != "" {
 		m.w.putFresh(c, s.where, t.fresh)
 		return true

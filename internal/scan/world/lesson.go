@@ -17,6 +17,7 @@ type lesson struct {
 	tryFirst []string // JSON texts that a message named
 	refused  []string // JSON texts that were refused
 	others   bool     // it must name what another has: a message said that the caller's own will not do
+	by       []string // with others: by these facts of the other, the likeliest first
 }
 
 func (l *lesson) allows(text string) bool { return !slices.Contains(l.refused, text) }

@@ -56,6 +56,10 @@ func (w *World) ownRefused(c *Call, body []byte, complaints []Complaint) bool {
 		for _, in := range c.Op.Inputs {
 			where := in.Where()
 			o := c.Uses[where]
+			if pass && named[where] && o == nil && w.anotherBy(c, in, string(body)) {
+				changed = true
+				continue
+			}
 			if pass && !named[where] || o == nil || !owns(c.As, o) {
 				continue
 			}
@@ -68,4 +72,54 @@ func (w *World) ownRefused(c *Call, body []byte, complaints []Complaint) bool {
 		}
 	}
 	return changed
+}
+
+var (
+	reByEmail    = regexp.MustCompile(`(?i)\be-?mail`)
+	reByUsername = regexp.MustCompile(`(?i)\b(user[ _-]?names?|login|handle|name)\b`)
+)
+
+// anotherBy learns that an input names another person, though its name does not
+// say so, and by which of their facts. The same message again means that it was
+// not that fact. It reports whether there is one to try. w.mu is held.
+func (w *World) anotherBy(c *Call, in *graph.Input, message string) bool {
+	if in.In == "header" || in.In == "path" || w.resourceOf(in) != nil || in.Type != "" && in.Type != "string" && in.Type != "integer" {
+		return false
+	}
+	t := w.taughtOf(c.Op).get(in.Where())
+	if t.by != nil {
+		if len(t.by) == 1 {
+			return false
+		}
+		t.by = t.by[1:]
+		return true
+	}
+	switch {
+	case in.Type == "integer":
+		t.by = []string{"id"}
+	case reByEmail.MatchString(message):
+		t.by = []string{"email", "username", "id"}
+	case reByUsername.MatchString(message):
+		t.by = []string{"username", "email", "id"}
+	default:
+		t.by = []string{"id", "username", "email"}
+	}
+	t.others, t.text, t.fresh = true, "", ""
+	return true
+}
+
+// another is a fact of another person of the run, as a spot takes it; "" for none.
+func (m *maker) another(s *spot, by []string) string {
+	for _, fact := range by {
+		for _, a := range m.w.actors() {
+			if a == m.as || a.Name == actor.Admin || a.Facts[fact] == "" || m.as != nil && a.Facts[fact] == m.as.Facts[fact] {
+				continue
+			}
+			if in := s.in; in != nil {
+				return jsonOf(in, a.Facts[fact])
+			}
+			return quoted(a.Facts[fact])
+		}
+	}
+	return ""
 }
