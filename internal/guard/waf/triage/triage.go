@@ -306,25 +306,35 @@ func (t *Triage) compile() error {
 	return nil
 }
 
-// Same reports whether two triages put the same conditions on texts of a kind.
-func Same(a, b *Triage, k Kind) bool {
-	list := func(t *Triage) (out []string) {
-		for _, r := range t.all {
-			if r.at[k] {
-				one := fmt.Sprint(r.id, r.local, r.negated, r.name, r.argument, r.names)
-				for i := range r.targets {
-					g := r.targets[i]
-					one += fmt.Sprint(" ", g.variable, g.selector, g.count, g.except)
-					if g.pattern != nil {
-						one += g.pattern.String()
-					}
-				}
-				out = append(out, one)
+// Conditions are those that are put on texts of a kind, in words that tell them apart:
+// two triages with the same ones name the same rules.
+func (t *Triage) Conditions(k Kind) (out []string) {
+	for _, r := range t.all {
+		if !r.at[k] {
+			continue
+		}
+		one := fmt.Sprint(r.id, r.local, r.negated, r.name, r.argument, r.names)
+		for i := range r.targets {
+			g := r.targets[i]
+			one += fmt.Sprint(" ", g.variable, g.selector, g.count, g.except)
+			if g.pattern != nil {
+				one += g.pattern.String()
 			}
 		}
-		return out
+		out = append(out, one)
 	}
-	return slices.Equal(list(a), list(b))
+	return out
+}
+
+// Looking are the rules that look at texts of a kind, whatever their name.
+func (t *Triage) Looking(k Kind) (out []int) {
+	for _, r := range t.all {
+		if r.at[k] && !slices.Contains(out, r.id) {
+			out = append(out, r.id)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // Why lists the rules that match a text: of these, or of all where none are given.
