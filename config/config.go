@@ -540,6 +540,8 @@ type WAF struct {
 	Paranoia int `yaml:"paranoia" default:"1" min:"1" max:"4"`
 	// Threshold is the inbound anomaly score that denies.
 	Threshold int `yaml:"threshold" default:"5" min:"1" max:"1000"`
+	// Operations are judged by another level or threshold than the rest of the API.
+	Operations []WAFOperation `yaml:"operations"`
 	// Skip is fields that are not inspected, as "OPERATION AT", such as "createNote /text".
 	Skip []string `yaml:"skip" example:"[\"createNote /text\"]"`
 	// Exclusions silence rules where they are wrong. crenel waf allow writes them.

@@ -23,6 +23,7 @@ func (v *validator) guards(a *API, path string) {
 	v.limit(a, path+".limit")
 	v.authzFilters(a, path)
 	v.bundles(a.Guards.Authz.Bundles, path+".authz.bundles")
+	v.wafOperations(a.Guards.WAF.Operations, path+".waf.operations")
 	v.wafExclusions(a.Guards.WAF.Exclusions, path+".waf.exclusions")
 	for i, s := range a.Guards.WAF.Skip {
 		if !wafSkip.MatchString(s) {

@@ -26,6 +26,14 @@ func (v *validator) wafExclusions(list []WAFExclusion, path string) {
 	}
 }
 
+func (v *validator) wafOperations(list []WAFOperation, path string) {
+	for i := range list {
+		if o := &list[i]; o.Paranoia == 0 && o.Threshold == 0 && o.Operation != "" {
+			v.add(fmt.Sprintf("%s[%d]", path, i), "sets nothing", "set paranoia, threshold or both")
+		}
+	}
+}
+
 // RuleRange reads an id of a rule, or a range of them.
 func RuleRange(s string) (first, last int, ok bool) {
 	a, b, isRange := strings.Cut(s, "-")

@@ -19,6 +19,18 @@ type WAFExclusion struct {
 	Reason string `yaml:"reason" example:"\"free text; event 01JD8XZ4T2KQ9M3V5W7Y0B1C2D\""`
 }
 
+// WAFOperation sets how strictly single operations are judged. Of several entries that
+// match one, what the later ones set counts.
+type WAFOperation struct {
+	// Operation is an operationId, or "METHOD /path/template" with * for any run of characters.
+	Operation string `yaml:"operation" required:"true" example:"\"POST /payments*\""`
+	// Paranoia is the rule set's level for these operations. Each level that is used in all
+	// compiles the rule set once more.
+	Paranoia int `yaml:"paranoia" min:"1" max:"4" unset:"the API's"`
+	// Threshold is the inbound anomaly score that denies at these operations.
+	Threshold int `yaml:"threshold" min:"1" max:"1000" unset:"the API's"`
+}
+
 // What becomes of a request that would cost more than the WAF's budget, and of a
 // value longer than it inspects.
 const (

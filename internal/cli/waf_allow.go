@@ -181,20 +181,7 @@ func (o *allowOptions) exclusions(d *exchange.Decision, detail *wafDetail, left 
 
 // write replaces the config, and has a running gateway take it.
 func (a *allowed) write(ctx context.Context, o *allowOptions, data []byte) error {
-	mode := os.FileMode(0o644)
-	if info, err := os.Stat(a.File); err == nil {
-		mode = info.Mode().Perm()
-	}
-	tmp, err := os.CreateTemp(filepath.Dir(a.File), filepath.Base(a.File)+".*")
-	if err != nil {
-		return fmt.Errorf("writing %s: %w", a.File, err)
-	}
-	defer func() { _ = os.Remove(tmp.Name()) }() // after the rename there is nothing to remove
-	_, err = tmp.Write(data)
-	if err = errors.Join(err, tmp.Chmod(mode), tmp.Sync(), tmp.Close()); err == nil {
-		err = os.Rename(tmp.Name(), a.File)
-	}
-	if err != nil {
+	if err := replaceFile(a.File, data); err != nil {
 		return fmt.Errorf("writing %s: %w", a.File, err)
 	}
 	a.Written = true
@@ -213,6 +200,30 @@ func (a *allowed) write(ctx context.Context, o *allowOptions, data []byte) error
 	}
 	a.Reloaded = true
 	return nil
+}
+
+// replaceFile puts other content into a file, all at once; owner, mode and links to it
+// stay.
+func replaceFile(name string, data []byte) error {
+	name, err := filepath.EvalSymlinks(name)
+	if err != nil {
+		return err
+	}
+	info, err := os.Stat(name)
+	if err != nil {
+		return err
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(tmp.Name()) }() // after the rename there is nothing to remove
+	_, err = tmp.Write(data)
+	// Owner before mode: changing the owner may take away some of the mode.
+	if err = errors.Join(err, keepOwner(tmp, info), tmp.Chmod(info.Mode().Perm()), tmp.Sync(), tmp.Close()); err != nil {
+		return err
+	}
+	return os.Rename(tmp.Name(), name)
 }
 
 func (a *allowed) print(p *printer, dryRun bool) {

@@ -5,6 +5,7 @@ import (
 	"hash/fnv"
 	"io/fs"
 	"math/rand/v2"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -38,6 +39,13 @@ type text struct{ class, text string }
 func asLeaves(name string, attack, chooses bool, list []text) dataset {
 	return dataset{name: name, attack: attack, chooses: chooses, size: len(list), make: func(t testing.TB, n int) (*exchange.Exchange, string) {
 		return asLeaf(t, list[n].text), list[n].class
+	}}
+}
+
+// asParameters is a dataset of texts that are parameters of a query.
+func asParameters(name string, attack, chooses bool, list []text) dataset {
+	return dataset{name: name + ", in a query", attack: attack, chooses: chooses, size: len(list), make: func(t testing.TB, n int) (*exchange.Exchange, string) {
+		return request(t, 1, "q="+url.QueryEscape(list[n].text), ""), list[n].class
 	}}
 }
 
@@ -102,8 +110,11 @@ func datasets(t testing.TB, every int) []dataset {
 		asAPI("API bodies, first half of the providers", true, bodies[0]),
 		asLeaves("grananqvist, honest", false, true, values("grananqvist-payloads/grananqvist.jsonl.gz", 0)),
 		asLeaves("payloadbox", true, true, values("payloadbox/payloadbox.jsonl.gz", 1)),
+		asParameters("payloadbox", true, true, values("payloadbox/payloadbox.jsonl.gz", 1)),
 		asLeaves("fuzzdb", true, true, values("fuzzdb/fuzzdb.jsonl.gz", 1)),
+		asParameters("fuzzdb", true, true, values("fuzzdb/fuzzdb.jsonl.gz", 1)),
 		asLeaves("grananqvist, attacks", true, true, values("grananqvist-payloads/grananqvist.jsonl.gz", 1)),
+		asParameters("grananqvist, attacks", true, true, values("grananqvist-payloads/grananqvist.jsonl.gz", 1)),
 
 		asQuery("openappsec queries, second half", false, queries[1]),
 		asLeaves("fortunes, second half", false, false, texts[1]),
@@ -112,10 +123,15 @@ func datasets(t testing.TB, every int) []dataset {
 		asLeaves("httpparams, honest", false, false, params(false)),
 		asLeaves("gotestwaf, honest", false, false, gotest("false-pos/*.yml")),
 		asLeaves("payloads-all-the-things", true, false, values("payloads-all-the-things/patt.jsonl.gz", 1)),
+		asParameters("payloads-all-the-things", true, false, values("payloads-all-the-things/patt.jsonl.gz", 1)),
 		asLeaves("libinjection, attacks", true, false, values("libinjection/libinjection.jsonl.gz", 1)),
+		asParameters("libinjection, attacks", true, false, values("libinjection/libinjection.jsonl.gz", 1)),
 		asLeaves("httpparams, attacks", true, false, params(true)),
+		asParameters("httpparams, attacks", true, false, params(true)),
 		asLeaves("gotestwaf, owasp", true, false, gotest("owasp/*.yml")),
+		asParameters("gotestwaf, owasp", true, false, gotest("owasp/*.yml")),
 		asLeaves("gotestwaf, community", true, false, gotest("community/*.yml")),
+		asParameters("gotestwaf, community", true, false, gotest("community/*.yml")),
 	}
 }
 

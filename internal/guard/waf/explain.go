@@ -62,6 +62,7 @@ var sources = [...]string{fromQuery: "query", fromBody: "body", fromXML: "body",
 // Explain rules on a request as the step does, and tells how. The request has been
 // through the steps before, as far as those can be taken without sending it.
 func (g *Guard) Explain(ctx context.Context, x *exchange.Exchange) *Explanation {
+	g = g.of(x)
 	e := &Explanation{Verdict: g.rule(ctx, x), Paranoia: g.cfg.Paranoia, Threshold: g.cfg.Threshold, Always: g.silence.triage.Always(), Budget: g.cfg.Budget}
 	c := g.collector(x)
 	c.collect(x)

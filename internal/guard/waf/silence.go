@@ -1,6 +1,7 @@
 package waf
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/maphash"
@@ -184,13 +185,16 @@ func (s *silence) key(x *exchange.Exchange, fields []field) transportKey {
 	return key
 }
 
-// add mixes a name of a kind and a value in, in whatever order they come.
+// add mixes a name of a kind and a value in, in whatever order they come. Lengths stand
+// before what they measure, so that no two triples are written alike.
 func (k *transportKey) add(seed maphash.Seed, kind, name, value string) {
 	var h maphash.Hash
 	h.SetSeed(seed)
-	_, _ = h.WriteString(kind) // it cannot fail
+	var n [2 * binary.MaxVarintLen64]byte
+	lengths := binary.AppendUvarint(binary.AppendUvarint(n[:0], uint64(len(kind))), uint64(len(name)))
+	_, _ = h.Write(lengths) // it cannot fail
+	_, _ = h.WriteString(kind)
 	_, _ = h.WriteString(name)
-	_ = h.WriteByte(0)
 	_, _ = h.WriteString(value)
 	k[0] += h.Sum64()
 	_ = h.WriteByte(1)

@@ -168,6 +168,33 @@ func TestTransportIsLearned(t *testing.T) {
 	}
 }
 
+// No two different triples are one to what remembers them, wherever one part ends and the
+// next begins.
+func TestKeysTellPartsApart(t *testing.T) {
+	g := at(t, 1)
+	known := map[transportKey][3]string{}
+	for _, parts := range [][3]string{
+		{"b", "a", "x\x00y"}, {"b", "a\x00x", "y"}, {"b", "", "a\x00x\x00y"}, {"b", "a\x00x\x00y", ""}, {"", "ba", "x\x00y"},
+		{"ba", "", "x\x00y"}, {"header ", "x", "y"}, {"header", " x", "y"}, {"header x", "", "y"}, {"header x", "y", ""}, {"\x01", "\x01", ""}, {"", "\x01\x01", "\x01"},
+	} {
+		var k transportKey
+		k.add(g.silence.seed, parts[0], parts[1], parts[2])
+		if other, found := known[k]; found {
+			t.Errorf("%q and %q have one key", parts, other)
+		}
+		known[k] = parts
+	}
+	// In a whole request: a body's name that holds what would separate it from its value.
+	for _, g := range []*Guard{at(t, 1), exactAt(t, 1)} {
+		const attack = "' UNION SELECT password FROM users--"
+		for _, body := range []string{`{"a":"b' OR 1=1--"}`, `{"a\u0000b":"' OR 1=1--"}`, `{"a\u0000":"` + attack + `"}`, `{"a":"\u0000` + attack + `"}`} {
+			if silent, v := silentAndAsked(t, g, request(t, 0, "", body)); silent && (v.Action != exchange.Allow || v.Detail != nil) {
+				t.Errorf("exact %v, %s: called silent, but the engine says %v", g.exact, body, v.Detail)
+			}
+		}
+	}
+}
+
 func FuzzSilence(f *testing.F) {
 	for _, s := range []string{"a plain note", "1' OR '1'='1", "<script>alert(1)</script>", "../../etc/passwd", "%2e%2e%2f", "é\xff\x00", "${jndi:ldap://x}", "a\nb;ls -la"} {
 		for where := range byte(14) {

@@ -62,7 +62,10 @@ func (f *findings) add(g *Guard, tx types.Transaction, state plugintypes.Transac
 	f.score, f.limit, f.weights = f.score+score, g.cfg.Threshold, g.weights
 	if f.weights == nil {
 		// Several portions may reach the threshold only together.
-		f.stopped = f.stopped || tx.IsInterrupted() || f.score >= g.cfg.Threshold
+		in := tx.Interruption()
+		// The engine knows one threshold, and an operation may have another.
+		byScore := in != nil && in.RuleID >= evaluation && in.RuleID <= lastCRS && g.cfg.Threshold != g.engineThreshold
+		f.stopped = f.stopped || in != nil && !byScore || f.score >= g.cfg.Threshold
 	} else if in := tx.Interruption(); in != nil && (in.RuleID < evaluation || in.RuleID > lastCRS) {
 		f.stopped = true // not by the score
 	}

@@ -40,13 +40,17 @@ type Guard struct {
 	scoring map[int]bool
 	skips   []skips // by Operation.Index
 	exclude *exclusions
-	rules   []loaded
-	types   string
-	urls    *urlRules
-	heavy   chan struct{} // slots for inspections that cost much
-	closed  atomic.Bool
-	log     *slog.Logger
-	now     func() time.Time
+	// engineThreshold is the one that the engine knows: cfg.Threshold, but for guards of
+	// single operations.
+	engineThreshold int
+	operations      *operations // that are judged by another level or threshold, or nil
+	rules           []loaded
+	types           string
+	urls            *urlRules
+	heavy           chan struct{} // slots for inspections that cost much
+	closed          atomic.Bool
+	log             *slog.Logger
+	now             func() time.Time
 }
 
 // The defaults of config.WAF, for configs that were not read from a file.
@@ -93,7 +97,7 @@ func New(o Options) (*Guard, error) {
 	if c.Paranoia < 1 || c.Paranoia > 4 || c.Threshold < 1 || c.Value < 0 || c.Values < 0 || c.Budget < 0 || c.Timeout < 0 {
 		return nil, errors.New("waf: paranoia is 1 to 4; threshold, value, values, budget and timeout are positive")
 	}
-	g := &Guard{cfg: c, exact: c.Exact(), types: contentTypes(o.API), log: o.Log, now: o.Now, heavy: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))}
+	g := &Guard{cfg: c, engineThreshold: c.Threshold, exact: c.Exact(), types: contentTypes(o.API), log: o.Log, now: o.Now, heavy: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))}
 	if g.log == nil {
 		g.log = slog.New(slog.DiscardHandler)
 	}
@@ -122,6 +126,9 @@ func New(o Options) (*Guard, error) {
 		g.weights = newWeights(g.rules)
 	}
 	g.silence = newSilence(g)
+	if g.operations, err = newOperations(g, o); err != nil {
+		return nil, errors.Join(err, g.Close())
+	}
 	return g, nil
 }
 
@@ -130,11 +137,14 @@ func (g *Guard) Close() error {
 	if g.closed.Swap(true) {
 		return nil
 	}
-	return g.set.release()
+	return errors.Join(g.operations.close(), g.set.release())
 }
 
 // Warm compiles what else the first request would wait for.
-func (g *Guard) Warm() { g.silence.triage.Warm() }
+func (g *Guard) Warm() {
+	g.silence.triage.Warm()
+	g.operations.warm()
+}
 
 // Step inspects the whole request, once its body is decoded.
 func (g *Guard) Step() guard.Step {
@@ -154,6 +164,7 @@ func (g *Guard) collector(x *exchange.Exchange) collector {
 }
 
 func (g *Guard) rule(ctx context.Context, x *exchange.Exchange) exchange.Verdict {
+	g = g.of(x)
 	c := g.collector(x)
 	if !c.collect(x) {
 		return c.over
