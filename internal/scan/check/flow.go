@@ -41,8 +41,8 @@ var (
 		ID: "step-skipped", Title: "A step that must come before is left out",
 		OWASP: "API6:2023", CWE: "CWE-841", WSTG: "WSTG-BUSL-06",
 		CVSS:  "CVSS:4.0/AV:N/AC:L/AT:N/PR:L/UI:N/VC:N/VI:H/VA:N/SC:N/SI:N/SA:N",
-		About: "Calls operations that ask for proof of a payment without it, on a new object that nobody has paid for.",
-		Proof: "The object changes as it does for one who has paid. Controls: with a made-up payment the call is refused and nothing changes.",
+		About: "Calls operations that ask for proof of a payment without it, on a new object that nobody has paid for; and operations whose description speaks of a state that comes earlier in the list of states, on a new object that never was in it.",
+		Proof: "The object changes as it does for one who has paid, or is read back in the later state. Controls: with a made-up payment the call is refused and nothing changes; another new object goes through both states in their order.",
 		Fix:   "Look up what must have happened before (the payment of this very object) in every step; the order of pages in an app is no guard.",
 		Mode:  Default, Dirty: true,
 		Run: stepSkipped,
@@ -381,6 +381,9 @@ func stepSkipped(ctx context.Context, p *Probe) error {
 	user := p.Actor(actor.User)
 	if user == nil {
 		return nil
+	}
+	if err := p.outOfOrder(ctx, user); err != nil {
+		return err
 	}
 	return Each(ctx, p, p.Ops(), func(ctx context.Context, op *graph.Op) error {
 		if op.Method == http.MethodGet || op.Kind == graph.Delete || op.Has(graph.Hazard) || op.Has(graph.Admin) || op.About == nil {
