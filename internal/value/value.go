@@ -118,7 +118,7 @@ func (v *Value) Str() string {
 
 // EscapeToken writes one reference token of a JSON pointer (RFC 6901 section 3).
 func EscapeToken(s string) string {
-	if !strings.ContainsAny(s, "~/") {
+	if strings.IndexByte(s, '~') < 0 && strings.IndexByte(s, '/') < 0 {
 		return s
 	}
 	return strings.NewReplacer("~", "~0", "/", "~1").Replace(s)

@@ -61,6 +61,21 @@ type collector struct {
 	arena []byte
 }
 
+// fieldLists are lists of requests that have passed in silence: nobody holds them any more.
+var fieldLists = sync.Pool{New: func() any { return new([]field) }}
+
+// recycle gives a list of fields away. What names and places are made of stays.
+func recycle(list *[]field, fields []field) {
+	if cap(fields) <= maxRecycled {
+		clear(fields)
+		*list = fields[:0]
+		fieldLists.Put(list)
+	}
+}
+
+// maxRecycled is how long a list is kept for the next request.
+const maxRecycled = 1024
+
 // held reports whether every step of the contract that ran has allowed.
 func held(x *exchange.Exchange) bool {
 	if x.Unvalidated {
@@ -371,7 +386,7 @@ func (c *collector) join(above, by, tok string) string {
 	}
 	n := len(above) + len(by) + len(tok)
 	if n > cap(c.arena)-len(c.arena) {
-		c.arena = make([]byte, 0, max(1024, n))
+		c.arena = make([]byte, 0, max(1024, min(2*cap(c.arena), 16<<10), n))
 	}
 	from := len(c.arena)
 	c.arena = append(append(append(c.arena, above...), by...), tok...)

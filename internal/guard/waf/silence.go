@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -99,7 +100,9 @@ func (s *silence) judge(x *exchange.Exchange, fields []field, path *muted) rulin
 	if len(s.triage.Always()) > 0 || s.guard.exact && uploads(x) {
 		return all
 	}
-	texts := s.guard.textsOf(x, fields, path)
+	list := textLists.Get().(*[]triage.Text)
+	texts := s.guard.appendTexts(*list, x, fields, path)
+	defer forget(list, texts)
 	suspects, rules, alone := s.triage.Suspects(texts)
 	if !alone {
 		return all
@@ -201,9 +204,25 @@ func (k *transportKey) add(seed maphash.Seed, kind, name, value string) {
 	k[1] += h.Sum64()
 }
 
+// textLists are lists of texts that have been looked at.
+var textLists = sync.Pool{New: func() any { return new([]triage.Text) }}
+
+// forget gives a list of texts away.
+func forget(list *[]triage.Text, texts []triage.Text) {
+	if cap(texts) <= 2*maxRecycled {
+		clear(texts)
+		*list = texts[:0]
+		textLists.Put(list)
+	}
+}
+
 // textsOf are the texts that the engine is given: see Guard.feed.
 func (g *Guard) textsOf(x *exchange.Exchange, fields []field, whole *muted) []triage.Text {
-	out := make([]triage.Text, 0, 2*len(fields)+8)
+	return g.appendTexts(nil, x, fields, whole)
+}
+
+func (g *Guard) appendTexts(out []triage.Text, x *exchange.Exchange, fields []field, whole *muted) []triage.Text {
+	out = slices.Grow(out, 2*len(fields)+8)
 	t := g.targetOf(x)
 	name := host(x.Request.Host)
 	if g.exact {

@@ -153,7 +153,7 @@ func (g *Guard) Step() guard.Step {
 
 // collector is for one request.
 func (g *Guard) collector(x *exchange.Exchange) collector {
-	c := collector{exact: g.exact, value: int(g.cfg.Value), count: g.cfg.Values, sample: g.cfg.Over == config.OverSample, fields: make([]field, 0, 32)}
+	c := collector{exact: g.exact, value: int(g.cfg.Value), count: g.cfg.Values, sample: g.cfg.Over == config.OverSample}
 	if c.sample {
 		c.count = maxSampled
 	}
@@ -166,6 +166,8 @@ func (g *Guard) collector(x *exchange.Exchange) collector {
 func (g *Guard) rule(ctx context.Context, x *exchange.Exchange) exchange.Verdict {
 	g = g.of(x)
 	c := g.collector(x)
+	list := fieldLists.Get().(*[]field)
+	c.fields = *list
 	if !c.collect(x) {
 		return c.over
 	}
@@ -177,6 +179,7 @@ func (g *Guard) rule(ctx context.Context, x *exchange.Exchange) exchange.Verdict
 	mute(excluded, c.fields)
 	r := g.silence.judge(x, c.fields, mutedAt(excluded, atPath))
 	if r.silent {
+		recycle(list, c.fields)
 		return ssrf
 	}
 	cost, v := g.afford(x, &r)

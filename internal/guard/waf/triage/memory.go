@@ -4,6 +4,7 @@ import (
 	"hash/maphash"
 	"math/bits"
 	"sync"
+	"sync/atomic"
 )
 
 // memory remembers which rules match a text, mostly none: names, header fields and
@@ -81,4 +82,38 @@ func (s *memoryShard) store(k textKey, rules []*rule) {
 		s.old, s.young = s.young, make(map[textKey][]*rule, memoryHalf)
 	}
 	s.young[k] = rules
+}
+
+// silences remembers texts in which a group's rules find nothing, whatever their kind and
+// name are: most texts are of these. Who looks something up waits for nobody.
+type silences struct {
+	seeds [2]maphash.Seed
+	// slots hold digests of 128 bits, each where its first half says, or beside. A
+	// digest that is read while another takes its place is neither of the two.
+	slots *[silenceSlots][2]atomic.Uint64
+}
+
+const silenceSlots = 1 << 14 // 256 KB
+
+func newSilences() silences {
+	return silences{seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}, slots: new([silenceSlots][2]atomic.Uint64)}
+}
+
+func (n *silences) key(g group, text string) (k textKey) {
+	for i := range k {
+		k[i] = maphash.String(n.seeds[i], text) ^ (uint64(g)+1)*0x9e3779b97f4a7c15
+	}
+	return k
+}
+
+func (n *silences) has(k textKey) bool {
+	i := k[0] % silenceSlots
+	a, b := &n.slots[i], &n.slots[i^1]
+	return a[0].Load() == k[0] && a[1].Load() == k[1] || b[0].Load() == k[0] && b[1].Load() == k[1]
+}
+
+func (n *silences) put(k textKey) {
+	s := &n.slots[k[0]%silenceSlots^k[1]&1]
+	s[0].Store(k[0])
+	s[1].Store(k[1])
 }

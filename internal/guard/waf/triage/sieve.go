@@ -188,9 +188,6 @@ func (s *scan) end() {
 
 // find returns the rules that match a text. An error is that an automaton has given up.
 func (v *sieve) find(s *scan, x *Text) ([]*rule, error) {
-	if v.gate.quiet(v, x.Text) {
-		return nil, nil
-	}
 	p := profileOf(x.Text)
 	root := &v.full
 	if p.plain {

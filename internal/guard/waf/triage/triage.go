@@ -50,6 +50,7 @@ type Triage struct {
 	sieves    [groups]sieve
 	all       []*rule
 	memory    memory
+	silences  silences
 	once      sync.Once // compiles the sets when they are first needed: a config that is only checked needs none
 	failed    error
 	transport []string
@@ -69,7 +70,7 @@ const (
 
 // New compiles a rule set.
 func New(o Options) (*Triage, error) {
-	t := &Triage{always: map[int]string{}, onTexts: map[int]bool{}, memory: newMemory()}
+	t := &Triage{always: map[int]string{}, onTexts: map[int]bool{}, memory: newMemory(), silences: newSilences()}
 	for i := range t.sieves {
 		t.sieves[i].gate = newGate()
 	}
@@ -207,6 +208,9 @@ func (t *Triage) Suspects(list []Text) (out, rules []int, alone bool) {
 	defer scans.Put(s)
 	s.begin(list)
 	for i := range list {
+		if t.silent(&list[i]) {
+			continue
+		}
 		var k textKey
 		if t.memory.keeps(&list[i]) {
 			k = t.memory.key(&list[i])
@@ -262,6 +266,24 @@ func (t *Triage) Suspects(list []Text) (out, rules []int, alone bool) {
 	s.end()
 	slices.Sort(rules)
 	return out, rules, alone
+}
+
+// silent reports whether a text is known to be silent, or is plain to see to be.
+func (t *Triage) silent(x *Text) bool {
+	g := groupOf(x.Kind)
+	v := &t.sieves[g]
+	if !t.memory.keeps(x) {
+		return v.gate.quiet(v, x.Text)
+	}
+	k := t.silences.key(g, x.Text)
+	if t.silences.has(k) {
+		return true
+	}
+	if !v.gate.quiet(v, x.Text) {
+		return false
+	}
+	t.silences.put(k)
+	return true
 }
 
 // repeated returns the places of the argument names that come more than once, and
