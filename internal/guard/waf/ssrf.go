@@ -104,6 +104,9 @@ func (r *urlRules) judge(v string) string {
 // against, and "\\host\share". Comments begin so too: only an address or a name
 // that can be nothing else counts.
 func (r *urlRules) schemeless(v string) string {
+	if v == "" || v[0] > ' ' && v[0] < 0x80 && v[0] != '/' && v[0] != '\\' {
+		return "" // nothing before it to be taken out
+	}
 	if strings.ContainsAny(v, "\t\r\n") {
 		v = strings.NewReplacer("\t", "", "\r", "", "\n", "").Replace(v)
 	}

@@ -1,13 +1,13 @@
 package triage
 
 import (
-	"math"
 	"slices"
+	"sync/atomic"
 
 	"github.com/crenel-project/crenel/internal/guard/waf/triage/automaton"
 )
 
-// gate tells of most texts at one reading that a sieve finds nothing in them: of those
+// gate tells of most texts of a kind at one reading that a sieve finds nothing in them: of those
 // in plain ASCII where nothing that transformations make can be matched, either. Whatever
 // it cannot tell, the sieve finds out. It never says quiet of a text in which the sieve
 // would find something.
@@ -24,6 +24,27 @@ type gate struct {
 	rest    signs                   // of those for which all this does not hold
 	base64  signs                   // of what looks behind base64
 	least   int                     // the shortest match of those
+	single  []*rule                 // that are evaluated text by text
+	sql     bool                    // libinjection must find nothing, either
+	told    [1 << toldBits]atomic.Pointer[told]
+}
+
+// toldBits is how many kinds of texts are remembered, as a power of two.
+const toldBits = 8
+
+// complete makes the gate ready, once the sieve is compiled.
+func (g *gate) complete(v *sieve, kind Kind) {
+	g.pair = [2]*automaton.Automaton{v.books[expressions].set, v.books[wordLists].set}
+	for _, r := range v.single {
+		if !r.at[kind] {
+			continue
+		}
+		if r.name == "detectSQLi" && r.decoding && !r.negated {
+			g.sql = true
+		} else {
+			g.single = append(g.single, r)
+		}
+	}
 }
 
 // looseForms are what a text may hold for what some transformations take out or put in
@@ -80,8 +101,10 @@ func (g *gate) noteBase64(rest []string, p pattern, need signs) bool {
 	if len(rest) == 0 || rest[0] != "base64Decode" || slices.ContainsFunc(rest[1:], func(n string) bool { return !behindBase64[n] }) {
 		return false
 	}
+	if n := shortest(p.text); len(g.base64) == 0 || n < g.least {
+		g.least = n
+	}
 	g.base64 = g.base64.or(need)
-	g.least = min(g.least, shortest(p.text))
 	return true
 }
 
@@ -107,31 +130,56 @@ var (
 	windowsPaths = map[string]bool{"normalizePathWin": true, "normalisePathWin": true}
 )
 
+// told is what a text's bytes alone tell of it.
+type told struct {
+	marks   marks
+	loud    bool // a pattern that the gate does not know may match
+	unclean bool // or if it is no clean path
+}
+
+func (g *gate) tell(m marks) *told {
+	return &told{marks: m, loud: g.bytes.metBy(m) || g.rest.metBy(m), unclean: g.paths.metBy(m) || g.windows.metBy(m)}
+}
+
 // quiet reports whether the sieve certainly finds nothing in a text.
-func (g *gate) quiet(v *sieve, text string) bool {
+func (g *gate) quiet(text string) bool {
 	m := marksOf(text)
-	if !m.plain(text) || g.bytes.metBy(m) || g.rest.metBy(m) {
+	if !m.plain(text) {
 		return false
 	}
-	for _, r := range v.single {
+	slot := &g.told[uint64(m)*0x9e3779b97f4a7c15>>(64-toldBits)]
+	at := slot.Load()
+	if at == nil || at.marks != m {
+		at = g.tell(m)
+		slot.Store(at)
+	}
+	if at.loud || at.unclean && m&pathSigns != 0 && !cleanEnough(text, m) {
+		return false
+	}
+	for _, r := range g.single {
 		if !r.silent(text, m) {
 			return false
 		}
 	}
-	if m&(markOf['/']|markOf['.']|markOf[':']) != 0 {
-		if !cleanEnough(text, m) && (g.paths.metBy(m) || g.windows.metBy(m)) {
-			return false
-		}
-	}
-	if len(g.base64) > 0 && !g.quietBase64(text) {
+	if len(g.base64) > 0 && !g.quietBase64(text) || !automaton.Quiet(g.pair[0], g.pair[1], text) {
 		return false
 	}
-	return automaton.Quiet(g.pair[0], g.pair[1], text)
+	// libinjection's view is dear, and comes last.
+	return !g.sql || sqlTable.Silent(text)
 }
+
+// pathSigns are what makes a path of a text.
+var pathSigns = marksIn("/.:")
 
 // silent reports whether it is plain to see that a rule does not match a plain text.
 func (r *rule) silent(text string, m marks) bool {
-	if !r.decoding || r.negated {
+	if !r.decoding {
+		return false
+	}
+	if r.must != nil {
+		return r.must.Matches(text)
+	}
+	if r.negated {
 		return false
 	}
 	switch r.name {
@@ -139,8 +187,6 @@ func (r *rule) silent(text string, m marks) bool {
 		return m&^r.clean == 0
 	case "detectXSS":
 		return m&(markOf['<']|markOf['=']) == 0 // see quiet
-	case "detectSQLi":
-		return sqlTable.Silent(text)
 	}
 	return false
 }
@@ -183,14 +229,7 @@ var (
 func (g *gate) quietBase64(text string) bool {
 	var m marks
 	var word uint32
-	digits, size, last := 0, 0, byte(0)
-	put := func(c byte) bool {
-		m |= markOf[c]
-		size++
-		coded := last == '%' || last == '\\' && (c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9')
-		last = c
-		return !coded
-	}
+	digits := 0
 	for i := range len(text) {
 		v := base64Values[text[i]]
 		if v < 0 {
@@ -200,21 +239,21 @@ func (g *gate) quietBase64(text string) bool {
 			break
 		}
 		word = word<<6 | uint32(v)
-		if digits++; digits%4 == 0 && (!put(byte(word>>16)) || !put(byte(word>>8)) || !put(byte(word))) {
-			return false // something is encoded once more
+		if digits++; digits%4 == 0 {
+			m |= markOf[byte(word>>16)] | markOf[byte(word>>8)] | markOf[byte(word)]
 		}
+	}
+	if digits*3/4 < g.least {
+		return true
 	}
 	switch digits % 4 {
 	case 2:
-		if !put(byte(word >> 4)) {
-			return false
-		}
+		m |= markOf[byte(word>>4)]
 	case 3:
-		if !put(byte(word>>10)) || !put(byte(word>>2)) {
-			return false
-		}
+		m |= markOf[byte(word>>10)] | markOf[byte(word>>2)]
 	}
-	return size < g.least || !g.base64.metBy(m)
+	// Something may be encoded once more: that is rare, and for others to see.
+	return m&(markOf['%']|markOf['\\']) == 0 && !g.base64.metBy(m)
 }
 
 // base64Values are the digits' values, -1 for what is none.
@@ -227,5 +266,3 @@ var base64Values = func() (t [256]int8) {
 	}
 	return t
 }()
-
-func newGate() gate { return gate{least: math.MaxInt} }

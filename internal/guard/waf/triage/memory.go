@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 )
 
-// memory remembers which rules match a text, mostly none: names, header fields and
+// memory remembers which rules match a text: names, header fields and
 // common values come again and again. A text is known by a keyed digest of 128
 // bits, so that nobody can make another that is taken for it.
 type memory struct {
@@ -84,8 +84,8 @@ func (s *memoryShard) store(k textKey, rules []*rule) {
 	s.young[k] = rules
 }
 
-// silences remembers texts in which a group's rules find nothing, whatever their kind and
-// name are: most texts are of these. Who looks something up waits for nobody.
+// silences remembers texts in which no rule finds anything, be it whatever their name is
+// or with it: most texts are of these. Who looks something up waits for nobody.
 type silences struct {
 	seeds [2]maphash.Seed
 	// slots hold digests of 128 bits, each where its first half says, or beside. A
@@ -99,9 +99,10 @@ func newSilences() silences {
 	return silences{seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}, slots: new([silenceSlots][2]atomic.Uint64)}
 }
 
-func (n *silences) key(g group, text string) (k textKey) {
+// key digests a text whose name does not matter.
+func (n *silences) key(kind Kind, text string) (k textKey) {
 	for i := range k {
-		k[i] = maphash.String(n.seeds[i], text) ^ (uint64(g)+1)*0x9e3779b97f4a7c15
+		k[i] = maphash.String(n.seeds[i], text) ^ (uint64(kind)+1)*0x9e3779b97f4a7c15
 	}
 	return k
 }

@@ -11,6 +11,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/corazawaf/coraza/v3/experimental/plugins/plugintypes"
+
+	"github.com/crenel-project/crenel/internal/guard/waf/triage/automaton"
 )
 
 // Kind is which of the engine's variables a text is.
@@ -79,9 +81,10 @@ type rule struct {
 	argument string
 	chains   [][]plugintypes.Transformation // several when every step counts
 	names    [][]string
-	decoding bool      // the transformations are decoders: they leave plain texts alone
-	allowed  [4]uint64 // of validateByteRange: the bytes that it finds nothing wrong with
-	clean    marks     // of the same: the classes of such bytes alone
+	decoding bool                 // the transformations are decoders: they leave plain texts alone
+	allowed  [4]uint64            // of validateByteRange: the bytes that it finds nothing wrong with
+	clean    marks                // of the same: the classes of such bytes alone
+	must     *automaton.Automaton // of a negated expression: it is silent where this matches
 }
 
 // looksAt reports whether the rule looks at a text.

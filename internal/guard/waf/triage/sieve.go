@@ -48,7 +48,7 @@ type sieve struct {
 	books       [flavours]book
 	single      []*rule       // evaluated text by text
 	least       map[*view]int // the shortest match of the patterns of each
-	gate        gate
+	gates       [kinds]gate
 }
 
 // book is the patterns of one flavour.
@@ -84,9 +84,14 @@ func (v *sieve) add(r *rule, p pattern) {
 		v.want(v.plain.path(rest, chain), p)
 		e := automaton.Expression{Text: p.text, Lower: lower || lowerHere || lowerThere}
 		b.add(e, r)
-		if loose, ok := v.gate.note(rest, p); ok {
-			e.Loose = loose
-			b.add(e, r)
+		for kind := range v.gates {
+			if !r.at[kind] {
+				continue
+			}
+			if loose, ok := v.gates[kind].note(rest, p); ok {
+				e.Loose = loose
+				b.add(e, r)
+			}
 		}
 	}
 }
@@ -122,7 +127,6 @@ func (v *sieve) want(at *view, p pattern) {
 func (v *sieve) compile() error {
 	v.plain.measure(v.least)
 	v.full.measure(v.least)
-	defer func() { v.gate.pair = [2]*automaton.Automaton{v.books[expressions].set, v.books[wordLists].set} }()
 	for fl := range v.books {
 		b := &v.books[fl]
 		for {
@@ -140,6 +144,9 @@ func (v *sieve) compile() error {
 			v.single = append(v.single, b.rules[bad])
 			b.list, b.rules = slices.Delete(b.list, bad, bad+1), slices.Delete(b.rules, bad, bad+1)
 		}
+	}
+	for kind := range v.gates {
+		v.gates[kind].complete(v, Kind(kind))
 	}
 	return nil
 }

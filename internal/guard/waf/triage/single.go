@@ -4,6 +4,7 @@ import (
 	"regexp/syntax"
 	_ "unsafe" // for go:linkname
 
+	"github.com/crenel-project/crenel/internal/guard/waf/triage/automaton"
 	"github.com/crenel-project/crenel/internal/guard/waf/triage/sqli"
 )
 
@@ -30,6 +31,11 @@ func (r *rule) note() {
 			wrong |= markOf[c]
 		}
 		r.clean = ^wrong
+	}
+	if expr := "(?sm)" + r.argument; r.name == "rx" && r.negated && r.decoding && !engineReadsBytes(expr) {
+		if set, err := setOf([]automaton.Expression{{Text: expr}}, false); err == nil { // otherwise the engine's matcher says
+			r.must = set
+		}
 	}
 }
 

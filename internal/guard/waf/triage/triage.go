@@ -71,9 +71,6 @@ const (
 // New compiles a rule set.
 func New(o Options) (*Triage, error) {
 	t := &Triage{always: map[int]string{}, onTexts: map[int]bool{}, memory: newMemory(), silences: newSilences()}
-	for i := range t.sieves {
-		t.sieves[i].gate = newGate()
-	}
 	jumped := map[int]bool{}
 	c := &compiler{o: o, tx: o.TX, dynamic: map[string]bool{}, by: map[string][]int{}, out: t}
 	var errs []error
@@ -214,6 +211,9 @@ func (t *Triage) Suspects(list []Text) (out, rules []int, alone bool) {
 		var k textKey
 		if t.memory.keeps(&list[i]) {
 			k = t.memory.key(&list[i])
+			if t.silences.has(k) {
+				continue
+			}
 			if found, known := t.memory.get(k); known {
 				s.found[i] = found
 				continue
@@ -230,7 +230,11 @@ func (t *Triage) Suspects(list []Text) (out, rules []int, alone bool) {
 			continue
 		}
 		s.found[i] = rules
-		if k := s.keys[n]; k != (textKey{}) {
+		switch k := s.keys[n]; {
+		case k == (textKey{}):
+		case len(rules) == 0:
+			t.silences.put(k)
+		default:
 			t.memory.put(k, rules)
 		}
 	}
@@ -270,16 +274,15 @@ func (t *Triage) Suspects(list []Text) (out, rules []int, alone bool) {
 
 // silent reports whether a text is known to be silent, or is plain to see to be.
 func (t *Triage) silent(x *Text) bool {
-	g := groupOf(x.Kind)
-	v := &t.sieves[g]
+	g := &t.sieves[groupOf(x.Kind)].gates[x.Kind]
 	if !t.memory.keeps(x) {
-		return v.gate.quiet(v, x.Text)
+		return g.quiet(x.Text)
 	}
-	k := t.silences.key(g, x.Text)
+	k := t.silences.key(x.Kind, x.Text)
 	if t.silences.has(k) {
 		return true
 	}
-	if !v.gate.quiet(v, x.Text) {
+	if !g.quiet(x.Text) {
 		return false
 	}
 	t.silences.put(k)

@@ -150,6 +150,14 @@ func (a *Automaton) Find(text string, found []int32) ([]int32, error) {
 	return found, nil
 }
 
+// Matches reports that an expression matches a text. It may say false where one does: of
+// texts that would lead to too many states.
+func (a *Automaton) Matches(text string) bool {
+	var room [4]int32
+	found, err := a.Find(text, room[:0])
+	return err == nil && len(found) > 0
+}
+
 // note adds what a cell has found.
 func (a *Automaton) note(t *table, cell int32, found []int32, from int) []int32 {
 	a.mu.Lock()
