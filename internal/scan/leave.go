@@ -16,7 +16,7 @@ import (
 // would: the operations that the description has, and paths that it lacks.
 func (r *run) allow() func(*target.Request) error {
 	if len(r.o.Leave) == 0 {
-		return nil
+		return r.spares
 	}
 	below := ""
 	routes := world.New(r.graph, nil, nil, world.Options{BasePath: &below})
@@ -34,8 +34,16 @@ func (r *run) allow() func(*target.Request) error {
 				return fmt.Errorf("%s %s is left alone, as the options say", c.method, c.path)
 			}
 		}
-		return nil
+		return r.spares(q)
 	}
+}
+
+// spares keeps what was there before the run from being deleted, whichever check would.
+func (r *run) spares(q *target.Request) error {
+	if w := r.lives.Load(); w != nil {
+		return w.Spares(q)
+	}
+	return nil
 }
 
 // call is what a request may be taken for.

@@ -12,6 +12,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/crenel-project/crenel/internal/finding"
@@ -56,6 +57,7 @@ type run struct {
 	graph    *graph.Graph
 	people   *actor.People
 	world    *world.World
+	lives    atomic.Pointer[world.World] // the same, for those who send meanwhile
 	lab      *check.Lab
 	listener *listener.Listener
 	notebook check.Notebook
@@ -373,6 +375,7 @@ func (r *run) build(ctx context.Context, mode check.Mode) error {
 	for range worlds {
 		epoch := r.client.Epoch()
 		r.world = r.newWorld(mode)
+		r.lives.Store(r.world)
 		if err := r.world.Build(ctx); err != nil {
 			return fmt.Errorf("making objects: %w", err)
 		}

@@ -36,6 +36,10 @@ paths:
     parameters: [{in: path, name: ticketID, required: true, schema: {type: string}}]
     get: {responses: {"200": {description: ok, content: {application/json: {schema: {$ref: '#/components/schemas/Ticket'}}}}}}
     delete: {responses: {"200": {description: gone}}}
+  /tickets/delete:
+    post:
+      requestBody: {required: true, content: {application/json: {schema: {type: object, required: [ids], properties: {ids: {type: array, items: {type: string, example: 3f1c2b4a-5d6e-4f70-8a9b-999999999999}}}}}}}
+      responses: {"200": {description: gone}}
   /regions:
     get: {responses: {"200": {description: ok, content: {application/json: {schema: {type: array, items: {type: object, properties: {name: {type: string}}}}}}}}}
   /regions/{name}:
@@ -83,6 +87,12 @@ func (d *depot) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		id = fmt.Sprintf("3f1c2b4a-5d6e-4f70-8a9b-%012d", d.n)
 		d.tickets[id], _ = body["comment"].(string)
 		answer(w, 200, map[string]any{"ticketID": id})
+	case r.URL.Path == "/tickets/delete":
+		ids, _ := body["ids"].([]any)
+		for _, id := range ids {
+			delete(d.tickets, fmt.Sprint(id))
+		}
+		answer(w, 200, nil)
 	case r.URL.Path == "/tickets":
 		list := []map[string]any{}
 		for id, c := range d.tickets {
@@ -109,7 +119,8 @@ func (d *depot) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // all share is left as it stands; an object that cannot be made ends no run; and
 // an example in a description's text is one.
 func TestAsNobodyInAnOpenAPI(t *testing.T) {
-	d := &depot{tickets: map[string]string{}}
+	const kept = "3f1c2b4a-5d6e-4f70-8a9b-999999999999"
+	d := &depot{tickets: map[string]string{kept: "was here before"}}
 	w, _, _ := stage(t, d, depotSpec, Options{})
 	if err := w.Build(t.Context()); err != nil {
 		t.Fatal(err)
@@ -125,8 +136,19 @@ func TestAsNobodyInAnOpenAPI(t *testing.T) {
 			t.Errorf("left: %+v", l)
 		}
 	}
-	if len(d.tickets) > 0 || d.n == 0 {
+	if len(d.tickets) != 1 || d.tickets[kept] == "" || d.n == 0 {
 		t.Errorf("%d tickets were made, left are %v", d.n, d.tickets)
+	}
+	for _, r := range []*target.Request{
+		{Method: "DELETE", Path: "/ticket/" + kept},
+		{Method: "POST", Path: "/tickets/delete", Body: []byte(`{"ids": ["` + kept + `"]}`)},
+	} {
+		if err := w.Spares(r); err == nil {
+			t.Errorf("%s %s would delete what was there before", r.Method, r.Path)
+		}
+	}
+	if err := w.Spares(&target.Request{Method: "DELETE", Path: "/ticket/3f1c2b4a-5d6e-4f70-8a9b-000000000001"}); err != nil {
+		t.Error(err)
 	}
 	if d.halted {
 		t.Error("it was halted for everybody")

@@ -181,12 +181,29 @@ func (c *Call) harm() string {
 	}
 	o := c.subject()
 	switch {
+	case o == nil && c.names() != "":
+		return "it would delete what " + c.names() + " names, and that is nothing that the run made"
 	case o == nil && c.As != nil && c.As.Made && len(c.Op.PathParams) == 0:
 		return "" // something of an account that the run made
 	case o == nil:
 		return "it would delete something, and what is not known"
 	case !o.Made || !owns(c.As, o):
 		return "there is no " + o.Resource.Name + " that the run made and may delete"
+	}
+	return ""
+}
+
+// names is an input outside the path that names something which the world does
+// not know: the ids of a list of what is to be deleted.
+func (c *Call) names() string {
+	for _, where := range sortedKeys(c.Values) {
+		in := inputOf(c.Op, pattern(where))
+		if in == nil || in.In == "path" || in.In == "header" || c.Uses[where] != nil {
+			continue
+		}
+		if in.Meaning == graph.MeansID || in.Object != nil {
+			return in.Name
+		}
 	}
 	return ""
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -87,6 +88,8 @@ type World struct {
 	hopeless map[*schema.Schema]bool // schemas for which no value is found at random
 	building bool
 	self     *actor.Actor // whose facts a login uses
+
+	deletesOtherwise bool // an operation deletes by another method than DELETE; never changed
 }
 
 type callKey struct {
@@ -117,6 +120,7 @@ func New(g *graph.Graph, people People, c Sender, o Options) *World {
 		pool: map[string][]*known{}, seen: map[string]*profile{}, lessons: map[*graph.Op]*lessons{}, shared: map[string]*lesson{},
 		calls: map[callKey]*Call{}, cover: map[*graph.Op]*tally{}, failed: map[callKey]map[string]int{},
 		readers: map[*graph.Resource]*graph.Op{}, barren: map[callKey]bool{}, hopeless: map[*schema.Schema]bool{},
+		deletesOtherwise: slices.ContainsFunc(g.Ops, func(op *graph.Op) bool { return op.Kind == graph.Delete && op.Method != http.MethodDelete }),
 	}
 }
 
