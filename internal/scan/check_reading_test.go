@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // readingRoom is an API below a base path that has the version, with what teams
@@ -83,6 +84,17 @@ paths:
       security: []
       parameters: [{name: label_id, in: path, required: true, schema: {type: integer}}]
       responses: {"200": {description: it, content: {application/json: {schema: {$ref: "#/components/schemas/Label"}}}}}
+  /shelves:
+    get:
+      summary: Shelves
+      security: []
+      responses: {"200": {description: them, content: {application/json: {schema: {type: array, items: {type: object, properties: {id: {type: integer}, title: {type: string}}}}}}}}
+  /shelves/{shelf_id}/picture:
+    post:
+      summary: Suggest a picture
+      parameters: [{name: shelf_id, in: path, required: true, schema: {type: integer}}]
+      requestBody: {required: true, content: {application/json: {schema: {type: object, required: [image_url], properties: {image_url: {type: string}}}}}}
+      responses: {"200": {description: fetched}}
   /onward:
     get:
       summary: Go on
@@ -168,6 +180,9 @@ func (s *readingRoom) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		fail(404)
 		return
+	case key == "GET /shelves":
+		answer(200, []any{map[string]any{"id": 31, "title": "Maps"}, map[string]any{"id": 32, "title": "Letters"}})
+		return
 	case key == "GET /onward":
 		to := r.URL.Query().Get("to")
 		if !s.open && (!strings.HasPrefix(to, "/") || strings.ContainsAny(to[1:], `/\`)) {
@@ -214,6 +229,19 @@ func (s *readingRoom) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		fail(404)
+	case key == "POST /shelves/31/picture" || key == "POST /shelves/32/picture":
+		if !s.open {
+			answer(202, map[string]any{"queued": true})
+			return
+		}
+		c := &http.Client{Timeout: time.Second}
+		x, err := c.Get(text("image_url"))
+		if err != nil {
+			fail(502)
+			return
+		}
+		_ = x.Body.Close()
+		answer(200, map[string]any{"fetched": true})
 	case key == "POST /labels":
 		if !s.open {
 			fail(403)
@@ -241,5 +269,6 @@ func TestReadingRoom(t *testing.T) {
 		{"open-redirect", "GET", "/onward", "query.to"},
 		{"reset-token-leak", "POST", "/password-resets", "answer./pin"},
 		{"bfla", "POST", "/labels", "role"},
-	}, "old-version", "debug-exposed", "open-redirect", "reset-token-leak", "bfla", "bola-account")
+		{"ssrf", "POST", "/shelves/{shelf_id}/picture", "body./image_url"},
+	}, "ssrf", "old-version", "debug-exposed", "open-redirect", "reset-token-leak", "bfla", "bola-account")
 }

@@ -2,6 +2,7 @@ package world
 
 import (
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -55,6 +56,14 @@ func (w *World) honest(in *graph.Input, o *Object) bool {
 func alters(op *graph.Op) bool {
 	return op.Kind == graph.Update || op.Kind == graph.Delete || op.Kind == graph.Action && (op.Method == http.MethodPut || op.Method == http.MethodPatch)
 }
+
+// acts reports whether an operation acts on something without changing whether or
+// how it is there for others, as far as its name tells.
+func acts(op *graph.Op) bool {
+	return op.Kind == graph.Action && op.Method == http.MethodPost && !op.Has(graph.Admin) && !op.Has(graph.Hazard) && !reEnds.MatchString(op.Path[strings.LastIndexByte(op.Path, '/')+1:])
+}
+
+var reEnds = regexp.MustCompile(`(?i)cancel|clos|delet|remov|archiv|approv|reject|refus|refund|ship|complet|finish|end|stop|disabl|enabl|reset|publish|lock|ban|accept|confirm|pay|return|terminat|expir|revok|withdraw|void|clear|purge|transfer|assign|merge|restor|suspend|activat`)
 
 // subjectOf reports whether an input names what its operation acts on, rather
 // than what it lies under or refers to.
@@ -267,6 +276,9 @@ func (w *World) choices(in *graph.Input, as *actor.Actor) []choice {
 	}
 	// What a call acts on is nothing that merely stood in some answer.
 	closed := r != nil && (r.IsPerson || subjectOf(in)) && in.Op != nil && !in.Op.Reads()
+	// Users act on what only others make (a book, an event, a shop): where an actor
+	// has none of its own, an action that ends nothing may name what it was shown.
+	shown := closed && len(out) == 0 && !r.IsPerson && as != nil && as.Name != actor.Admin && acts(in.Op)
 	for _, e := range w.g.Producers(in) {
 		key := bodyKey(e.From.Op, e.From.Pointer)
 		if e.From.Header != "" {
@@ -292,6 +304,10 @@ func (w *World) choices(in *graph.Input, as *actor.Actor) []choice {
 				}
 			}
 			if c.with = withoutDeleted(c.with); len(c.with) < len(k.with) {
+				continue
+			}
+			if shown && (k.as == nameOf(as) || k.as == actor.Nobody) {
+				add(c)
 				continue
 			}
 			if closed {
