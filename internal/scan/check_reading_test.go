@@ -1,13 +1,17 @@
 package scan
 
 import (
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	_ "modernc.org/sqlite"
 )
 
 // readingRoom is an API below a base path that has the version, with what teams
@@ -24,6 +28,7 @@ type readingRoom struct {
 	pins   map[string]string
 	files  map[string]map[string]any
 	labels map[string]map[string]any
+	db     *sql.DB
 }
 
 const readingRoomSpec = `openapi: 3.0.3
@@ -88,6 +93,7 @@ paths:
     get:
       summary: Shelves
       security: []
+      parameters: [{name: sort, in: query, schema: {type: string}}]
       responses: {"200": {description: them, content: {application/json: {schema: {type: array, items: {type: object, properties: {id: {type: integer}, title: {type: string}}}}}}}}
   /shelves/{shelf_id}/picture:
     post:
@@ -181,7 +187,7 @@ func (s *readingRoom) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fail(404)
 		return
 	case key == "GET /shelves":
-		answer(200, []any{map[string]any{"id": 31, "title": "Maps"}, map[string]any{"id": 32, "title": "Letters"}})
+		s.shelves(r.URL.Query(), answer, fail)
 		return
 	case key == "GET /onward":
 		to := r.URL.Query().Get("to")
@@ -259,10 +265,52 @@ func (s *readingRoom) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// shelves are listed in the order that a caller names: as the open twin's
+// database works it out, or one of two.
+func (s *readingRoom) shelves(q url.Values, answer func(int, any), fail func(int)) {
+	order := "id"
+	if q.Has("sort") {
+		order = q.Get("sort")
+	}
+	if !s.open && order != "id" && order != "title" {
+		fail(422)
+		return
+	}
+	rows, err := s.db.Query("SELECT id, title FROM shelves ORDER BY " + order)
+	if err != nil {
+		fail(500)
+		return
+	}
+	defer func() { _ = rows.Close() }()
+	list := []any{}
+	for rows.Next() {
+		var id int
+		var title string
+		if rows.Scan(&id, &title) != nil {
+			break
+		}
+		list = append(list, map[string]any{"id": id, "title": title})
+	}
+	if rows.Err() != nil {
+		fail(500)
+		return
+	}
+	answer(200, list)
+}
+
 func TestReadingRoom(t *testing.T) {
 	spec := strings.Replace(readingRoomSpec, "components: {", "components: {schemas: {Request: {type: object, properties: {id: {type: integer}, reader: {type: string}, purpose: {type: string}}}, Label: {type: object, properties: {id: {type: integer}, title: {type: string}}}}, ", 1)
-	twins(t, spec, func(_ *testing.T, open bool) http.Handler {
-		return &readingRoom{open: open, people: map[string]map[string]string{}, tokens: map[string]string{}, pins: map[string]string{}, files: map[string]map[string]any{}, labels: map[string]map[string]any{}}
+	twins(t, spec, func(t *testing.T, open bool) http.Handler {
+		db, err := sql.Open("sqlite", ":memory:")
+		if err != nil {
+			t.Fatal(err)
+		}
+		db.SetMaxOpenConns(1) // each connection has a memory of its own
+		t.Cleanup(func() { _ = db.Close() })
+		if _, err := db.Exec("CREATE TABLE shelves (id INTEGER, title TEXT); INSERT INTO shelves VALUES (31, 'Maps'), (32, 'Letters'), (33, 'Deeds')"); err != nil {
+			t.Fatal(err)
+		}
+		return &readingRoom{open: open, db: db, people: map[string]map[string]string{}, tokens: map[string]string{}, pins: map[string]string{}, files: map[string]map[string]any{}, labels: map[string]map[string]any{}}
 	}, []hole{
 		{"old-version", "GET", "/svc/v2/requests/{request_id}", "credentials"},
 		{"debug-exposed", "GET", "/debug/settings", "path"},
@@ -270,5 +318,6 @@ func TestReadingRoom(t *testing.T) {
 		{"reset-token-leak", "POST", "/password-resets", "answer./pin"},
 		{"bfla", "POST", "/labels", "role"},
 		{"ssrf", "POST", "/shelves/{shelf_id}/picture", "body./image_url"},
-	}, "ssrf", "old-version", "debug-exposed", "open-redirect", "reset-token-leak", "bfla", "bola-account")
+		{"sqli", "GET", "/shelves", "query.sort"},
+	}, "ssrf", "sqli", "bola-shared", "old-version", "debug-exposed", "open-redirect", "reset-token-leak", "bfla", "bola-account")
 }

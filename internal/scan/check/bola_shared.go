@@ -59,12 +59,18 @@ func (p *Probe) recipient(op *graph.Op) *graph.Input {
 	}
 	for _, in := range op.Inputs {
 		r := p.resourceOf(in)
+		if reDoer.MatchString(in.Name) {
+			continue // whose it is: set by the server, and in the body because one schema describes both
+		}
 		if in.In == "body" && !in.Listed && (reRecipient.MatchString(in.Name) || r != nil && r.IsPerson) {
 			return in
 		}
 	}
 	return nil
 }
+
+// reDoer are names of members that say whose something is, and not whom it goes to.
+var reDoer = regexp.MustCompile(`(?i)^(owner|author|creator|created_?by|sender|from|uploader|poster|writer)([_-]?(user|member|account|person))?([_-]?(id|name|email|username))?$`)
 
 // sharing is how something goes from one to another, and is read.
 type sharing struct {
