@@ -50,6 +50,18 @@ paths:
       security: []
       requestBody: {required: true, content: {application/json: {schema: {type: object, required: [email, password], properties: {email: {type: string, format: email}, password: {type: string}}}}}}
       responses: {"200": {description: in, content: {application/json: {schema: {type: object, properties: {token: {type: string}}}}}}}
+  /password/forgot:
+    post:
+      summary: Forgotten password
+      security: []
+      requestBody: {required: true, content: {application/json: {schema: {type: object, required: [email], properties: {email: {type: string, format: email}}}}}}
+      responses: {"202": {description: look into your mail}}
+  /password/reset:
+    post:
+      summary: Reset the password with the code
+      security: []
+      requestBody: {required: true, content: {application/json: {schema: {type: object, required: [email, resetCode, newPassword], properties: {email: {type: string, format: email}, resetCode: {type: string}, newPassword: {type: string, minLength: 8}}}}}}
+      responses: {"200": {description: done}}
   /me:
     get:
       responses: {"200": {description: me, content: {application/json: {schema: {type: object, properties: {email: {type: string}, name: {type: string}, role: {type: string}}}}}}}
@@ -125,6 +137,31 @@ func (s *atelier) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			}
 			answer(202, map[string]any{"next": "look into your mail"})
 		}
+		return
+	case "POST /password/forgot":
+		out := map[string]any{"next": "look into your mail"}
+		if a := s.artists[in["email"]]; a != nil {
+			sum := sha256.Sum256([]byte(fmt.Sprint("code ", in["email"], len(s.commissions))))
+			a["code"], a["tries"] = fmt.Sprintf("4%05d", (int(sum[0])<<8|int(sum[1]))%100000), 0
+			if s.ways["the code is told"] {
+				out["resetCode"] = a["code"]
+			}
+		}
+		answer(202, out)
+		return
+	case "POST /password/reset":
+		a := s.artists[in["email"]]
+		if a == nil || a["code"] == nil || len(in["newPassword"]) < 8 {
+			fail(400, "wrong or over")
+			return
+		}
+		a["tries"] = a["tries"].(int) + 1
+		if a["tries"].(int) > 5 && !s.ways["tries are not counted"] || a["code"] != in["resetCode"] {
+			fail(400, "wrong or over")
+			return
+		}
+		a["password"], a["code"] = in["newPassword"], nil
+		answer(200, map[string]any{"ok": true})
 		return
 	case "POST /login":
 		if a := s.artists[in["email"]]; a == nil || a["password"] != in["password"] {
@@ -226,12 +263,14 @@ func fetchedPortfolio(address string) (map[string]any, error) {
 
 // Each way that is a hole is found, and nothing else: chores may be done in any order.
 func TestAtelier(t *testing.T) {
-	checks := []string{"step-skipped", "partner-fields", "register-enumeration", "login-enumeration"}
+	checks := []string{"step-skipped", "partner-fields", "register-enumeration", "login-enumeration", "reset-token-leak"}
 	for _, c := range []struct {
 		ways string
 		want []string
 	}{
 		{"", nil},
+		{"the code is told", []string{"reset-token-leak /password/forgot answer./resetCode critical"}},
+		{"the code is told, tries are not counted", []string{"reset-token-leak /password/forgot answer./resetCode critical", "reset-token-leak /password/reset body./resetCode critical"}},
 		{"register tells", []string{"register-enumeration /artists answer info"}},
 		{"steps are left out, partner is trusted", []string{"partner-fields /me/portfolio body./portfolioUrl role high", "step-skipped /commissions/{id}/deliver order.approved high"}},
 	} {
