@@ -32,6 +32,29 @@ func large(b testing.TB, n int) *exchange.Exchange {
 	return request(b, 0, "", body.String())
 }
 
+// prose is a JSON POST of about 10 KB of texts as people write them, each request's own.
+func prose(b testing.TB, n int) *exchange.Exchange {
+	texts := []string{
+		"It's the third time (since May) that the lamp in room # flickers; could someone have a look?",
+		"Delivered to 12 Main Street, Springfield - left with the neighbour at 9:30. Order #.",
+		`She said "see you on Monday" and took parcel # along.`,
+		"Überraschung: Zoë bekommt # Äpfel, 50 % davon rot.",
+		"Photos are at https://photos.example.com/albums/#/cover.jpg, the password isn't needed.",
+		"alice.#@example.com", "Mon/Tue/Wed, 24/7, and/or on call", "C# & Go: notes on lesson #",
+	}
+	var body strings.Builder
+	body.WriteString(`{"items":[`)
+	for i := 0; body.Len() < 10_000; i++ {
+		if i > 0 {
+			body.WriteByte(',')
+		}
+		text := strings.ReplaceAll(texts[i%len(texts)], "#", strconv.Itoa(n*1000+i))
+		body.WriteString(`{"text":` + strconv.Quote(text) + `,"n":7}`)
+	}
+	body.WriteString(`]}`)
+	return request(b, 0, "", body.String())
+}
+
 // get is a GET without arguments whose path is its own.
 func get(b testing.TB, n int) *exchange.Exchange {
 	x := path(b, strconv.Itoa(n))
@@ -72,7 +95,7 @@ func BenchmarkSilent(b *testing.B) {
 		name   string
 		bodies int
 		make   func(testing.TB, int) *exchange.Exchange
-	}{{"new", 200_000_000, small}, {"seen", 1, small}, {"10KB", 200_000_000, large}, {"GET", 200_000_000, get}} {
+	}{{"new", 200_000_000, small}, {"seen", 1, small}, {"10KB", 200_000_000, large}, {"10KB-prose", 200_000_000, prose}, {"GET", 200_000_000, get}} {
 		b.Run(c.name, func(b *testing.B) {
 			g := at(b, 1)
 			all := make([]*exchange.Exchange, 0, min(b.N+1, 1024))

@@ -252,8 +252,22 @@ func (g *gate) quietBase64(text string) bool {
 	case 3:
 		m |= markOf[byte(word>>10)] | markOf[byte(word>>2)]
 	}
-	// Something may be encoded once more: that is rare, and for others to see.
-	return m&(markOf['%']|markOf['\\']) == 0 && !g.base64.metBy(m)
+	return !g.base64.metBy(m) && (m&(markOf['%']|markOf['\\']) == 0 || !codedInBase64(text))
+}
+
+// codedInBase64 reports whether what base64 makes of a text may be encoded once more.
+func codedInBase64(text string) bool {
+	var room [128]byte
+	s := scan{arena: room[:0]}
+	b := base64Decode(&s, removeWhitespace(&s, text))
+	for i := 0; i+1 < len(b); i++ {
+		c := b[i+1]
+		if b[i] == '%' && (c|0x20 == 'u' || c|0x20 >= 'a' && c|0x20 <= 'f' || c >= '0' && c <= '9') ||
+			b[i] == '\\' && (c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9') {
+			return true
+		}
+	}
+	return false
 }
 
 // base64Values are the digits' values, -1 for what is none.
