@@ -179,21 +179,26 @@ func TestWholeCorpus(t *testing.T) {
 	sameRules(t)
 	tree := os.Getenv("CRENEL_WAF_TREE")
 	known := map[string]bool{}
-	var all []wholeCorpus
-	for _, c := range wholeTexts(t) {
-		var texts []string
-		long := 0
-		for _, s := range c.texts {
+	parts := wholeTexts(t)
+	long := make([]int, len(parts))
+	of := 0
+	for i := range parts {
+		parts[i].texts = slices.DeleteFunc(parts[i].texts, func(s string) bool {
 			if known[s] || s == "" {
-				continue
+				return true
 			}
 			known[s] = true
 			if len(s) > defaultValue {
-				long++ // refused unseen
-				continue
+				long[i]++ // refused unseen
+				return true
 			}
-			texts = append(texts, s)
-		}
+			return false
+		})
+		of += len(parts[i].texts)
+	}
+	var all []wholeCorpus
+	for i, c := range parts {
+		texts := c.texts
 		if only := os.Getenv("CRENEL_WAF_ONLY"); only != "" && !slices.Contains(strings.Split(only, ","), strings.Split(c.name, partOf)[0]) {
 			continue
 		}
@@ -204,10 +209,11 @@ func TestWholeCorpus(t *testing.T) {
 		if b, err := os.ReadFile(file); err == nil && json.Unmarshal(b, &done) == nil && done.Tree == id && tree != "" {
 			t.Logf("%s: was done before", c.name)
 			all = append(all, done)
+			writeWhole(t, os.Getenv("CRENEL_WAF_WRITE"), of, all)
 			continue
 		}
 		begin := time.Now()
-		w := &wholeRun{t: t, captured: capturing(t), out: &wholeCorpus{Name: c.name, Tree: id, Texts: len(texts), TooLong: long}, base: map[string]map[int]bool{}}
+		w := &wholeRun{t: t, captured: capturing(t), out: &wholeCorpus{Name: c.name, Tree: id, Texts: len(texts), TooLong: long[i]}, base: map[string]map[int]bool{}}
 		for _, inspection := range []string{config.WAFExact, config.WAFTuned} {
 			for level := 1; level <= 4; level++ {
 				w.out.Rows = append(w.out.Rows, wholeRow{Inspection: inspection, Level: level})
@@ -221,8 +227,8 @@ func TestWholeCorpus(t *testing.T) {
 		}
 		t.Logf("%s: %d texts, %d missed, %.0f s", c.name, w.out.Texts, len(w.out.Missed), w.out.Seconds)
 		all = append(all, *w.out)
+		writeWhole(t, os.Getenv("CRENEL_WAF_WRITE"), of, all)
 	}
-	writeWhole(t, os.Getenv("CRENEL_WAF_WRITE"), all)
 }
 
 // row is the count of an inspection and a level.
@@ -900,20 +906,21 @@ func (r *wholeRow) add(o wholeRow) {
 	r.Named, r.Together, r.Missed = r.Named+o.Named, r.Together+o.Together, r.Missed+o.Missed
 }
 
-// writeWhole writes the outcome down.
-func writeWhole(t *testing.T, file string, all []wholeCorpus) {
+// writeWhole writes the outcome down, as far as the run has come.
+func writeWhole(t *testing.T, file string, of int, all []wholeCorpus) {
 	if file == "" {
 		return
 	}
 	type outcome struct {
 		Commit  string        `json:"commit"`
-		Texts   int           `json:"texts"`
+		Texts   int           `json:"texts"` // tried so far
+		Of      int           `json:"of"`    // of so many
 		Missed  int           `json:"missed"`
 		Seconds float64       `json:"seconds"`
 		Total   []wholeRow    `json:"total"`
 		Corpora []wholeCorpus `json:"corpora"`
 	}
-	o := outcome{Commit: os.Getenv("CRENEL_WAF_COMMIT")}
+	o := outcome{Commit: os.Getenv("CRENEL_WAF_COMMIT"), Of: of}
 	for _, c := range all {
 		o.Corpora = joinParts(o.Corpora, c)
 		o.Texts, o.Seconds = o.Texts+c.Texts, o.Seconds+c.Seconds
