@@ -91,6 +91,32 @@ func spellings(x *target.Exchange, v string) []string {
 // plainLetters are spelt one way everywhere.
 const plainLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
 
+// WithoutHosts takes the hosts that two requests named, and their first labels as
+// words, out of both answers: what an answer repeats of the name that was asked for
+// makes it no other.
+func WithoutHosts(a, b *target.Exchange) (x, y *target.Exchange) {
+	var words []string
+	for _, e := range []*target.Exchange{a, b} {
+		if e.Request == nil || e.Request.Host == "" {
+			continue
+		}
+		words = append(words, regexp.QuoteMeta(e.Request.Host))
+		if label, _, more := strings.Cut(e.Request.Host, "."); more && label != "" {
+			words = append(words, regexp.QuoteMeta(label))
+		}
+	}
+	if words == nil {
+		return a, b
+	}
+	re := regexp.MustCompile(`(?i)\b(?:` + strings.Join(words, "|") + `)\b`)
+	without := func(e *target.Exchange) *target.Exchange {
+		c := *e
+		c.Body = re.ReplaceAll(e.Body, []byte("·"))
+		return &c
+	}
+	return without(a), without(b)
+}
+
 // Form is the form of an answer's JSON: its members and their types, lists by
 // the form of their first element. "" when it is no JSON.
 func Form(body []byte) string {

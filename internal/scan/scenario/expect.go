@@ -375,7 +375,11 @@ func (r *run) alike(a, b *target.Exchange) bool {
 		return false
 	}
 	// Two answers that are the same say the same, whoever asked for it.
-	return Alike(a, b) || Essence(a, echoes(a, r.varying())...) == Essence(b, echoes(b, r.varying())...)
+	if Alike(a, b) {
+		return true
+	}
+	a, b = WithoutHosts(a, b)
+	return Essence(a, echoes(a, r.varying())...) == Essence(b, echoes(b, r.varying())...)
 }
 
 // echoes are those of some texts that an exchange's request holds.
