@@ -198,7 +198,7 @@ func (s *sameport) Accept() (net.Conn, error) {
 	_ = c.SetReadDeadline(time.Time{})
 	p := &peeked{c, br}
 	if err != nil || first[0] == 22 {
-		return tls.Server(p, s.conf), nil
+		return tls.Server(p, s.conf), nil //nolint:nilerr // who says nothing is left to TLS
 	}
 	if s.plain == nil {
 		return p, nil

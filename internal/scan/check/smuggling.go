@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -283,7 +284,7 @@ func (p *Probe) waited(ctx context.Context, l *letter, where, title, why, usual 
 	}
 	one := 1
 	for i, raw := range attacks {
-		n := fmt.Sprint(i + 1)
+		n := strconv.Itoa(i + 1)
 		add("usual"+n, scenario.Control, usual, control, 2, scenario.Expect{Answers: &one})
 		add("attack"+n, scenario.Attack, "complete in each reading, and still waited on", raw, 1, scenario.Expect{Slower: "usual" + n, By: l.by})
 	}

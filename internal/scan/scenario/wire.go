@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -53,7 +54,7 @@ var _ Wire = (*target.Client)(nil)
 // check says what is wrong with a handshake.
 func (h *Handshake) check() error {
 	if h.Version == "" && len(h.Ciphers) > 0 {
-		return fmt.Errorf("a handshake that chooses cipher suites needs a version")
+		return errors.New("a handshake that chooses cipher suites needs a version")
 	}
 	if h.Version == "" {
 		return nil
@@ -63,7 +64,7 @@ func (h *Handshake) check() error {
 
 func (r *Raw) check() error {
 	if len(r.Lines) == 0 {
-		return fmt.Errorf("raw needs lines")
+		return errors.New("raw needs lines")
 	}
 	for _, l := range r.Lines {
 		if _, err := unescape(l); err != nil {

@@ -47,7 +47,7 @@ type RawAnswer struct {
 // Responses reads the answers that Bytes hold, as answers to requests of these
 // methods (GET when there are more answers than methods). It stops at what is no answer.
 func (a *RawAnswer) Responses(methods ...string) []*http.Response {
-	all, _ := a.read(methods)
+	all, _ := a.read(methods) //nolint:bodyclose // their bodies are in memory
 	return all
 }
 
@@ -236,7 +236,7 @@ func (c *Client) rawH1(ctx context.Context, cn *conn, r *RawRequest, wait time.D
 			break
 		}
 		if r.Answers > 0 {
-			if _, whole := a.read(nil); whole >= r.Answers {
+			if _, whole := a.read(nil); whole >= r.Answers { //nolint:bodyclose // the same
 				break
 			}
 		}
@@ -245,7 +245,7 @@ func (c *Client) rawH1(ctx context.Context, cn *conn, r *RawRequest, wait time.D
 		ex.Duration = time.Since(ex.Sent)
 	}
 	ex.Body = a.Bytes
-	a.Whole = a.Responses()
+	a.Whole = a.Responses() //nolint:bodyclose // the same
 	if len(a.Whole) > 0 {
 		first := a.Whole[0]
 		ex.Status, ex.Header, ex.Proto = first.StatusCode, first.Header, first.Proto
