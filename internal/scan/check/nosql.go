@@ -87,6 +87,10 @@ func nosqlOperator(ctx context.Context, p *Probe) error {
 	return p.everySlot(ctx, func(s *slot) bool {
 		return s.in.In == "query" && s.op.Method == http.MethodGet && s.op.Answered == "list" || s.in.In == "body" && s.op.Method == http.MethodPost && (s.op.Has(graph.Search) || s.op.Kind == graph.Action && s.op.Answered == "list")
 	}, func(ctx context.Context, s *slot) error {
+		s, err := p.alone(ctx, s)
+		if err != nil {
+			return err
+		}
 		again, err := p.send(ctx, s.call)
 		if err != nil || !scenario.Alike(s.base, again) {
 			return err
@@ -103,6 +107,25 @@ func nosqlOperator(ctx context.Context, p *Probe) error {
 		}
 		return nil
 	})
+}
+
+// alone is a slot whose call finds nothing without the other filters, which need
+// not be there: all of nothing tells no operator from another.
+func (p *Probe) alone(ctx context.Context, s *slot) (*slot, error) {
+	if items(s.base.Body, s.op.ListAt) != 0 {
+		return s, nil
+	}
+	call := s.call
+	for _, in := range s.op.Inputs {
+		if in != s.in && in.In == s.in.In && !in.Required && call.Values[in.Where()] != "" {
+			call = call.With(in.Where(), "")
+		}
+	}
+	x, err := p.send(ctx, call)
+	if err != nil || x.Status/100 != 2 {
+		return s, err
+	}
+	return &slot{op: s.op, in: s.in, call: call, value: s.value, base: x}, nil
 }
 
 // operator tries one pair: an operator that matches all and one that matches nothing.
