@@ -53,7 +53,7 @@ func killed(t *testing.T) (*scantest.Notes, *Options) {
 	if err := os.WriteFile(o.Spec, []byte(scantest.Spec), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKilledChild$") //nolint:gosec // the test itself
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKilledChild$")
 	cmd.Env = append(os.Environ(), "CRENEL_TEST_KILLED_TARGET="+srv.URL, "CRENEL_TEST_KILLED_SPEC="+o.Spec, "CRENEL_TEST_KILLED_STATE="+o.Resume)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

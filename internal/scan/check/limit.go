@@ -198,8 +198,6 @@ func items(body []byte, at string) int {
 	return -1
 }
 
-func flat(name string) string { return strings.NewReplacer("_", "", "-", "").Replace(name) }
-
 func batchSize(ctx context.Context, p *Probe) error {
 	user := p.Actor(actor.User)
 	if user == nil {
