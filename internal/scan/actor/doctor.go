@@ -112,7 +112,7 @@ func (p *People) Doctor(ctx context.Context, how Examination) *Diagnosis {
 	p.basePoint(add, problems)
 	if len(p.witnesses) == 0 {
 		add("sessions", Doubt, "no operation answers that could tell somebody from nobody: nothing can be said of sessions", "Look at the base path, and whether the operations of the description exist.")
-	} else if p.refusing == 0 {
+	} else if p.refusing == 0 && (len(p.All()) > 0 || len(problems) > 0) {
 		add("sessions", Doubt, fmt.Sprintf("none of %d operations that were asked without credentials refused", len(p.witnesses)), "If the API has logins, what needs them is either not in the description or open to all.")
 	}
 	p.doorPoints(add)
@@ -134,7 +134,7 @@ func (p *People) Doctor(ctx context.Context, how Examination) *Diagnosis {
 		}
 	}
 	p.givenPoint(add)
-	if len(p.All()) == 0 && len(problems) == 0 {
+	if len(p.All()) == 0 && len(problems) == 0 && p.cfg.NoRegister {
 		add("accounts", Doubt, "there is nobody but nobody: no accounts are configured, and making them was forbidden", "Give actors.accounts.user and actors.accounts.peer.")
 	}
 	for _, n := range notes {
