@@ -90,6 +90,7 @@ func (b *builder) operation(method, path string, tmpl *template, n node, shared 
 	}
 	if n.has("security") {
 		op.Security, op.Public, op.SecurityDeclared = b.security(n.get("security"))
+		op.SecurityOwn = true
 	} else {
 		op.Security, op.Public, op.SecurityDeclared = b.global.security, b.global.public, b.global.declared
 	}

@@ -65,6 +65,7 @@ type Operation struct {
 	Security         []Requirement
 	Public           bool // the document allows calls without credentials
 	SecurityDeclared bool // security was stated, here or at the top level
+	SecurityOwn      bool // it was stated here: at the top level it is a default, which many documents do not keep to
 	// Object is the resource object that the path addresses, nil for collections.
 	Object     *ObjectRef
 	Resource   string         // singular resource name the path is about, "" when unknown

@@ -4,11 +4,14 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/crenel-project/crenel/internal/scan/actor"
 	"github.com/crenel-project/crenel/internal/scan/graph"
 	"github.com/crenel-project/crenel/internal/scan/scenario"
+	"github.com/crenel-project/crenel/internal/scan/target"
 	"github.com/crenel-project/crenel/internal/scan/world"
+	"github.com/crenel-project/crenel/internal/spec"
 )
 
 var _ = register(&Check{
@@ -64,9 +67,40 @@ func authMissing(ctx context.Context, p *Probe) error {
 			p.Note(op, Inconclusive)
 			return nil //nolint:nilerr // a call that cannot be written as a step proves nothing
 		}
+		meant, err := p.meantClosed(ctx, op, open)
+		if err != nil {
+			return err
+		}
+		if !meant {
+			h.CVSS = vectorInfo
+			h.Title = fmt.Sprintf("%s %s is open, and the description's default says otherwise", op.Method, op.Path)
+			h.Description = "The description asks for credentials everywhere, and this operation gives without any what it gives to a user. Nothing in the answer is known to be somebody's: it may be public on purpose, and the description should say so then (security: [])."
+		}
 		_, err = p.Prove(ctx, h)
 		return err
 	})
+}
+
+// meantClosed reports whether what nobody was shown is meant for some: the
+// operation itself says that it asks for credentials, is for administrators, is
+// about what is its owner's alone, or its answer holds what the API keeps elsewhere.
+func (p *Probe) meantClosed(ctx context.Context, op *graph.Op, open *target.Exchange) (bool, error) {
+	if op.SecurityOwn || op.Has(graph.Admin) || op.Has(graph.Debug) || slices.ContainsFunc(op.Responses, func(r *spec.Response) bool {
+		return r.Status == "401" || r.Status == "403"
+	}) {
+		return true, nil
+	}
+	if op.About != nil {
+		v, err := p.Private(ctx, op.About)
+		if err != nil || v.Private() {
+			return true, err
+		}
+	}
+	marks, err := p.keptMarks(ctx)
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(marks, func(m kept) bool { return scenario.Holds(open, m.text) }), nil
 }
 
 func (p *Probe) openHypothesis(op *graph.Op, c *world.Call) (Hypothesis, error) {
