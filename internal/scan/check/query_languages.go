@@ -21,7 +21,7 @@ var (
 		Proof: "True conditions are answered as the plain value is, false ones as a value of nothing, with two functions each. Controls: a value of nothing is answered otherwise than the plain one.",
 		Fix:   "Pass values to XPath as variables, or compare them in the program; never build the expression from text.",
 		Mode:  Default, Dirty: true,
-		Run: func(ctx context.Context, p *Probe) error { return p.lookups(ctx, p.xpathSlot) },
+		Run: func(ctx context.Context, p *Probe) error { return p.lookups(ctx, p.xpathSlot, p.xpathOr) },
 	})
 	_ = register(&Check{
 		ID: "ldap-injection", Title: "An input is pasted into an LDAP filter",
@@ -31,15 +31,16 @@ var (
 		Proof: "The escape is taken for the letter, at both ends of the text; another letter's escape finds nothing, as a value of nothing does. Controls: the plain value is found, twice the same.",
 		Fix:   "Escape values for filters (RFC 4515, section 3), with the library's own function.",
 		Mode:  Default, Dirty: true,
-		Run: func(ctx context.Context, p *Probe) error { return p.lookups(ctx, p.ldapSlot) },
+		Run: func(ctx context.Context, p *Probe) error { return p.lookups(ctx, p.ldapSlot, nil) },
 	})
 )
 
 const nothingThere = "crenelzqnone"
 
 // lookups calls try for each text by which an operation looks something up, and
-// which tells that: with a value of nothing it is answered otherwise.
-func (p *Probe) lookups(ctx context.Context, try func(ctx context.Context, s *slot, none *target.Exchange) error) error {
+// which tells that: with a value of nothing it is answered otherwise. Where no
+// value is known that finds something, it calls blind, if there is one.
+func (p *Probe) lookups(ctx context.Context, try, blind func(ctx context.Context, s *slot, none *target.Exchange) error) error {
 	return Each(ctx, p, p.Ops(), func(ctx context.Context, op *graph.Op) error {
 		if !looksUp(op) {
 			return nil
@@ -64,6 +65,11 @@ func (p *Probe) lookups(ctx context.Context, try func(ctx context.Context, s *sl
 			found := s
 			if base.Status/100 != 2 || s.value == "" || scenario.Alike(base, none, s.value, nothingThere) {
 				if found, err = p.anotherValue(ctx, s, none); err != nil {
+					return err
+				}
+			}
+			if found == nil && blind != nil && none.Status < 500 {
+				if err := blind(ctx, s, none); err != nil {
 					return err
 				}
 			}
@@ -169,6 +175,40 @@ func (p *Probe) xpathSlot(ctx context.Context, s *slot, _ *target.Exchange) erro
 			{q("starts-with('crenel','cre')"), q("starts-with('crenel','nel')"), "with another that is true it is found", "with another that is false it is not"},
 		})
 		if err != nil || done {
+			return err
+		}
+	}
+	return nil
+}
+
+// xpathOr is for a text of which nobody knows a value that finds something:
+// where one of several conditions is enough, one that is true finds anything.
+func (p *Probe) xpathOr(ctx context.Context, s *slot, none *target.Exchange) error {
+	for _, form := range []string{"' or %s or 'a'='b", `" or %s or "a"="b`} {
+		q := func(cond string) string {
+			if form[0] == '"' {
+				cond = strings.ReplaceAll(cond, "'", `"`)
+			}
+			return nothingThere + fmt.Sprintf(form, cond)
+		}
+		yes := q("string-length('abc')=3")
+		x, err := p.send(ctx, s.with(yes))
+		if err != nil {
+			return err
+		}
+		if x.Status/100 != 2 || scenario.Alike(none, x, nothingThere, yes) {
+			continue
+		}
+		var l steps
+		add := func(id string, part scenario.Part, note, text string, e scenario.Expect) {
+			l.add(p.unechoed(s, id, part, note, text, e))
+		}
+		add("none", scenario.Control, "a value of nothing finds nothing", nothingThere, scenario.Expect{Status: "!5xx"})
+		add("true1", scenario.Attack, "with a condition that is true in XPath something is found", yes, scenario.Expect{Status: "2xx", Unlike: "none"})
+		add("false1", scenario.Attack, "with one that is false nothing is", q("string-length('abc')=4"), scenario.Expect{Like: "none"})
+		add("true2", scenario.Attack, "with another that is true it is found again", q("starts-with('crenel','cre')"), scenario.Expect{Like: "true1"})
+		add("false2", scenario.Attack, "with another that is false it is not", q("starts-with('crenel','nel')"), scenario.Expect{Like: "none"})
+		if done, err := p.injected(ctx, s, "XPath injection", "Conditions with functions of XPath, which are put into the input, are worked out: the answer follows whether they are true.", &l); err != nil || done {
 			return err
 		}
 	}

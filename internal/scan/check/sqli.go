@@ -99,7 +99,7 @@ func (p *Probe) sqlSlot(ctx context.Context, s *slot) error {
 	if err != nil {
 		return err
 	}
-	searches := s.in.In != "path" && (s.op.Answered == "list" && s.base.Status == http.StatusOK || looksUp(s.op) && (s.op.Has(graph.Search) || s.op.Kind == graph.List || s.in.In == "header" || s.in.In == "cookie"))
+	searches := s.in.In != "path" && (s.base.Status == http.StatusNotFound && looksUp(s.op) || s.op.Answered == "list" && s.base.Status == http.StatusOK || looksUp(s.op) && (s.op.Has(graph.Search) || s.op.Kind == graph.List || s.in.In == "header" || s.in.In == "cookie"))
 	complains := one.Status >= 500 && two.Status < 500 || sqlError(one) && !sqlError(two) || kindOf(one) != kindOf(two)
 	if complains || s.stable && (searches || !scenario.Alike(one, two, s.value+"''", s.value+"'")) {
 		if done, err := p.sqlBoolean(ctx, s, sqlForms(s.op.Method)); err != nil || done {

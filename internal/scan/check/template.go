@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/crenel-project/crenel/internal/scan/scenario"
 )
@@ -39,7 +40,14 @@ func (p *Probe) sums(use string) (a, b [2]int) {
 	return [2]int{n(), n()}, [2]int{n(), n()}
 }
 
-var templateForms = []string{"{{%d*%d}}", "${%d*%d}", "#{%d*%d}", "<%%= %d*%d %%>", "{%d*%d}", "@(%d*%d)", "{{mul %d %d}}", "*{%d*%d}", "%%{%d*%d}", "${{%d*%d}}", "[[${%d*%d}]]", "{{printf \"%%d%%d\" %d %d}}"}
+// templateForms put two numbers between the brackets of template languages. What
+// comes of most is their product; of those that cannot multiply, the numbers
+// joined: joins.
+var templateForms = []string{"{{%d*%d}}", "${%d*%d}", "#{%d*%d}", "<%%= %d*%d %%>", "{%d*%d}", "@(%d*%d)", "{{mul %d %d}}", "*{%d*%d}", "%%{%d*%d}", "${{%d*%d}}", "[[${%d*%d}]]", "{{%d|times:%d}}", "${(%d*%d)?c}", "#set($c=%d*%d)${c}", "{%% widthratio %d 1 %d %%}", "{{printf \"%%d%%d\" %d %d}}", "{{#with \"%d\"}}{{this}}{{/with}}%d"}
+
+func joins(form string) bool {
+	return strings.Contains(form, "printf") || strings.Contains(form, "{{#with")
+}
 
 func templateInjection(ctx context.Context, p *Probe) error {
 	return p.everySlot(ctx, func(*slot) bool { return true }, func(ctx context.Context, s *slot) error {
@@ -68,7 +76,7 @@ func templateInjection(ctx context.Context, p *Probe) error {
 		}
 		for _, f := range templateForms {
 			pa, pb := product(a), product(b)
-			if f == templateForms[len(templateForms)-1] {
+			if joins(f) {
 				pa, pb = joined(a), joined(b)
 			}
 			x, err := p.send(ctx, s.with(fmt.Sprintf(f, a[0], a[1])))

@@ -267,7 +267,7 @@ var rePattern = regexp.MustCompile(`(?i)e-?mail|user_?name|login|phone|url|uri|l
 const maxRegexInputs = 24
 
 func regexTime(ctx context.Context, p *Probe) error {
-	inputs := 0
+	var likely, other []*slot
 	for _, op := range p.Ops() {
 		if op.Has(graph.Register) || op.Has(graph.Login) {
 			continue // what is entered there may lock or count
@@ -280,16 +280,21 @@ func regexTime(ctx context.Context, p *Probe) error {
 			continue
 		}
 		for _, in := range op.Inputs {
-			if !takesText(in) || !rePattern.MatchString(in.Name) && in.Format != "email" && in.Format != "uri" || in.In == "path" && in.Object != nil {
+			if !takesText(in) || in.In == "path" && in.Object != nil {
 				continue
 			}
-			if inputs++; inputs > maxRegexInputs {
-				return nil
+			if s := slotOf(op, in, call, base); rePattern.MatchString(in.Name) || in.Format == "email" || in.Format == "uri" || in.Schema != nil && in.Schema.Rules().Pattern != "" {
+				likely = append(likely, s)
+			} else {
+				other = append(other, s)
 			}
-			p.Note(op, Clean)
-			if done, err := p.loses(ctx, slotOf(op, in, call, base)); err != nil || done {
-				return err // one shows it, and each may have kept the server busy
-			}
+		}
+	}
+	all := append(likely, other...)
+	for _, s := range all[:min(len(all), maxRegexInputs)] {
+		p.Note(s.op, Clean)
+		if done, err := p.loses(ctx, s); err != nil || done {
+			return err // one shows it, and each may have kept the server busy
 		}
 	}
 	return nil
