@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 
 	"github.com/crenel-project/crenel/internal/scan/graph"
@@ -16,7 +17,7 @@ var _ = register(&Check{
 	ID: "upload-unrestricted", Title: "A web page can be uploaded, and is served as one",
 	OWASP: "API8:2023", CWE: "CWE-434", WSTG: "WSTG-BUSL-09",
 	CVSS:  "CVSS:4.0/AV:N/AC:L/AT:N/PR:L/UI:A/VC:H/VI:H/VA:N/SC:L/SI:L/SA:N",
-	About: "Uploads an HTML page and an SVG image with a script, under their own names and types, and reads them back.",
+	About: "Uploads an HTML page and an SVG image with a script, under their own names and types, under double names, with a NUL in the name and as a picture by their first bytes, and reads them back.",
 	Proof: "What is read back is the script, with a type that browsers run and no header that keeps them from it. Controls: a harmless file of the accepted kind is read back as well.",
 	Fix:   "Look at the content and take the types that are needed, give files names of your own, and serve them with Content-Disposition: attachment, X-Content-Type-Options: nosniff, from another origin.",
 	Mode:  Default, Dirty: true,
@@ -28,7 +29,7 @@ func uploadUnrestricted(ctx context.Context, p *Probe) error {
 		if op.Method == http.MethodGet || op.Has(graph.Hazard) {
 			return nil
 		}
-		for _, a := range p.People.All() {
+		for _, a := range append(p.People.All(), nil) {
 			c, err := p.World.Call(ctx, op, a, nil)
 			if err != nil || len(c.Files) == 0 {
 				continue
@@ -52,6 +53,9 @@ var active = []struct{ name, media, content, served string }{
 	{"image.svg", "image/svg+xml", `<svg xmlns="http://www.w3.org/2000/svg"><script>/*MARK*/</script></svg>`, `(?i)image/svg`},
 	{"page.html", "image/png", "<script>/*MARK*/</script>", `(?i)text/html`},
 	{"image.svg", "image/png", `<svg xmlns="http://www.w3.org/2000/svg"><script>/*MARK*/</script></svg>`, `(?i)image/svg`},
+	{"page.png.html", "image/png", "<script>/*MARK*/</script>", `(?i)text/html`},
+	{"page.html\x00.png", "image/png", "<script>/*MARK*/</script>", `(?i)text/html`},
+	{"image.html", "image/gif", "GIF89a/*<script>/*MARK*/</script>", `(?i)text/html`}, // by its first bytes a picture
 	{"page.xhtml", "application/xhtml+xml", `<html xmlns="http://www.w3.org/1999/xhtml"><script>/*MARK*/</script></html>`, `(?i)xhtml`},
 }
 
@@ -105,8 +109,8 @@ func (p *Probe) servedActive(ctx context.Context, op *graph.Op, up *world.Call, 
 	upload.ID, upload.Part, upload.Note, upload.Expect = "upload", scenario.Attack, name+" is uploaded", []scenario.Expect{{Status: "2xx"}}
 	for _, l := range links[:min(3, len(links))] {
 		u := upload
-		u.Save = []scenario.Save{{As: "link", At: l.at}}
-		read := scenario.Step{As: upload.As, Send: &scenario.Send{Method: http.MethodGet, Path: "${link|raw}"}}
+		u.Save = []scenario.Save{{As: "link", Pattern: `"` + regexp.QuoteMeta(l.at[strings.LastIndexByte(l.at, '/')+1:]) + `"\s*:\s*"/([^"\\]+)"`}}
+		read := scenario.Step{As: upload.As, Send: &scenario.Send{Method: http.MethodGet, Path: "/${link|raw}", Root: true}}
 		if done, err := p.readBack(ctx, op, u, read, served, mark); err != nil || done {
 			return done, err
 		}
