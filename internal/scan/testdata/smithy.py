@@ -1,6 +1,6 @@
 """A small API with the flaws that an interpreter, a shell and an XML parser lend
 to what is handed to them as it came; with 0 as the second argument, without them."""
-import base64, json, pickle, re, subprocess, sys
+import base64, json, pickle, subprocess, sys
 import xml.etree.ElementTree as tree
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
@@ -81,9 +81,6 @@ class Smithy(BaseHTTPRequestHandler):
             for i in range(0, len(text), 2):
                 out += text[: i + 1].count("zq")
             return 200, {"found": out}
-        if what == "POST /badges":
-            ok = re.match(r"^(\w+-?)*$", short(str(body["badge"]), 64)) if OPEN else re.match(r"^[\w-]{1,64}$", str(body["badge"]))
-            return (200, {"ok": True}) if ok else (400, {"error": "no badge"})
         return 404, {"error": "none"}
 
 
