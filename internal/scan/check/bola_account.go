@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/crenel-project/crenel/internal/scan/actor"
@@ -40,7 +41,7 @@ type taking struct {
 	ends      bool
 }
 
-const takenPassword = "Changed-${canary.new}-9!" //nolint:gosec // of accounts made for the proof
+const takenPassword = "Changed-${canary.new}-9!"
 
 var reOldPassword = regexp.MustCompile(`(?i)old|current|existing|previous|present|actual`)
 
@@ -169,7 +170,7 @@ func bolaAccount(ctx context.Context, p *Probe) error {
 			continue
 		}
 		t.call, t.door = c, d
-		if err := p.takesOver(ctx, t, fmt.Sprintf("%d", i)); err != nil {
+		if err := p.takesOver(ctx, t, strconv.Itoa(i)); err != nil {
 			return err
 		}
 	}
@@ -190,7 +191,7 @@ func (p *Probe) takesOver(ctx context.Context, t *taking, name string) error {
 	}
 	readers := []*world.Call{nil}
 	if t.text != nil {
-		if readers, err = p.accountReaders(ctx, t, victim); err != nil {
+		if readers, err = p.accountReaders(ctx, victim); err != nil {
 			return err
 		}
 	}
@@ -200,7 +201,7 @@ func (p *Probe) takesOver(ctx context.Context, t *taking, name string) error {
 		as = []*actor.Actor{nil, attacker}
 	}
 	for i, who := range as {
-		mark := "taken" + strings.ToLower(p.RunID) + name + fmt.Sprint(i)
+		mark := "taken" + strings.ToLower(p.RunID) + name + strconv.Itoa(i)
 		c := t.call.By(who)
 		for where, v := range t.fill(func(a, fact string) string {
 			if a == "fresh1" {
@@ -247,7 +248,7 @@ func (p *Probe) takesOver(ctx context.Context, t *taking, name string) error {
 }
 
 // accountReaders are reads in which somebody sees their own account.
-func (p *Probe) accountReaders(ctx context.Context, t *taking, victim *actor.Actor) ([]*world.Call, error) {
+func (p *Probe) accountReaders(ctx context.Context, victim *actor.Actor) ([]*world.Call, error) {
 	var out []*world.Call
 	w, err := p.witness(ctx, victim)
 	if err != nil {
@@ -355,7 +356,7 @@ func (p *Probe) proveTaking(ctx context.Context, t *taking, nobody bool) (bool, 
 		st.ID, st.Part, st.As, st.Note, st.Expect = id, part, "fresh1", note, []scenario.Expect{e}
 		l.add(st, err)
 	}
-	does, what := "", ""
+	var does, what string
 	refused := scenario.Expect{Status: "400|401|403|404|410|422"}
 	switch {
 	case t.ends:
