@@ -12,6 +12,8 @@ import (
 var (
 	// ErrCannotRegister: the run cannot make accounts here; the error says why.
 	ErrCannotRegister = errors.New("no account can be registered")
+	// errTooMany: others were registered before; it is a matter of time.
+	errTooMany = errors.New("too many were registered already")
 	// ErrSessionEnded: the session is answered as nobody is.
 	ErrSessionEnded = errors.New("the session has ended")
 	// ErrCannotLogin: no session came of it; the error says why.

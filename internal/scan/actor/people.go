@@ -24,6 +24,7 @@ type People struct {
 	actors   map[string]*Actor
 	order    []string
 	fresh    int
+	lent     map[string]time.Time // accounts of proofs: when they were given out last
 	report   *Report
 	prepared bool
 
@@ -86,7 +87,7 @@ func New(g *graph.Graph, c *target.Client, cfg Config) *People {
 	if cfg.Run == "" {
 		cfg.Run = "0"
 	}
-	p := &People{g: g, c: c, cfg: cfg, actors: map[string]*Actor{}, report: &Report{}}
+	p := &People{g: g, c: c, cfg: cfg, actors: map[string]*Actor{}, lent: map[string]time.Time{}, report: &Report{}}
 	c.OnExchange(p.follow)
 	return p
 }
@@ -324,11 +325,61 @@ func (p *People) Fresh(ctx context.Context) (*Actor, error) {
 	p.mu.Unlock()
 	a, err := p.make(ctx, name, nil)
 	if err != nil {
+		if again := p.lend(ctx, name, err); again != nil {
+			return again, nil
+		}
 		return nil, err
 	}
 	p.add(a)
+	p.mu.Lock()
+	p.lent[name] = time.Now()
+	p.mu.Unlock()
 	return a, nil
 }
+
+// lend gives out an account that an earlier proof registered for itself, where the API lets
+// nobody register any more for a while: the one that was given out longest ago, so that
+// nobody is two people of one proof, nor of two at once. It still logs in: nothing that
+// matters to the next proof was taken from it. nil when there is none.
+func (p *People) lend(ctx context.Context, name string, why error) *Actor {
+	if !errors.Is(why, errTooMany) {
+		return nil
+	}
+	for range maxLent {
+		now := time.Now()
+		p.mu.Lock()
+		var old *Actor
+		for _, n := range p.order {
+			a := p.actors[n]
+			if strings.HasPrefix(n, "fresh") && a.Made && a.by != nil && !a.by.fixed && (old == nil || p.lent[n].Before(p.lent[old.Name])) {
+				old = a
+			}
+		}
+		wait := time.Duration(0)
+		if old != nil {
+			wait = p.lent[old.Name].Add(rested).Sub(now)
+			if wait <= rested {
+				p.lent[old.Name] = now.Add(max(wait, 0)) // nobody else waits for it
+			}
+		}
+		p.mu.Unlock()
+		if old == nil || wait > rested || wait > 0 && pause(ctx, wait) != nil {
+			return nil
+		}
+		if s, _, err := p.enter(ctx, old); err == nil && s != nil {
+			p.note("No more accounts could be registered for a while: proofs used again those that earlier ones had made.")
+			return &Actor{Name: name, Role: old.Role, Facts: maps.Clone(old.Facts), Session: s, Made: true, Proven: old.Proven, by: old.by, witness: old.witness, who: old.who}
+		}
+		p.mu.Lock()
+		p.lent[old.Name] = now.Add(24 * time.Hour) // it does not log in any more
+		p.mu.Unlock()
+	}
+	return nil
+}
+
+const rested = 20 * time.Second // since an account was given out: what used it is over
+
+const maxLent = 4 // accounts that are tried
 
 // make registers an account and logs it in.
 func (p *People) make(ctx context.Context, name string, extra map[string]any) (*Actor, error) {

@@ -383,7 +383,7 @@ func (p *People) wait(ctx context.Context, ex *target.Exchange, doing error) err
 		d = time.Duration(n) * time.Second
 	}
 	if d > 20*time.Second {
-		return fmt.Errorf("%w: the API asks to wait %s", doing, d)
+		return fmt.Errorf("%w: %w: the API asks to wait %s", doing, errTooMany, d)
 	}
 	return pause(ctx, d)
 }

@@ -1,6 +1,7 @@
 package actor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -50,8 +51,11 @@ func (a *Actor) turnedAway(ex *target.Exchange) bool {
 		return ex.Status != 403
 	}
 	// Some APIs answer 200 whatever happens.
-	return a.witness != nil && ok2xx(ex) && saysNo(tree(ex)) && ok2xx(a.witness.nobody) && firstComplaint(ex) == firstComplaint(a.witness.nobody)
+	return a.witness != nil && calledOK(ex) && saysNo(tree(ex)) && calledOK(a.witness.nobody) && firstComplaint(ex) == firstComplaint(a.witness.nobody)
 }
+
+// calledOK: the answer was sent as a success, whatever it says in its body.
+func calledOK(ex *target.Exchange) bool { return cmp.Or(ex.Wire, ex.Status)/100 == 2 }
 
 // due limits how often a refusal makes us look whether the session lives.
 func (p *People) due(a *Actor) bool {

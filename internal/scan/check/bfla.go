@@ -3,6 +3,7 @@ package check
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"regexp"
 	"slices"
@@ -93,12 +94,15 @@ func bfla(ctx context.Context, p *Probe) error {
 func (p *Probe) entitled() []*actor.Actor {
 	var out []*actor.Actor
 	for _, a := range p.People.All() {
-		if a.Name != actor.User && a.Name != actor.Peer && a.Name != actor.Foreign {
+		if a.Name != actor.User && a.Name != actor.Peer && a.Name != actor.Foreign && !madeForProofs(a) {
 			out = append(out, a)
 		}
 	}
 	return out
 }
+
+// madeForProofs: the account is one that a proof registered for itself: a user as any other.
+func madeForProofs(a *actor.Actor) bool { return strings.HasPrefix(a.Name, "fresh") }
 
 // callFor is a call of an operation that works for the one it is for, and that
 // one; else the best that can be made as the user.
@@ -213,6 +217,9 @@ func (p *Probe) actsAsOther(ctx context.Context, op *graph.Op, user *actor.Actor
 		p.Note(op, Clean)
 		return nil
 	}
+	if c, err = p.changing(ctx, c, looks); err != nil {
+		return err
+	}
 	for _, m := range looks {
 		now, err := p.send(ctx, m.call)
 		if err != nil {
@@ -221,18 +228,33 @@ func (p *Probe) actsAsOther(ctx context.Context, op *graph.Op, user *actor.Actor
 		if scenario.Alike(m.last, now) {
 			continue
 		}
+		// Where the call sets what can be read, it is done already: it is set back before
+		// the proof and after it, so that the user does not stay what the call made of them.
+		back := setBack(c, m.last, now)
 		var l steps
 		add := func(call *world.Call, id string, part scenario.Part, note string, e ...scenario.Expect) {
 			st, err := p.step(nil, call, id, part)
 			st.Note, st.Expect = note, e
 			l.add(st, err)
 		}
+		if back != nil {
+			add(back, "back", scenario.Setup, "it is as it was", scenario.Expect{Status: "2xx"})
+		}
 		add(m.call, "before", scenario.Control, "what the user sees", scenario.Expect{Status: "2xx"})
 		add(c.By(nil), "nobody", scenario.Control, "nobody tries", scenario.Expect{Status: "any"})
 		add(m.call, "still", scenario.Control, "nothing has changed", scenario.Expect{Status: "2xx", Like: "before"})
 		add(c, "attack", scenario.Attack, "the user does it", scenario.Expect{Status: "2xx"})
 		add(m.call, "after", scenario.Observe, "and it is done", scenario.Expect{Status: "2xx", Unlike: "before"})
-		if err := p.provedOther(ctx, op, user, &l, "does what is not for users"); err != nil || p.open(op, "role") {
+		if back != nil {
+			add(back, "restore", scenario.Cleanup, "and set back")
+		}
+		err = p.provedOther(ctx, op, user, &l, "does what is not for users")
+		if back != nil {
+			if _, again := p.send(ctx, back); err == nil {
+				err = again
+			}
+		}
+		if err != nil || p.open(op, "role") {
 			return err
 		}
 		break
@@ -376,4 +398,90 @@ func (p *Probe) mirrors(ctx context.Context, user *actor.Actor) ([]*witness, err
 		}
 	}
 	return out, nil
+}
+
+// setBack is the call that undoes c, which set a field that was read before and
+// after to a value of its own: the same call with the value that was there. nil when
+// nothing that c sends is what changed.
+func setBack(c *world.Call, before, after *target.Exchange) *world.Call {
+	was, now := texts(before), texts(after)
+	for _, at := range slices.Sorted(maps.Keys(now)) {
+		old, there := was[at]
+		if !there || old == now[at] || old == "" {
+			continue
+		}
+		for _, in := range c.Op.Inputs {
+			sent, ok := c.Values[in.Where()]
+			if !ok || in.In == "path" || !strings.EqualFold(flat(in.Name), flat(at[strings.LastIndexByte(at, '/')+1:])) {
+				continue
+			}
+			switch {
+			case sent == jsonString(now[at]):
+				return c.With(in.Where(), jsonString(old))
+			case sent == now[at]:
+				return c.With(in.Where(), old)
+			}
+		}
+	}
+	return nil
+}
+
+// texts are the scalars of an answer, as texts.
+func texts(x *target.Exchange) map[string]string {
+	out := map[string]string{}
+	if v, ok := scenario.Decode(x.Body); ok {
+		scenario.Walk(v, func(at string, s any) { out[at] = scenario.Plain(s) })
+	}
+	return out
+}
+
+// changing is c with a value that differs from what is there: where c sets a field to
+// what it is already, nobody sees whether it did. Which values there are, the answer
+// to one that cannot be says.
+func (p *Probe) changing(ctx context.Context, c *world.Call, looks []*witness) (*world.Call, error) {
+	for _, in := range c.Op.Inputs {
+		sent := c.Values[in.Where()]
+		if in.In == "path" || !strings.HasPrefix(sent, `"`) {
+			continue
+		}
+		same := false
+		for _, m := range looks {
+			for at, text := range texts(m.last) {
+				same = same || jsonString(text) == sent && strings.EqualFold(flat(in.Name), flat(at[strings.LastIndexByte(at, '/')+1:]))
+			}
+		}
+		if !same {
+			continue
+		}
+		var offered []string
+		if in.Schema != nil {
+			for _, v := range in.Schema.Rules().Enum {
+				offered = append(offered, v.Text)
+			}
+		}
+		if len(offered) == 0 {
+			x, err := p.send(ctx, c.With(in.Where(), `"crenelzq"`))
+			if err != nil {
+				return nil, err
+			}
+			if x.Status/100 != 4 {
+				return c, nil
+			}
+			offered = world.Offered(x.Body, in.Name)
+		}
+		for _, text := range offered {
+			if jsonString(text) == sent {
+				continue
+			}
+			other := c.With(in.Where(), jsonString(text))
+			x, err := p.send(ctx, other)
+			if err != nil {
+				return nil, err
+			}
+			if x.Status/100 == 2 {
+				return other, nil
+			}
+		}
+	}
+	return c, nil
 }

@@ -197,6 +197,9 @@ func oldVersion(ctx context.Context, p *Probe) error {
 			for _, v := range p.versions(r.Path) {
 				q := *r
 				v.under(&q.Path, &q.Root)
+				if p.isDescribed(op.Method, v.of(op)) {
+					continue // it is looked at for what it is
+				}
 				x, err := p.Do(ctx, other, &q)
 				if errors.Is(err, target.ErrRefused) {
 					continue
@@ -252,6 +255,17 @@ func (p *Probe) versions(path string) []version {
 		}
 	}
 	return nil
+}
+
+var reTemplate = regexp.MustCompile(`\{[^}]*\}`)
+
+// isDescribed reports whether the description has an operation, whatever it calls the
+// parts of its path.
+func (p *Probe) isDescribed(method, path string) bool {
+	path = reTemplate.ReplaceAllString(path, "{}")
+	return slices.ContainsFunc(p.Graph.Ops, func(op *graph.Op) bool {
+		return op.Method == method && reTemplate.ReplaceAllString(op.Path, "{}") == path
+	})
 }
 
 // under puts a path under the version.

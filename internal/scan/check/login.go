@@ -185,10 +185,56 @@ func loginUnlimited(ctx context.Context, p *Probe) error {
 	if s.err != nil {
 		return nil //nolint:nilerr // a call that cannot be written as a step proves nothing
 	}
-	_, err = p.Prove(ctx, Hypothesis{
+	ok, err := p.Prove(ctx, Hypothesis{
 		Op: d.call.Op, Where: d.fields["password"], Title: fmt.Sprintf("%s %s takes any number of wrong passwords", d.call.Op.Method, d.call.Op.Path),
 		Description: "Thirty wrong passwords in a row were answered one like the other, and the right one after them opened the account.",
 		Scenario:    &scenario.Scenario{Name: "thirty wrong passwords", Steps: s.list},
+	})
+	if err != nil || ok {
+		return err
+	}
+	return p.loginByAddress(ctx, d)
+}
+
+// addressHeaders are those in which proxies tell whom they speak for.
+var addressHeaders = []string{"X-Forwarded-For", "X-Real-IP", "X-Client-IP", "True-Client-IP", "CF-Connecting-IP"}
+
+// loginByAddress: there is a limit, and it goes by an address that the caller names.
+func (p *Probe) loginByAddress(ctx context.Context, d *door) error {
+	zero := 0
+	refused := scenario.Expect{Status: "429|423|403|503|420"}
+	from := func(st scenario.Step, err error, address string) (scenario.Step, error) {
+		if err == nil {
+			for _, name := range addressHeaders {
+				st.Send.Header = append(slices.Clip(st.Send.Header), scenario.Pair{Name: name, Value: address})
+			}
+		}
+		return st, err
+	}
+	var s steps
+	s.add(d.step(p, "first", scenario.Control, "the account opens with its password", d.fresh("${fresh1.password}"), d.in()))
+	s.list[0].As = "fresh1"
+	s.list[0].Send.Without = []string{"*"}
+	limit := refused
+	limit.AtLeast = 1
+	st, err := d.step(p, "limited", scenario.Control, "after some wrong passwords no more are taken", d.fresh("wrong-${turn}-${canary.pw}-A1!"), limit)
+	st.Times = 20
+	s.add(st, err)
+	s.add(d.step(p, "shut", scenario.Control, "nor is the right one", d.fresh("${fresh1.password}"), refused))
+	limit = refused
+	limit.AtMost = &zero
+	st, err = d.step(p, "tries", scenario.Attack, "twenty more, each as if from another address, are all looked at", d.fresh("wrong2-${turn}-${canary.pw}-A1!"), limit, scenario.Expect{Status: "2xx", AtMost: &zero})
+	st.Times = 20
+	s.add(from(st, err, "198.51.100.${turn}"))
+	st, err = d.step(p, "open", scenario.Observe, "and the right one opens the account", d.fresh("${fresh1.password}"), d.in())
+	s.add(from(st, err, "203.0.113.77"))
+	if s.err != nil {
+		return nil //nolint:nilerr // a call that cannot be written as a step proves nothing
+	}
+	_, err = p.Prove(ctx, Hypothesis{
+		Op: d.call.Op, Where: "header.X-Forwarded-For", Title: fmt.Sprintf("%s %s counts wrong passwords by an address that the caller names", d.call.Op.Method, d.call.Op.Path),
+		Description: "Wrong passwords are limited, but whoever names another address in a header with each try is not: passwords can be tried without end.",
+		Scenario:    &scenario.Scenario{Name: "wrong passwords as if from many addresses", Steps: s.list},
 	})
 	return err
 }

@@ -47,10 +47,16 @@ func ssrf(ctx context.Context, p *Probe) error {
 		if err != nil {
 			return err
 		}
+		// Who calls an address and does not like what is there refuses as well.
+		within := 700 * time.Millisecond
 		if x.Status/100 == 4 {
+			within = 100 * time.Millisecond
+		}
+		called := p.Listener.Called(ctx, address, within)
+		if x.Status/100 == 4 && !called {
 			return p.ssrfSpelled(ctx, s)
 		}
-		if p.Listener.Called(ctx, address, 700*time.Millisecond) {
+		if called {
 			var l steps
 			l.add(p.slotStep(s, "attack", scenario.Attack, "an address inside the network is given, and the server calls it", "${listener.call}", scenario.Expect{Status: "any"}, scenario.Expect{Called: "call", By: 3 * time.Second}))
 			_, err := p.injected(ctx, s, "server-side request forgery", "The server calls an address inside its network that a caller named.", &l)

@@ -62,6 +62,9 @@ func oldVersionOpen(ctx context.Context, p *Probe) error {
 }
 
 func (p *Probe) openTwin(ctx context.Context, op *graph.Op, v version) (bool, error) {
+	if p.isDescribed(op.Method, v.of(op)) {
+		return false, nil
+	}
 	c, err := p.World.Call(ctx, op, p.Actor(actor.User), nil)
 	if err != nil {
 		return false, nil //nolint:nilerr // an operation that cannot be called does not end the run

@@ -93,6 +93,9 @@ func (c *curl) use(name string) string {
 		c.line("%s=$(cat /proc/sys/kernel/random/uuid)", v)
 	case "now":
 		c.line("%s=$(date +%%s)", v)
+	case "day":
+		days, _, _ := strings.Cut(rest, ".")
+		c.line("%s=$(date -u -d '+%s days' +%%F) # another day in each run", v, days)
 	case "run":
 		c.line("%s=$RUN", v)
 	case "listener":

@@ -281,6 +281,8 @@ func (r *run) get(name string) (any, error) {
 			n = n<<8 | uint64(b)
 		}
 		return json.Number(strconv.FormatUint(100_000_000+n%900_000_000, 10)), nil
+	case "day":
+		return r.day(rest)
 	case "uuid":
 		h := sha256.Sum256([]byte(r.n + "\x00" + rest))
 		h[6], h[8] = h[6]&0x0f|0x40, h[8]&0x3f|0x80
@@ -302,6 +304,22 @@ func (r *run) get(name string) (any, error) {
 		return fact(a, rest)
 	}
 	return nil, fmt.Errorf("${%s}: nothing of that name was saved or computed before", name)
+}
+
+// day is a date so many days from now, less a number below the second one that is this
+// run's own: "60.59" is a day of the next two months. What can be had once a day (a
+// table, a room) can so be had again in the next run; days of one run keep their distance.
+func (r *run) day(spec string) (any, error) {
+	ahead, within, _ := strings.Cut(spec, ".")
+	days, err := strconv.Atoi(ahead)
+	if err != nil {
+		return nil, fmt.Errorf("${day.%s}: want ${day.DAYS.WITHIN}", spec)
+	}
+	if n, err := strconv.Atoi(within); err == nil && n > 0 {
+		h := sha256.Sum256([]byte(r.n + "\x00day"))
+		days -= int(uint(h[0])<<8|uint(h[1])) % n
+	}
+	return time.Now().UTC().AddDate(0, 0, days).Format(time.DateOnly), nil
 }
 
 // mark is a canary: letters and digits that occur nowhere else.

@@ -77,6 +77,8 @@ var complaintCases = []struct {
 	{"plain date", `{"error":"Invalid date format for checkin, expected DD/MM/YYYY"}`, []string{"checkin format date"}},
 	{"html", `<html><head><style>a{}</style></head><body><h1>Bad Request</h1><p>username is required</p></body></html>`, []string{"username required"}},
 	{"between", `{"errors":{"rating":"must be between 1 and 5"}}`, []string{"rating low 1"}},
+	{"length", `{"message":"pin must have 4 to 6 characters"}`, []string{"pin long 6"}},
+	{"exact length", `{"message":"pin must be exactly 4 characters"}`, []string{"pin long 4"}},
 	{"future", `{"errors":[{"field":"departure","message":"must be a future date"}]}`, []string{"departure future"}},
 }
 

@@ -29,6 +29,7 @@ var (
 	reHigh         = regexp.MustCompile(`(?i)(?:less than or equal to|at most|not be greater than|no greater than|not be more than|no more than|maximum(?: value)?(?: is| of)?|must be <=|<=|must be below|max(?:imum)? ?[:=]|not greater than|not exceed|or (?:less|fewer|lower)|up to)\s*(-?\d+(?:\.\d+)?)`)
 	reBelow        = regexp.MustCompile(`(?i)(?:less than|smaller than|lower than|must be <|below)\s*(-?\d+(?:\.\d+)?)`)
 	reBetween      = regexp.MustCompile(`(?i)(?:between|from|range)\s*\[?\(?(-?\d+(?:\.\d+)?)\s*(?:and|to|-|,|\.\.)\s*(-?\d+(?:\.\d+)?)`)
+	reLength       = regexp.MustCompile(`(?i)(?:must|should|has to|needs to|to) (?:have|be|contain|consist of) (?:exactly |precisely )?(?:(\d+) ?(?:to|and|-|–) ?)?(\d+) ?(?:-|–)? ?(?:character|char\b|letter|symbol)`)
 	reItems        = regexp.MustCompile(`(?i)(at least|minimum of|fewer than) (\d+|one|an?) (item|element|entr|value)`)
 
 	reType = regexp.MustCompile(`(?i)(?:must be|should be|expected|expects|is not|not|need(?:s|ed)?|be|to be|of type|as|as an?|parse|valid|type)(?: of type| type)?:? (?:an? |the )?(?:valid |whole |json )?["'\x60]?(integer|int|long|number|numeric|float|double|decimal|boolean|bool|string|str|text|array|list|object|dict|dictionary|map|hash|numeric string|int32|int64)\b`)
@@ -89,6 +90,9 @@ func (c *Complaint) classify(text string) {
 		c.Rule, c.Bound = isLong, number(reAtMostChars)
 	case reTooLong.MatchString(text):
 		c.Rule, c.Bound = isLong, number(reTooLong)
+	case reLength.MatchString(text):
+		m := reLength.FindStringSubmatch(text)
+		c.Rule, c.Bound, c.Other = isLong, m[2], cmpOr(m[1], m[2])
 	case reItems.MatchString(text):
 		c.Rule, c.Bound = isShort, "1"
 	case reRequired.MatchString(text) && !strings.Contains(lower, "yyyy"):

@@ -3,6 +3,7 @@ package world
 import (
 	"math/big"
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,7 +30,9 @@ func (w *World) obey(c *Call, complaints []Complaint) bool {
 	for i := range complaints {
 		k := &complaints[i]
 		if k.Field == "" {
-			continue
+			if k = firstWord(c, k); k == nil {
+				continue
+			}
 		}
 		where := w.placeOf(c, k)
 		if where == "" {
@@ -40,6 +43,26 @@ func (w *World) obey(c *Call, complaints []Complaint) bool {
 		}
 	}
 	return changed
+}
+
+var reFirstWord = regexp.MustCompile(`^["'\x60]?([A-Za-z_][\w\-]*)["'\x60]?:? (?:is|are|must|should|may|can|has|needs|does)\b`)
+
+// firstWord reads a message that begins with the name of an input which is a word of
+// the language as well ("to must be a whole number"): only the operation tells.
+func firstWord(c *Call, k *Complaint) *Complaint {
+	m := reFirstWord.FindStringSubmatch(k.Text)
+	if m == nil {
+		return nil
+	}
+	for _, in := range c.Op.Inputs {
+		if in.Name == m[1] {
+			told := *k
+			told.Field = in.Name
+			told.classify(strings.TrimPrefix(k.Text, m[1]))
+			return &told
+		}
+	}
+	return nil
 }
 
 // placeOf finds the input that a complaint is about; "" when it can be none.
@@ -223,6 +246,11 @@ func (w *World) teach(c *Call, where string, k *Complaint) bool {
 		}
 		return other()
 	case isShort, isLong:
+		if least, err := strconv.Atoi(k.Other); err == nil && k.Rule == isLong && len([]rune(scalarText(sent))) < least {
+			short := *k // "4 to 6 characters" says both
+			short.Rule, short.Bound = isShort, k.Other
+			return w.resize(&short, sent, use, useFresh) || other()
+		}
 		return w.resize(k, sent, use, useFresh) || other()
 	case isFormat:
 		if k.Want == "email" && (in == nil || c.Op.Kind == graph.Create || c.Op.Has(graph.Register)) && useFresh(`"${canary}@example.com"`) {
@@ -445,4 +473,14 @@ func shifted(sent string, days int, now time.Time) []string {
 // blamed reports whether complaints say that an identifier names nothing.
 func blamed(complaints []Complaint) bool {
 	return slices.ContainsFunc(complaints, func(k Complaint) bool { return k.Rule == isAbsent })
+}
+
+// Offered lists the values that the answer to a refused call says an input may have.
+func Offered(body []byte, input string) []string {
+	for _, k := range readComplaints(body) {
+		if k.Rule == isEnum && (k.Field == "" || squeezed(k.Field[strings.LastIndexByte(k.Field, '/')+1:]) == squeezed(input)) {
+			return k.Values
+		}
+	}
+	return nil
 }

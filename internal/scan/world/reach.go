@@ -99,6 +99,9 @@ func (w *World) reach(ctx context.Context, op *graph.Op, as *actor.Actor) (*Call
 			again = changed || key != "" && absent < 4 && w.hasOther(op, as, key)
 		case http.StatusConflict, http.StatusPreconditionFailed, http.StatusLocked, http.StatusFailedDependency:
 			fail()
+			if x.Status == http.StatusConflict && op.Kind == graph.Create {
+				w.clashed[op] = true
+			}
 			again = changed || key != "" && w.hasOther(op, as, key)
 			if subject != nil && !made && !changed {
 				made = true

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/crenel-project/crenel/internal/scan/actor"
 	"github.com/crenel-project/crenel/internal/scan/graph"
@@ -94,6 +95,12 @@ func (b *recipeWriter) object(o *Object, prefix string, depth int) (*Recipe, err
 				bind[twin] = bind[where]
 			}
 		}
+	}
+	b.w.mu.Lock()
+	clashed := b.w.clashed[o.MadeBy.Op]
+	b.w.mu.Unlock()
+	if clashed {
+		b.otherDays(o.MadeBy, bind)
 	}
 	step, err := b.w.Step(o.MadeBy, bind)
 	if err != nil {
@@ -220,3 +227,31 @@ func canaryText(fresh, name string) string {
 var wholePlaceholder = regexp.MustCompile(`^"?\$\{([^}|]+)\}"?$`)
 
 var freshPart = regexp.MustCompile(`\$\{(canary|number|uuid)(\|[a-z]+)*\}`)
+
+var reDay = regexp.MustCompile(`^"(\d{4}-\d\d-\d\d)(T[^"]*|\s[^"]*)?"$`)
+
+// otherDays lets what can be had once a day be made on another day in each run: days
+// to come, moved together.
+func (b *recipeWriter) otherDays(c *Call, bind map[string]string) {
+	today := b.w.o.Now().UTC().Truncate(24 * time.Hour)
+	ahead, nearest := map[string]int{}, 0
+	for where, text := range c.Values {
+		m := reDay.FindStringSubmatch(text)
+		if m == nil || bind[where] != "" {
+			continue
+		}
+		at, err := time.Parse(time.DateOnly, m[1])
+		days := int(at.Sub(today) / (24 * time.Hour))
+		if err != nil || days < 3 {
+			continue
+		}
+		ahead[where] = days
+		if nearest == 0 || days < nearest {
+			nearest = days
+		}
+	}
+	for where, days := range ahead {
+		m := reDay.FindStringSubmatch(c.Values[where])
+		bind[where] = fmt.Sprintf(`"${day.%d.%d}%s"`, days, nearest-1, m[2])
+	}
+}
