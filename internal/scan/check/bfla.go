@@ -412,7 +412,7 @@ func setBack(c *world.Call, before, after *target.Exchange) *world.Call {
 		}
 		for _, in := range c.Op.Inputs {
 			sent, ok := c.Values[in.Where()]
-			if !ok || in.In == "path" || !strings.EqualFold(flat(in.Name), flat(at[strings.LastIndexByte(at, '/')+1:])) {
+			if !ok || in.In == "path" || !strings.EqualFold(plainName(in.Name), plainName(at[strings.LastIndexByte(at, '/')+1:])) {
 				continue
 			}
 			switch {
@@ -447,7 +447,7 @@ func (p *Probe) changing(ctx context.Context, c *world.Call, looks []*witness) (
 		same := false
 		for _, m := range looks {
 			for at, text := range texts(m.last) {
-				same = same || jsonString(text) == sent && strings.EqualFold(flat(in.Name), flat(at[strings.LastIndexByte(at, '/')+1:]))
+				same = same || jsonString(text) == sent && strings.EqualFold(plainName(in.Name), plainName(at[strings.LastIndexByte(at, '/')+1:]))
 			}
 		}
 		if !same {
@@ -485,3 +485,6 @@ func (p *Probe) changing(ctx context.Context, c *world.Call, looks []*witness) (
 	}
 	return c, nil
 }
+
+// plainName is a name without what joins its words: member_id and member-id are one.
+func plainName(name string) string { return strings.NewReplacer("_", "", "-", "").Replace(name) }

@@ -148,11 +148,37 @@ func (w *World) Call(_ context.Context, op *graph.Op, as *actor.Actor, over map[
 			return nil, err
 		}
 	}
+	w.sparing(c)
 	for where, text := range over {
 		c.override(where, text)
 	}
 	w.follow(c, over)
 	return c, nil
+}
+
+// sparing keeps an administrator's call off the administrator's own account: who may
+// take roles away or shut accounts, and was given to the run, must not lose theirs by a
+// call that only fills in a member. It names an account that the run has made, if there
+// is one. w.mu is held.
+func (w *World) sparing(c *Call) {
+	if c.As == nil || c.As.Made || c.As.Name != actor.Admin || c.Op.Reads() || c.As.Facts["id"] == "" {
+		return
+	}
+	for _, in := range c.Op.Inputs {
+		if r := w.resourceOf(in); r == nil || !r.IsPerson || in.In != "path" || scalarText(c.Values[in.Where()]) != c.As.Facts["id"] {
+			continue
+		}
+		for _, a := range w.people.All() {
+			if a != c.As && a.Name != actor.User && a.Name != actor.Peer && a.Made && a.Facts["id"] != "" {
+				text := a.Facts["id"]
+				if strings.HasPrefix(c.Values[in.Where()], `"`) {
+					text = quoted(text)
+				}
+				c.override(in.Where(), text)
+				return
+			}
+		}
+	}
 }
 
 // follow makes a call consistent with identifiers that were put into it: an
