@@ -128,8 +128,8 @@ func debugExposed(ctx context.Context, p *Probe) error {
 	return nil
 }
 
-// reSecrets is a member called as secrets are, with something in it that is no mask.
-const reSecrets = `(?i)"\w*(secret|password|passwd|dsn|private_?key|api_?key|access_?key|connection_?string)\w*"\s*:\s*"[^"*<•]{4,}"`
+// reConfidential is a member called as secrets are, with something in it that is no mask.
+const reConfidential = `(?i)"\w*(secret|password|passwd|dsn|private_?key|api_?key|access_?key|connection_?string)\w*"\s*:\s*"[^"*<•]{4,}"`
 
 // debugDescribed asks for those developers' pages that the description has: it
 // does not make them fit for everybody.
@@ -148,12 +148,12 @@ func (p *Probe) debugDescribed(ctx context.Context) error {
 			return err
 		}
 		p.Note(op, Clean)
-		if x.Status/100 != 2 || !regexp.MustCompile(reSecrets).Match(x.Body) {
+		if x.Status/100 != 2 || !regexp.MustCompile(reConfidential).Match(x.Body) {
 			return nil
 		}
 		var l steps
 		st, err := p.step(nil, c, "attack", scenario.Attack)
-		st.Note, st.Expect = "nobody gets the page, with secrets in it", []scenario.Expect{{Status: "2xx", Matches: reSecrets}}
+		st.Note, st.Expect = "nobody gets the page, with secrets in it", []scenario.Expect{{Status: "2xx", Matches: reConfidential}}
 		l.add(st, err)
 		if l.err != nil {
 			p.Note(op, Inconclusive)

@@ -44,6 +44,13 @@ func refusal(body []byte) (int, bool) {
 	if d.Decode(&v) != nil {
 		return 0, false
 	}
+	if len(v) == 1 {
+		for _, only := range v {
+			if _, is := only.(bool); is {
+				return 0, false // {"ok": false} may be what was asked for: whether a feed answers
+			}
+		}
+	}
 	code, says, told := 0, false, false
 	for name, at := range v {
 		n := strings.NewReplacer("_", "", "-", "").Replace(strings.ToLower(name))

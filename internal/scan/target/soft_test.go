@@ -30,6 +30,7 @@ func TestRefusalsThatCallThemselvesASuccess(t *testing.T) {
 		{`{"error":null,"data":{"id":1}}`, 200},
 		{`{"error":""}`, 200},
 		{`{"error":false,"message":"done"}`, 200},
+		{`{"ok":false}`, 200}, // which may be what was asked for
 		{`{"errors":[]}`, 200},
 		{`{"code":500}`, 200},                 // a number of its own
 		{`{"code":"SUMMER","points":5}`, 200}, // a voucher
