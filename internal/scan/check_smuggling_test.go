@@ -331,6 +331,9 @@ func tryAll(t *testing.T, list []*trial) {
 }
 
 func TestSmuggling(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a proof waits for time-outs: run without -short")
+	}
 	var list []*trial
 	for _, c := range []struct {
 		name        string
@@ -369,6 +372,9 @@ func TestSmuggling(t *testing.T) {
 // A proof is told again from its file: proven while the servers disagree, refuted
 // when they no longer do; and its record shows the bytes.
 func TestVerifySmuggling(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a proof waits for time-outs: run without -short")
+	}
 	o := optionsFor(t, canalSpec, "http://"+pair(t, reads("te", false), reads("cl", false)), nil, "request-smuggling")
 	var record strings.Builder
 	o.Record = &record
