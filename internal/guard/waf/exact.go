@@ -64,6 +64,11 @@ func authority(x *exchange.Exchange) string {
 	return x.Request.Host
 }
 
+// chunked reports whether the body came in chunks.
+func chunked(x *exchange.Exchange) bool {
+	return x.Request.Length < 0 && strings.HasPrefix(x.Request.Proto, "HTTP/1")
+}
+
 // wholeBody is the text that the engine knows as REQUEST_BODY in the exact
 // inspection: that of a form, and one whose content type no contract has agreed to.
 func wholeBody(x *exchange.Exchange) string {
@@ -139,7 +144,7 @@ func (g *Guard) feedExact(tx types.Transaction, state plugintypes.TransactionSta
 		tx.SetServerName(r.Host)
 		tx.AddRequestHeader("Host", host)
 	}
-	if r.Length < 0 && strings.HasPrefix(r.Proto, "HTTP/1") {
+	if chunked(x) {
 		tx.AddRequestHeader("Transfer-Encoding", "chunked") // the data plane takes it away
 	}
 	// What another portion has is not absent.

@@ -23,6 +23,7 @@ type ruleSet struct {
 	triage  *triage.Triage
 	loaded  []loaded
 	scoring map[int]bool
+	lengths bool // the user's directives may look at how long a body is
 
 	once sync.Once
 	err  error
@@ -108,6 +109,11 @@ func (s *ruleSet) compile(c config.WAF, own []custom) error {
 		return errors.Join(err, closeEngine(engine))
 	}
 	s.engine, s.loaded = engine, all
+	for i := range own {
+		for _, d := range own[i].directives() {
+			s.lengths = s.lengths || strings.Contains(strings.ToLower(d.text), "content-length")
+		}
+	}
 	if !c.Exact() {
 		s.scoring = scoring(rules, chains)
 	}

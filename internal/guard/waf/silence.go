@@ -108,13 +108,30 @@ func (s *silence) judge(x *exchange.Exchange, fields []field, path *muted) rulin
 		return all
 	}
 	key := s.key(x, fields)
+	if path != nil {
+		// Elsewhere what is muted here may count: how a message travels, too.
+		key.add(s.seed, "muted", "", path.key)
+	}
+	// Each field is two texts, at the end of the list.
+	first, last := len(texts)-2*len(fields), -1
 	for _, i := range suspects {
 		t := &texts[i]
-		key.add(s.seed, string(rune('a'+t.Kind)), t.Name, t.Text)
+		// Of one kind are texts that some rules tell apart: arguments of the query and of the
+		// body, and a target as it was sent and as it is read.
+		kind := []byte{'a' + byte(t.Kind), '0'}
+		switch {
+		case i >= first:
+			kind[1] += byte(fields[(i-first)/2].src)
+		case t.Kind == triage.URI && i == placeURI && (len(texts) <= placeRaw || texts[placeRaw].Kind != triage.URI):
+			kind[1] = '*' // it is both
+		case t.Kind == triage.URI:
+			kind[1] += byte(i)
+		}
 		if m, ok := t.Mute.(muteKey); ok {
 			// Elsewhere the same text may have rules to fear.
-			key.add(s.seed, "muted "+string(rune('a'+t.Kind)), t.Name, m.muteKey())
+			kind = append(kind, m.muteKey()...)
 		}
+		key.add(s.seed, string(kind), t.Name, t.Text)
 	}
 	s.mu.RLock()
 	known := s.known[key]
@@ -123,8 +140,6 @@ func (s *silence) judge(x *exchange.Exchange, fields []field, path *muted) rulin
 		return ruling{silent: true}
 	}
 	r := ruling{alone: true, rules: rules, keys: []transportKey{key}}
-	// Each field is two texts, at the end of the list.
-	first, last := len(texts)-2*len(fields), -1
 	for i := range fields {
 		if fields[i].src == fromHeader {
 			r.fields = append(r.fields, fields[i]) // it is part of how the request travels
@@ -164,6 +179,9 @@ func (s *silence) key(x *exchange.Exchange, fields []field) transportKey {
 	add("types", mediaType)
 	if r.Body != nil && len(r.Body.Bytes) > 0 {
 		add("body", r.Body.MediaType)
+		if s.guard.set.lengths {
+			add("body's length", strconv.Itoa(len(r.Body.Bytes)))
+		}
 	}
 	add("processor", s.guard.processor(x))
 	if s.guard.exact {
@@ -183,6 +201,9 @@ func (s *silence) key(x *exchange.Exchange, fields []field) transportKey {
 			key.add(s.seed, "header ", f.name, f.text)
 		} else {
 			key.add(s.seed, "name ", f.name, "")
+		}
+		if f.muted != nil {
+			key.add(s.seed, "muted header", f.name, f.muted.key)
 		}
 	}
 	return key
@@ -206,6 +227,12 @@ func (k *transportKey) add(seed maphash.Seed, kind, name, value string) {
 
 // textLists are lists of texts that have been looked at.
 var textLists = sync.Pool{New: func() any { return new([]triage.Text) }}
+
+// Places in a list of texts.
+const (
+	placeURI = 3
+	placeRaw = 5 // where it differs
+)
 
 // forget gives a list of texts away.
 func forget(list *[]triage.Text, texts []triage.Text) {
@@ -236,6 +263,12 @@ func (g *Guard) appendTexts(out []triage.Text, x *exchange.Exchange, fields []fi
 		triage.Text{Kind: triage.Header, Name: "host", Text: name})
 	if t.uri != t.raw {
 		out = append(out, triage.Text{Kind: triage.URI, Text: t.raw})
+	}
+	switch {
+	case g.exact && chunked(x):
+		out = append(out, triage.Text{Kind: triage.Header, Name: "transfer-encoding", Text: "chunked"})
+	case !g.exact && g.set.lengths && x.Request.Body != nil && len(x.Request.Body.Bytes) > 0:
+		out = append(out, triage.Text{Kind: triage.Header, Name: "content-length", Text: strconv.Itoa(len(x.Request.Body.Bytes))})
 	}
 	if g.exact {
 		out = append(out, triage.Text{Kind: triage.Query, Text: t.query}, triage.Text{Kind: triage.Whole, Text: wholeBody(x)})

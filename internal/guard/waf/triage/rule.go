@@ -179,16 +179,28 @@ func (c *compiler) changedByOthers(rule int, t *target) bool {
 	return false
 }
 
+// comparesWithOthers reports whether an operator's argument holds what another rule may
+// have set, or something else that is neither a rule's own nor a constant.
+func (c *compiler) comparesWithOthers(rule int, argument string) bool {
+	for _, m := range macro.FindAllStringSubmatch(argument, -1) {
+		name, tx := strings.CutPrefix(strings.ToLower(m[1]), "tx.")
+		if !ownMacro.MatchString(m[0]) || tx && c.changedByOthers(rule, &target{variable: "TX", selector: name}) {
+			return true
+		}
+	}
+	return false
+}
+
 // changes reports whether requests change a variable.
 func (c *compiler) changes(name string) bool {
 	return c.dynamic[name] || slices.ContainsFunc(c.made, func(p string) bool { return strings.HasPrefix(name, p) })
 }
 
-// condition adds what must hold for a rule to match. An error is that it cannot
-// be expressed.
-func (c *compiler) condition(id int, d *directive, local bool) error {
+// condition adds what must hold for a rule to match; travels says that this is how a
+// message travels. An error is that it cannot be expressed.
+func (c *compiler) condition(id int, d *directive, local bool) (travels bool, err error) {
 	if !d.condition {
-		return errors.New("it has no condition")
+		return false, errors.New("it has no condition")
 	}
 	onTexts, onNames, onTransport, onTX, counts := false, false, false, false, false
 	for i := range d.targets {
@@ -210,28 +222,28 @@ func (c *compiler) condition(id int, d *directive, local bool) error {
 		case fixed[t.variable] || empty[t.variable]:
 			onTransport = true
 		default:
-			return fmt.Errorf("it looks at %s", t.variable)
+			return false, fmt.Errorf("it looks at %s", t.variable)
 		}
 	}
 	switch {
 	case counts:
-		return errors.New("it counts what a request holds")
+		return false, errors.New("it counts what a request holds")
 	case onTX:
 		if onTexts || onTransport || len(d.targets) != 1 {
-			return errors.New("it looks at TX beside others")
+			return false, errors.New("it looks at TX beside others")
 		}
-		return c.onTX(d)
+		return false, c.onTX(d)
 	case onTransport && onTexts:
-		return errors.New("it looks at texts and at how the message travels")
+		return false, errors.New("it looks at texts and at how the message travels")
 	case (onTransport || onNames) && !onTexts:
-		return c.transport(d)
+		return true, c.transport(d)
 	case !onTexts:
-		return nil // it looks at nothing that is ever there
+		return false, nil // it looks at nothing that is ever there
 	case transportHeaders(d) && !positive(d):
 		// What no set can express and looks at few headers by name only.
-		return c.transport(d)
+		return true, c.transport(d)
 	}
-	return c.onTexts(id, d, local)
+	return false, c.onTexts(id, d, local)
 }
 
 // transportHeaders reports whether all that the rule looks at is headers by name.
@@ -254,6 +266,36 @@ func (c *compiler) transport(d *directive) error {
 	for i := range d.targets {
 		if t := &d.targets[i]; t.variable == "REQUEST_HEADERS" && !slices.Contains(c.out.transport, t.selector) {
 			c.out.transport = append(c.out.transport, t.selector)
+		}
+	}
+	return nil
+}
+
+// settled notes what else the further members of a chain look at, of which one is known
+// by how a message travels. An error is that they look at something else.
+func (c *compiler) settled(id int, others []*directive) error {
+	for _, d := range others {
+		if c.comparesWithOthers(id, d.argument) {
+			return fmt.Errorf("its chain compares with %s", d.argument)
+		}
+		for i := range d.targets {
+			t := &d.targets[i]
+			kind, isText := texts[t.variable]
+			switch {
+			case t.except && !t.count:
+			case t.variable == "TX" && !c.changedByOthers(id, t):
+			case t.variable == "MATCHED_VAR", t.variable == "MATCHED_VARS", empty[t.variable] && !t.count, fixed[t.variable]:
+			case isText && kind == HeaderName, isText && kind == Header && t.count:
+			case isText && kind == Header && t.selector != "":
+				if !slices.Contains(c.out.transport, t.selector) {
+					c.out.transport = append(c.out.transport, t.selector)
+				}
+			default:
+				return fmt.Errorf("its chain looks at %s beside how the message travels", t.variable)
+			}
+		}
+		if !d.condition {
+			return errors.New("its chain goes on with an action")
 		}
 	}
 	return nil

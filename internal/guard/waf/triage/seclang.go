@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -243,6 +244,11 @@ func (d *directive) read(list string) {
 			d.scores = d.scores || strings.Contains(variable, "anomaly_score") && strings.HasPrefix(number, "+") && !sum.MatchString(number)
 		}
 	}
+}
+
+// setsAny reports whether it sets a variable of whose name this is part.
+func (d *directive) setsAny(part string) bool {
+	return slices.ContainsFunc(d.sets, func(name string) bool { return strings.Contains(name, part) })
 }
 
 // cutAction takes the first action off: up to a comma that stands in no quotes.

@@ -117,19 +117,23 @@ func New(o Options) (*Triage, error) {
 	}
 	for i, members := range all {
 		custom := ids[i] < firstCRS || ids[i] > lastCRS
-		if custom && slices.ContainsFunc(members, func(d *directive) bool { return d.skips || d.steers }) {
+		if custom && slices.ContainsFunc(members, func(d *directive) bool { return d.skips || d.steers || d.setsAny("paranoia_level") }) {
 			// What it jumps over, or leaves out, depends on texts that are not remembered.
 			t.always[ids[i]] = "it changes what other rules do"
 			continue
 		}
-		if !counts(members) {
+		if !counts(members) && !(custom && slices.ContainsFunc(members, func(d *directive) bool { return d.setsAny("anomaly_score") })) {
 			continue // it only notes something for others, or jumps
 		}
 		t.rules++
-		// For a chain to match each of its members must: one will do.
+		// For a chain to match each of its members must: one will do. But what is remembered
+		// of how a message travels is what all of the chain came to.
 		var why error
 		for n, d := range members {
-			err := c.condition(ids[i], d, c.local(ids[i], members[n+1:]) && n == 0)
+			travels, err := c.condition(ids[i], d, c.local(ids[i], members[n+1:]) && n == 0)
+			if travels && err == nil {
+				err = c.settled(ids[i], slices.Delete(slices.Clone(members), n, n+1))
+			}
 			if why == nil || err == nil {
 				why = err
 			}
@@ -161,7 +165,7 @@ func counts(members []*directive) bool {
 // come from any text.
 func (c *compiler) local(id int, members []*directive) bool {
 	for i, d := range members {
-		if i == len(members)-1 && d.chained || macro.MatchString(d.argument) && !ownMacro.MatchString(d.argument) {
+		if i == len(members)-1 && d.chained || c.comparesWithOthers(id, d.argument) {
 			return false
 		}
 		for _, t := range d.targets {
