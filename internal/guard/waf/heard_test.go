@@ -1,6 +1,7 @@
 package waf
 
 import (
+	"encoding/base64"
 	"strings"
 	"testing"
 
@@ -84,5 +85,29 @@ func TestCustomRulesAreHeard(t *testing.T) {
 			}
 			closed(t, g)
 		}
+	}
+}
+
+// What base64 holds may be coded again, and only be seen as such once something else is
+// taken away.
+func TestCodedAgainBehindBase64(t *testing.T) {
+	for chain, text := range map[string]string{
+		"t:base64Decode,t:htmlEntityDecode":                "xx &lt;fig",
+		"t:base64Decode,t:removeNulls,t:urlDecodeUni":      "xxx%\x003cfig",
+		"t:base64Decode,t:removeWhitespace,t:urlDecodeUni": "xxx% 3cfig",
+		"t:base64Decode,t:removeWhitespace,t:jsDecode":     "xxx\\ 74fig",
+		"t:base64Decode,t:utf8toUnicode":                   "xxxé<fig",
+		"t:base64Decode,t:urlDecodeUni":                    "xxx%3cfig",
+	} {
+		g := newGuard(t, config.WAF{Directives: `SecRule ARGS:json.text "@rx <fig" "id:10001,phase:2,deny,msg:'own',` + chain + `"`})
+		x := func() *exchange.Exchange {
+			return request(t, 0, "", `{"text":"`+strings.TrimRight(base64.StdEncoding.EncodeToString([]byte(text)), "=")+`"}`)
+		}
+		if v := wholly(t, g, x()); v.Action != exchange.Deny {
+			t.Errorf("%s: the engine says %v", chain, v.Action)
+		} else if v := g.rule(t.Context(), x()); v.Action != exchange.Deny {
+			t.Errorf("%s: missed", chain)
+		}
+		closed(t, g)
 	}
 }

@@ -59,7 +59,7 @@ var looseForms = map[string]automaton.Loose{
 // the form to add to the automaton, if there is one.
 func (g *gate) note(rest []string, p pattern) (form automaton.Loose, add bool) {
 	need := signsOf(p.text)
-	for len(rest) > 0 && percent[rest[len(rest)-1]] {
+	for len(rest) > 0 && percent[rest[len(rest)-1]] && !slices.Contains(rest, "base64Decode") {
 		rest = rest[:len(rest)-1] // nothing before it makes what it decodes
 	}
 	if p.flavour == bytewise {
@@ -98,8 +98,17 @@ func (g *gate) noteBase64(rest []string, p pattern, need signs) bool {
 	if rest[0] == "removeWhitespace" {
 		rest = rest[1:]
 	}
-	if len(rest) == 0 || rest[0] != "base64Decode" || slices.ContainsFunc(rest[1:], func(n string) bool { return !behindBase64[n] }) {
+	if len(rest) == 0 || rest[0] != "base64Decode" {
 		return false
+	}
+	// First what decodes what codedInBase64 sees, then what only takes away: the other way
+	// round there may be more to decode than is seen.
+	narrowed := false
+	for _, n := range rest[1:] {
+		if !seenInBase64[n] && !behindBase64[n] || seenInBase64[n] && narrowed {
+			return false
+		}
+		narrowed = narrowed || behindBase64[n]
 	}
 	if n := shortest(p.text); len(g.base64) == 0 || n < g.least {
 		g.least = n
@@ -114,8 +123,12 @@ var percent = map[string]bool{
 	"removeNulls": true, "replaceNulls": true, "utf8toUnicode": true,
 }
 
-// behindBase64 are those that the gate knows behind base64Decode.
-var behindBase64 = map[string]bool{"urlDecodeUni": true, "jsDecode": true, "removeWhitespace": true, "replaceComments": true}
+// What the gate knows behind base64Decode: decoders of what codedInBase64 sees, and what
+// only takes away.
+var (
+	seenInBase64 = map[string]bool{"urlDecodeUni": true, "jsDecode": true}
+	behindBase64 = map[string]bool{"removeWhitespace": true, "replaceComments": true}
+)
 
 // keepsSigns are those of which the outcome holds no sign that a plain text did not.
 var keepsSigns = map[string]bool{
