@@ -128,6 +128,8 @@ func newProgram(list []Expression, bytes bool) (*program, error) {
 					rs = ranges[p.code[base+int32(i)].set]
 				} else if op != syntax.InstEmptyWidth {
 					continue
+				} else if apart(prog, uint32(i)) {
+					p.code[base+int32(i)].cond = 0
 				}
 				if gap := e.Loose.gap(rs); gap != nil {
 					p.loosen(base+int32(i), setOf(gap))
@@ -137,6 +139,44 @@ func newProgram(list []Expression, bytes bool) (*program, error) {
 	}
 	p.divide(ranges)
 	return p, nil
+}
+
+// apart reports whether an assertion holds on the far side of what has been taken out, and
+// is followed by one that holds on the near side: `\b^a` or `a$\b`. With something between
+// the two there is no place for both in this order.
+func apart(prog *syntax.Prog, pc uint32) bool {
+	const ends, begins, words = syntax.EmptyEndLine | syntax.EmptyEndText, syntax.EmptyBeginLine | syntax.EmptyBeginText, syntax.EmptyWordBoundary
+	var near syntax.EmptyOp
+	switch cond := syntax.EmptyOp(prog.Inst[pc].Arg); {
+	case cond&ends != 0:
+		near = begins | words
+	case cond&words != 0:
+		near = begins
+	default:
+		return false
+	}
+	seen := map[uint32]bool{}
+	next := []uint32{prog.Inst[pc].Out}
+	for len(next) > 0 {
+		at := next[len(next)-1]
+		next = next[:len(next)-1]
+		if seen[at] {
+			continue
+		}
+		seen[at] = true
+		switch in := &prog.Inst[at]; in.Op {
+		case syntax.InstAlt, syntax.InstAltMatch:
+			next = append(next, in.Out, in.Arg)
+		case syntax.InstCapture, syntax.InstNop:
+			next = append(next, in.Out)
+		case syntax.InstEmptyWidth:
+			if syntax.EmptyOp(in.Arg)&near != 0 {
+				return true
+			}
+			next = append(next, in.Out)
+		}
+	}
+	return false
 }
 
 // runesKey tells lists of ranges apart.
