@@ -26,6 +26,7 @@ type readingRoom struct {
 	people map[string]map[string]string
 	tokens map[string]string
 	pins   map[string]string
+	wrong  map[string]int
 	files  map[string]map[string]any
 	labels map[string]map[string]any
 	db     *sql.DB
@@ -171,7 +172,11 @@ func (s *readingRoom) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(202, out)
 		return
 	case key == "POST /password-resets/confirm":
-		if pin := s.pins[text("username")]; pin == "" || pin != text("pin") {
+		name := text("username")
+		if pin := s.pins[name]; pin == "" || pin != text("pin") {
+			if s.wrong[name]++; s.wrong[name]%5 == 0 {
+				delete(s.pins, name)
+			}
 			fail(400)
 			return
 		}
@@ -310,7 +315,7 @@ func TestReadingRoom(t *testing.T) {
 		if _, err := db.Exec("CREATE TABLE shelves (id INTEGER, title TEXT); INSERT INTO shelves VALUES (31, 'Maps'), (32, 'Letters'), (33, 'Deeds')"); err != nil {
 			t.Fatal(err)
 		}
-		return &readingRoom{open: open, db: db, people: map[string]map[string]string{}, tokens: map[string]string{}, pins: map[string]string{}, files: map[string]map[string]any{}, labels: map[string]map[string]any{}}
+		return &readingRoom{open: open, db: db, people: map[string]map[string]string{}, tokens: map[string]string{}, pins: map[string]string{}, wrong: map[string]int{}, files: map[string]map[string]any{}, labels: map[string]map[string]any{}}
 	}, []hole{
 		{"old-version", "GET", "/svc/v2/requests/{request_id}", "credentials"},
 		{"debug-exposed", "GET", "/debug/settings", "path"},

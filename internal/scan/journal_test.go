@@ -172,7 +172,7 @@ func FuzzJournal(f *testing.F) {
 	f.Add([]byte(`{"begin":{"format":1,"target":"t","spec":"s","mode":"default"}}` + "\n" + `{"whole":true}` + "\n"))
 	b := beginning{Format: 1, Target: "t", Spec: "s", Mode: "default"}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		j := &journal{done: map[didEntry]bool{}}
+		j := newJournal()
 		keep, err := j.read(data, b)
 		if err != nil {
 			return
@@ -180,7 +180,7 @@ func FuzzJournal(f *testing.F) {
 		if keep < 0 || keep > int64(len(data)) || keep > 0 && data[keep-1] != '\n' {
 			t.Fatalf("keeps %d of %d bytes", keep, len(data))
 		}
-		again := &journal{done: map[didEntry]bool{}}
+		again := newJournal()
 		if kept, err := again.read(data[:keep], b); err != nil || kept != keep || len(again.done) != len(j.done) || len(again.proofs) != len(j.proofs) {
 			t.Fatalf("what was kept reads otherwise: %v", err)
 		}

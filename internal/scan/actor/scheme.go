@@ -12,19 +12,18 @@ import (
 	"github.com/crenel-project/crenel/internal/spec"
 )
 
-// maxOwn bounds the witnesses of one scheme.
-const maxOwn = 8
+// maxOwn bounds the witnesses of one scheme, maxSchemes those schemes.
+const maxOwn, maxSchemes = 8, 4
 
 // schemeWitnesses are witnesses of the operations whose security names a scheme
-// that these credentials are of, and that the panel does not have: a partner's
-// key opens the partners' operations, and nothing that members use.
+// that these credentials are of: a partner's key opens the partners' operations,
+// and nothing that members use.
 func (p *People) schemeWitnesses(ctx context.Context, s *Session) ([]*witness, error) {
 	var out []*witness
+	asked := map[*spec.SecurityScheme]int{} // two schemes may look alike: a member's bearer and a partner's
 	for _, op := range p.g.Ops {
-		if len(out) >= maxOwn {
-			break
-		}
-		if !asksFor(op, s.Snapshot()) || slices.ContainsFunc(p.panel(), func(w *witness) bool { return w.op == op }) {
+		scheme := asksFor(op, s.Snapshot())
+		if scheme == nil || asked[scheme] >= maxOwn || asked[scheme] == 0 && len(asked) >= maxSchemes {
 			continue
 		}
 		r, ok := p.harmlessCall(op)
@@ -39,22 +38,23 @@ func (p *People) schemeWitnesses(ctx context.Context, s *Session) ([]*witness, e
 			continue
 		}
 		if denied(ex) || saysNo(tree(ex)) {
+			asked[scheme]++
 			out = append(out, &witness{op: op, r: r, nobody: ex, shape: shape(ex)})
 		}
 	}
 	return out, nil
 }
 
-// asksFor reports whether an operation's security names the scheme of one of the parts.
-func asksFor(op *graph.Op, parts []Part) bool {
+// asksFor is the scheme in an operation's security that one of the parts is of, or nil.
+func asksFor(op *graph.Op, parts []Part) *spec.SecurityScheme {
 	for _, alternative := range op.Security {
 		for _, use := range alternative {
 			if slices.ContainsFunc(parts, func(part Part) bool { return part.isOf(use.Scheme) }) {
-				return true
+				return use.Scheme
 			}
 		}
 	}
-	return false
+	return nil
 }
 
 // isOf reports whether a credential stands where a scheme wants it.
