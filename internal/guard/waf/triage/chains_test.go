@@ -79,7 +79,7 @@ func TestRandomChains(t *testing.T) {
 					matched++
 				}
 				for range 2 {
-					list, got, _ := one.Suspects([]Text{x})
+					list, got, _ := one.Suspects(slices.Repeat([]Text{x}, 1))
 					if len(want) > 0 && (len(list) == 0 || slices.ContainsFunc(want, func(id int) bool { return !slices.Contains(got, id) })) {
 						t.Errorf("seed %d: %v: %q kind %d: matched by %v, suspected %v", seed, rules[k:k+2], text, x.Kind, want, got)
 						if hits++; hits > 8 {
@@ -105,7 +105,7 @@ func TestAssertionsAroundWhatIsTakenOut(t *testing.T) {
 			t.Fatal(err)
 		}
 		x := Text{Kind: Arg, Text: text}
-		if list, _, _ := one.Suspects([]Text{x}); len(one.Why(x)) == 0 || len(list) == 0 {
+		if list, _, _ := one.Suspects(slices.Repeat([]Text{x}, 1)); len(one.Why(x)) == 0 || len(list) == 0 {
 			t.Errorf("%s in %q: matched %v, suspected %v", expr, text, one.Why(x), list)
 		}
 	}
