@@ -311,6 +311,10 @@ func (p *Plane) Upstreams() []UpstreamState {
 	return out
 }
 
+// flushGrace is how long what has ended may take to be sent: longer than a server waits
+// behind the GOAWAY of HTTP/2.
+const flushGrace = 2 * time.Second
+
 // cutOffGrace is how long exchanges whose connections were closed may take to end.
 const cutOffGrace = 2 * time.Second
 
@@ -345,6 +349,7 @@ func (p *Plane) Stop(ctx context.Context) error {
 			break
 		}
 	}
+	p.flushed(ctx)
 	p.conns.CloseAll()
 	// Those that were cut off still write how they ended; the trail closes after us.
 	last := time.After(cutOffGrace)
@@ -358,6 +363,23 @@ func (p *Plane) Stop(ctx context.Context) error {
 	p.newest.Store(nil)
 	p.forget()
 	return err
+}
+
+// flushed waits until the servers, which are shutting down, have closed their
+// connections. An exchange that has ended may have its answer still in the server's
+// buffer: closing the connection under it would lose the answer.
+func (p *Plane) flushed(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, flushGrace)
+	defer cancel()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for p.conns.Len() > 0 {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 func (p *Plane) forget() {

@@ -32,7 +32,7 @@ func exec1(t *testing.T, db *sql.DB, statements ...string) {
 
 func TestSQLite(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a b.db")
-	db, err := sql.Open("sqlite", path)
+	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(10000)")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func TestSQLite(t *testing.T) {
 
 func TestSQLiteManyAndNested(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.db")
-	db, err := sql.Open("sqlite", path)
+	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(10000)")
 	if err != nil {
 		t.Fatal(err)
 	}
