@@ -96,8 +96,8 @@ func TestThreeGateways(t *testing.T) {
 						worst[n] = max(worst[n], time.Since(begin))
 						return
 					}
-					if time.Since(begin) > 5*time.Second {
-						t.Errorf("gateway %d lets %s in 5 s after the event", n+1, who)
+					if time.Since(begin) > 15*time.Second {
+						t.Errorf("gateway %d lets %s in 15 s after the event", n+1, who)
 						return
 					}
 				}
@@ -108,15 +108,15 @@ func TestThreeGateways(t *testing.T) {
 	}
 	for n, w := range worst {
 		t.Logf("gateway %d: from event to first refusal at most %s (%d events)", n+1, w.Round(10*time.Microsecond), rounds)
-		if w > time.Second {
-			t.Errorf("gateway %d: %s is more than a second", n+1, w)
+		if w > soon() {
+			t.Errorf("gateway %d: %s is more than %s", n+1, w, soon())
 		}
 	}
 
 	// An open connection on another gateway than the one that hears of it.
 	list := opening(t, gs[2], p.token(t, "bob", time.Hour))
 	time.Sleep(1200 * time.Millisecond)
-	within(t, gs[2], list, time.Second, "authn.revoked", func() { gs[0].signal(p.sessionRevoked(t, "bob")) })
+	within(t, gs[2], list, soon(), "authn.revoked", func() { gs[0].signal(p.sessionRevoked(t, "bob")) })
 
 	// Without Redis the gateways go on by what they know, for max_age; then they refuse.
 	carl := p.token(t, "carl", time.Hour)
