@@ -447,7 +447,13 @@ func newLimitedBody(r io.Reader, c io.Closer, limit int64) *limitedBody {
 }
 
 func (l *limitedBody) Read(p []byte) (int, error) {
+	if f := l.fault.Load(); f != nil {
+		return 0, f
+	}
 	n, err := l.r.Read(p)
+	if f := l.fault.Load(); f != nil {
+		return 0, f // it was cut meanwhile
+	}
 	if l.n.Add(int64(n)) > l.limit {
 		err = &bodyFault{l.code, "the body is over the limit for uploads"}
 		n = 0

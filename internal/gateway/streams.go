@@ -365,12 +365,28 @@ func (st *stream) cut(v exchange.Verdict) {
 	tunnel := st.tunnel
 	if tunnel == nil {
 		st.s.sever(v)
+		time.AfterFunc(severAgain, func() { st.severed(v) })
 	}
 	st.mu.Unlock()
 	st.of.log.Info("open exchange cut", "request_id", st.x.ID, "api", st.x.API, "code", v.Code, "reason", v.Reason)
 	if tunnel != nil {
 		tunnel.cut(v.Code)
 	}
+}
+
+// severAgain is when a cut is made again that has not ended the exchange yet.
+const severAgain = 50 * time.Millisecond
+
+// severed cuts again, until the handler leaves: who reads a body sets deadlines of
+// their own before each read, and may have set one just after the cut.
+func (st *stream) severed(v exchange.Verdict) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if st.ended {
+		return
+	}
+	st.s.sever(v)
+	time.AfterFunc(severAgain, func() { st.severed(v) })
 }
 
 // end says that the handler is leaving. It waits for a cut that is under way.
