@@ -243,27 +243,7 @@ const (
 	entityTimes = 30
 )
 
-func xmlExpansion(ctx context.Context, p *Probe) error {
-	return Each(ctx, p, p.Ops(), func(ctx context.Context, op *graph.Op) error {
-		if op.Body == nil || op.Method == http.MethodGet || op.Has(graph.Hazard) {
-			return nil
-		}
-		all, err := p.slotsOf(ctx, op, takesText)
-		if err != nil || len(all) == 0 || !strings.Contains(all[0].call.Media, "xml") {
-			return err
-		}
-		for _, s := range all {
-			if s.in.In != "body" {
-				continue
-			}
-			p.Note(op, Clean)
-			if done, err := p.expandsEntities(ctx, s); err != nil || done {
-				return err
-			}
-		}
-		return nil
-	})
-}
+func xmlExpansion(ctx context.Context, p *Probe) error { return p.xmlTexts(ctx, p.expandsEntities) }
 
 // entityBody is the call's body with entities of outer times entityTimes marks
 // declared before it, and text in the slot.

@@ -25,6 +25,12 @@ var _ = register(&Check{
 })
 
 func uploadUnrestricted(ctx context.Context, p *Probe) error {
+	return p.uploadsOf(ctx, p.uploadsActive)
+}
+
+// uploadsOf calls try for each operation that takes files, with a call that works
+// and the place of each file in it.
+func (p *Probe) uploadsOf(ctx context.Context, try func(ctx context.Context, op *graph.Op, c *world.Call, where string) error) error {
 	return Each(ctx, p, p.Ops(), func(ctx context.Context, op *graph.Op) error {
 		if op.Method == http.MethodGet || op.Has(graph.Hazard) {
 			return nil
@@ -41,7 +47,13 @@ func uploadUnrestricted(ctx context.Context, p *Probe) error {
 			if x.Status/100 != 2 {
 				continue
 			}
-			return p.uploads(ctx, op, c)
+			p.Note(op, Clean)
+			for where := range c.Files {
+				if err := try(ctx, op, c, where); err != nil {
+					return err
+				}
+			}
+			return nil
 		}
 		return nil
 	})
@@ -59,24 +71,21 @@ var active = []struct{ name, media, content, served string }{
 	{"page.xhtml", "application/xhtml+xml", `<html xmlns="http://www.w3.org/1999/xhtml"><script>/*MARK*/</script></html>`, `(?i)xhtml`},
 }
 
-func (p *Probe) uploads(ctx context.Context, op *graph.Op, c *world.Call) error {
-	for where := range c.Files {
-		for _, f := range active {
-			mark := "crup" + p.RunID
-			content := strings.ReplaceAll(f.content, "MARK", mark)
-			d := c.WithFile(where, world.File{Name: f.name, Type: f.media, Content: []byte(content)})
-			x, err := p.send(ctx, d)
-			if err != nil {
-				return err
-			}
-			if x.Status/100 != 2 {
-				p.Note(op, Clean)
-				continue
-			}
-			done, err := p.servedActive(ctx, op, d, x, f.name, f.served, mark)
-			if err != nil || done {
-				return err
-			}
+func (p *Probe) uploadsActive(ctx context.Context, op *graph.Op, c *world.Call, where string) error {
+	for _, f := range active {
+		mark := "crup" + p.RunID
+		content := strings.ReplaceAll(f.content, "MARK", mark)
+		d := c.WithFile(where, world.File{Name: f.name, Type: f.media, Content: []byte(content)})
+		x, err := p.send(ctx, d)
+		if err != nil {
+			return err
+		}
+		if x.Status/100 != 2 {
+			continue
+		}
+		done, err := p.servedActive(ctx, op, d, x, f.name, f.served, mark)
+		if err != nil || done {
+			return err
 		}
 	}
 	return nil

@@ -39,36 +39,6 @@ var (
 	})
 )
 
-// uploadsOf calls try for each operation that takes files, with a call that works.
-func (p *Probe) uploadsOf(ctx context.Context, try func(ctx context.Context, op *graph.Op, c *world.Call, where string) error) error {
-	return Each(ctx, p, p.Ops(), func(ctx context.Context, op *graph.Op) error {
-		if op.Method == http.MethodGet || op.Has(graph.Hazard) {
-			return nil
-		}
-		for _, a := range append(p.People.All(), nil) {
-			c, err := p.World.Call(ctx, op, a, nil)
-			if err != nil || len(c.Files) == 0 {
-				continue
-			}
-			x, err := p.send(ctx, c)
-			if err != nil {
-				return err
-			}
-			if x.Status/100 != 2 {
-				continue
-			}
-			p.Note(op, Clean)
-			for where := range c.Files {
-				if err := try(ctx, op, c, where); err != nil {
-					return err
-				}
-			}
-			return nil
-		}
-		return nil
-	})
-}
-
 func uploadName(ctx context.Context, p *Probe) error {
 	return p.uploadsOf(ctx, func(ctx context.Context, op *graph.Op, c *world.Call, where string) error {
 		file := c.Files[where]
