@@ -45,5 +45,5 @@ func twins(t *testing.T, spec string, build func(t *testing.T, open bool) http.H
 
 // timed: a check proves by the time that answers take.
 func timed(check string) bool {
-	return strings.HasSuffix(check, "-time") || strings.HasSuffix(check, "-timing")
+	return strings.HasSuffix(check, "-time") || strings.HasSuffix(check, "-timing") || strings.HasSuffix(check, "-growth")
 }
