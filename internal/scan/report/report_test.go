@@ -374,6 +374,21 @@ func TestTerminal(t *testing.T) {
 	}
 }
 
+// No finding is good news only of what was reached.
+func TestTerminalNothingReached(t *testing.T) {
+	for reached, want := range map[int]string{0: "Nothing was reached", 3: "Nothing was found in what was reached"} {
+		r := *scanned(t).Report
+		r.Findings, r.Stats.Reached = nil, reached
+		var b bytes.Buffer
+		if err := (Terminal{}).Write(&b, &r); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("%d reached: no %q in %s", reached, want, b.String())
+		}
+	}
+}
+
 // What was left behind is told by kind, not one by one.
 func TestTerminalLeft(t *testing.T) {
 	r := *scanned(t).Report

@@ -93,15 +93,17 @@ func (s *screen) head(r *scan.Report) {
 }
 
 func (s *screen) findings(r *scan.Report) {
-	shown := 0
 	for _, f := range r.Findings {
-		if f.Suppressed != nil && !s.All {
-			continue
+		if f.Suppressed == nil || s.All {
+			s.finding(f)
 		}
-		shown++
-		s.finding(f)
 	}
-	if shown == 0 && len(r.Findings) == 0 {
+	switch {
+	case len(r.Findings) > 0:
+	case r.Stats.Reached == 0:
+		s.line("%s", s.paint("1;33", "Nothing was reached, so nothing can be said of it."))
+		s.line("")
+	default:
 		s.line("%s", s.paint("32", "Nothing was found in what was reached."))
 		s.line("")
 	}
