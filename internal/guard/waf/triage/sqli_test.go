@@ -67,7 +67,7 @@ func newSQLTexts(seed uint64) *sqlTexts {
 
 func pick(rng *rand.Rand, list []string) string { return list[rng.IntN(len(list))] }
 
-// next makes a text: half of them begin as a fingerprint of SQL says.
+// next makes a text: many of them begin as a fingerprint of SQL says, or with values.
 func (s *sqlTexts) next() string {
 	var b strings.Builder
 	word := func(w string) {
@@ -91,11 +91,19 @@ func (s *sqlTexts) next() string {
 			b.WriteByte(' ')
 		}
 	}
-	if s.rng.IntN(2) == 0 {
-		for _, kind := range []byte(pick(s.rng, s.prints)) {
-			if list := s.byKind[kind]; len(list) > 0 {
-				word(pick(s.rng, list))
-			}
+	begin := ""
+	switch s.rng.IntN(4) {
+	case 0, 1:
+		begin = pick(s.rng, s.prints)
+	case 2:
+		for range 2 + s.rng.IntN(2) {
+			begin += pick(s.rng, []string{"n", "s", "1"})
+		}
+		begin += pick(s.rng, s.prints)
+	}
+	for _, kind := range []byte(begin) {
+		if list := s.byKind[kind]; len(list) > 0 {
+			word(pick(s.rng, list))
 		}
 	}
 	for range s.rng.IntN(6) {

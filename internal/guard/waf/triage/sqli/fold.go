@@ -22,6 +22,10 @@ func (t *Table) Silent(s string) bool {
 func (t *Table) silent(s string, quote byte) bool {
 	f := folder{lexer: lexer{table: t, text: s, quote: quote}}
 	n := f.fold()
+	if f.done {
+		// Wherever they stand, these make an attack of a text or are signs of one.
+		return strings.IndexByte(s, '{') < 0 && strings.IndexByte(s, '`') < 0 && !strings.Contains(s, "/*")
+	}
 	if f.lost {
 		return false
 	}
@@ -60,7 +64,27 @@ func (t *Table) listed(h uint32, fingerprint []byte) bool {
 type folder struct {
 	lexer
 	tokens [8]token
+	done   bool // the tokens at the beginning have told that there is no SQL
 }
+
+// dead reports whether the first n tokens, 2 or 3, are values with which no fingerprint
+// of SQL begins. Whatever follows, they stay: what is folded keeps the first of its tokens
+// where this is a value, and takes away no value that follows another. But names may
+// begin a phrase, the last one may be that of a function, and a string before a string
+// is one with it.
+func (f *folder) dead(n int) bool {
+	a, b, c := &f.tokens[0], &f.tokens[1], &f.tokens[2]
+	last, third := b, byte(0)
+	if n == 3 {
+		last, third = c, c.kind
+	}
+	f.done = f.table.dead[spell(a.kind, b.kind, third)] && a.stays() && b.stays() && (n == 2 || c.stays()) &&
+		!(a.kind == quoted && b.kind == quoted || n == 3 && b.kind == quoted && c.kind == quoted) && !(last.kind == bareWord && isCallable(last.value))
+	return f.done
+}
+
+// stays reports whether a value is one whatever comes next, but for a bracket.
+func (t *token) stays() bool { return t.kind != bareWord || t.sure && !t.opens }
 
 // merge makes one token of two that are a phrase of the table.
 func (f *folder) merge(a, b *token) bool {
@@ -141,6 +165,9 @@ func (f *folder) fold() int {
 			left = pos
 			continue
 		}
+		if left == 0 && f.dead(2) {
+			return 0
+		}
 		plain := names(left)
 		if !plain && f.two(&pos, &left) {
 			continue
@@ -159,6 +186,9 @@ func (f *folder) fold() int {
 		if pos-left < 3 {
 			left = pos
 			continue
+		}
+		if left == 0 && f.dead(3) {
+			return 0
 		}
 		if plain || !f.three(&pos, &left) {
 			left++

@@ -11,6 +11,9 @@ type Table struct {
 	entries [tableSize]uint16 // of each slot, from 1 on
 	list    []entry
 	usable  bool
+	// dead are beginnings of two or three values, see spell, with which no fingerprint of SQL
+	// begins.
+	dead [64]bool
 }
 
 const tableSize = 1 << 15
@@ -35,8 +38,33 @@ func NewTable(words map[string]byte) *Table {
 		}
 	}
 	t.usable = t.usable && len(t.list) < tableSize/2
+	for i := range t.dead {
+		t.dead[i] = t.usable
+	}
+	for key := range words {
+		if len(key) > 2 && key[0] == '0' {
+			t.dead[spell(key[1], key[2], 0)] = false
+			if len(key) > 3 {
+				t.dead[spell(key[1], key[2], key[3])] = false
+			}
+		}
+	}
+	t.dead[0] = false
 	return t
 }
+
+// spell numbers two or three kinds of tokens, of which the third may be 0; it is 0 where one
+// of them is no value.
+func spell(a, b, c byte) byte {
+	x, y, z := values[a], values[b], values[c]
+	if x == 0 || y == 0 || z == 0 && c != 0 {
+		return 0
+	}
+	return x | y<<2 | z<<4
+}
+
+// values are the kinds of tokens that keep their place and their kind: see folder.dead.
+var values = [256]byte{bareWord: 1, 'N': 1, quoted: 2, 'S': 2, number: 3}
 
 func ascii(s string) bool {
 	for i := range len(s) {
