@@ -475,8 +475,11 @@ func (p *Probe) resetBy(ctx context.Context, d *door, forgot, reset *graph.Op) (
 		Description: "The answer to a request for a password reset holds what is needed to set a new password, and setting it worked.",
 		Scenario:    &scenario.Scenario{Name: "a reset token in an answer", Steps: s.list},
 	})
-	if err != nil || !done || p.Mode < Aggressive {
+	if err != nil || !done {
 		return done, err
+	}
+	if err := p.resetsAgain(ctx, d, reset, to, s.list); err != nil || p.Mode < Aggressive {
+		return true, err
 	}
 	return true, p.triesResets(ctx, reset, to, s.list, codeAt(x, save.At))
 }

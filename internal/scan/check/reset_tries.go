@@ -28,6 +28,43 @@ func codeAt(x *target.Exchange, at string) string {
 	return ""
 }
 
+// resetsAgain sets a second new password with what has set one: what a mailbox keeps
+// goes on opening the account.
+func (p *Probe) resetsAgain(ctx context.Context, d *door, reset *graph.Op, to map[string]string, list []scenario.Step) error {
+	where := ""
+	again := maps.Clone(to)
+	for at, text := range to {
+		switch text {
+		case `"${reset}"`:
+			where = at
+		case `"` + takenPassword + `"`:
+			again[at] = `"` + laterPassword + `"`
+		}
+	}
+	set, err := p.World.Call(ctx, reset, nil, nil)
+	if err != nil || where == "" {
+		return nil //nolint:nilerr // an operation that cannot be called does not end the run
+	}
+	l := steps{list: slices.Clone(list)}
+	l.add(d.step(p, "unopened", scenario.Control, "and not with a third password", d.fresh(laterPassword), scenario.Expect{Status: "!2xx|302|303"}))
+	st, err := p.World.Step(set, again)
+	st.ID, st.Part, st.As, st.Note = "again", scenario.Attack, actor.Nobody, "the same token sets that one"
+	l.add(st, err)
+	l.add(d.step(p, "opened", scenario.Observe, "and the account opens with it", d.fresh(laterPassword), d.in()))
+	if l.err != nil {
+		return nil //nolint:nilerr // a call that cannot be written as a step proves nothing
+	}
+	_, err = p.Prove(ctx, Hypothesis{
+		Op: reset, Where: where + " again", Title: fmt.Sprintf("%s %s takes the same token again", reset.Method, reset.Path),
+		CVSS:        "CVSS:4.0/AV:N/AC:L/AT:P/PR:N/UI:P/VC:H/VI:H/VA:N/SC:N/SI:N/SA:N",
+		Description: "What has set a new password once sets another: whoever finds the message later, in a mailbox or a log, takes the account over.",
+		Scenario:    &scenario.Scenario{Name: "a reset token used twice", Steps: l.list},
+	})
+	return err
+}
+
+const laterPassword = "Later-${canary.later}-7!" //nolint:gosec // of an account of the scenario's own
+
 // triesResets tries thirty wrong codes of the right one's length before the right
 // one: that it still works shows that nobody counts.
 func (p *Probe) triesResets(ctx context.Context, reset *graph.Op, to map[string]string, list []scenario.Step, code string) error {
