@@ -31,11 +31,12 @@ type keep struct {
 	sessions map[string]string   // identifier → e-mail address
 	renewals map[string][]string // token → e-mail address, "used" and the family
 	resets   map[string]string   // token → e-mail address
+	wrong    map[string]int      // tries with a wrong password, by e-mail address
 	dead     map[string]bool     // families that were ended
 }
 
 func newKeep(style, open string) *keep {
-	k := &keep{style: style, open: map[string]bool{}, life: 15 * time.Minute, key: []byte(rand.Text()), people: map[string]map[string]string{}, sessions: map[string]string{}, renewals: map[string][]string{}, resets: map[string]string{}, dead: map[string]bool{}}
+	k := &keep{style: style, open: map[string]bool{}, life: 15 * time.Minute, key: []byte(rand.Text()), people: map[string]map[string]string{}, sessions: map[string]string{}, renewals: map[string][]string{}, resets: map[string]string{}, wrong: map[string]int{}, dead: map[string]bool{}}
 	for _, hole := range strings.Fields(open) {
 		k.open[hole] = true
 	}
@@ -214,10 +215,32 @@ func (k *keep) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(201, map[string]any{"email": in["email"]})
 	case "POST /signin":
 		p := k.people[in["email"]]
+		tries := k.wrong[in["email"]]
+		switch {
+		case k.open["refuses"] && tries >= 8:
+			w.Header().Set("Retry-After", "30")
+			fail(429)
+			return
+		case k.open["locks"] && tries >= 6:
+			answer(401, map[string]any{"error": "the account is locked"})
+			return
+		case k.open["captcha"] && tries >= 5:
+			answer(400, map[string]any{"error": "captcha_required", "site_key": "10000000"})
+			return
+		case k.open["captcha-ok"] && tries >= 5:
+			answer(200, map[string]any{"challenge": "captcha", "site_key": "10000000"})
+			return
+		case k.open["delays"] && tries >= 5:
+			k.mu.Unlock()
+			time.Sleep(time.Duration(tries-4) * 250 * time.Millisecond)
+			k.mu.Lock()
+		}
 		if p == nil || p["password"] != in["password"] {
+			k.wrong[in["email"]]++
 			fail(401)
 			return
 		}
+		delete(k.wrong, in["email"])
 		k.enter(w, in["email"], rand.Text())
 	case "POST /token/refresh":
 		token := in["refresh_token"]
@@ -325,5 +348,22 @@ func TestKeep(t *testing.T) {
 				t.Errorf("found %q, want %q", got, c.want)
 			}
 		})
+	}
+}
+
+// TestKeepTries: passwords that can be tried without end are found in each style,
+// and whatever ends the tries is no hole: an answer that says so, a delay that
+// grows, a lock, a question for people.
+func TestKeepTries(t *testing.T) {
+	for _, style := range []string{"cookie", "opaque", "body"} {
+		for _, limit := range []string{"", "refuses", "locks", "captcha", "captcha-ok", "delays"} {
+			t.Run(style+"/"+limit, func(t *testing.T) {
+				t.Parallel()
+				r := tested(t, keepSpec(style), newKeep(style, limit), "login-unlimited").Report
+				if found := has(r.Findings, "login-unlimited", "POST", "/signin", "body./password"); found != (limit == "") {
+					t.Errorf("found: %v, with the limit %q", found, limit)
+				}
+			})
+		}
 	}
 }

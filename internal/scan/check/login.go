@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/crenel-project/crenel/internal/scan/actor"
 	"github.com/crenel-project/crenel/internal/scan/graph"
@@ -153,6 +154,10 @@ func (d *door) unknown(name string) map[string]string {
 	return out
 }
 
+// growingDelay is by how much tries become slower where somebody counts them: a
+// second after the fifth, and more after each, is a limit like any other.
+const growingDelay = 400 * time.Millisecond
+
 const wrongPassword = "wrong-${canary.pw}-A1!" //nolint:gosec // nobody's: it is there to be wrong
 
 // steps collects steps and the first error.
@@ -178,7 +183,7 @@ func loginUnlimited(ctx context.Context, p *Probe) error {
 	s.add(d.step(p, "first", scenario.Control, "the account opens with its password", d.fresh("${fresh1.password}"), d.in()))
 	s.list[0].As = "fresh1"
 	s.list[0].Send.Without = []string{"*"}
-	st, err := d.step(p, "tries", scenario.Attack, "thirty wrong passwords, one after the other", d.fresh("wrong-${turn}-${canary.pw}-A1!"), scenario.Expect{Status: "429|423|403|503|420", AtMost: &zero}, scenario.Expect{Status: "2xx", AtMost: &zero})
+	st, err := d.step(p, "tries", scenario.Attack, "thirty wrong passwords, one after the other", d.fresh("wrong-${turn}-${canary.pw}-A1!"), scenario.Expect{Steady: growingDelay}, scenario.Expect{Status: "429|423|403|503|420", AtMost: &zero}, scenario.Expect{Status: "2xx", AtMost: &zero})
 	st.Times = 30
 	s.add(st, err)
 	s.add(d.step(p, "open", scenario.Observe, "and it opens with the right one at once", d.fresh("${fresh1.password}"), d.in()))
@@ -217,13 +222,13 @@ func (p *Probe) loginByAddress(ctx context.Context, d *door) error {
 	s.list[0].Send.Without = []string{"*"}
 	limit := refused
 	limit.AtLeast = 1
-	st, err := d.step(p, "limited", scenario.Control, "after some wrong passwords no more are taken", d.fresh("wrong-${turn}-${canary.pw}-A1!"), limit)
+	st, err := d.step(p, "limited", scenario.Control, "after some wrong passwords no more are taken", d.fresh("wrong-${turn}-${canary.pw}-A1!"), scenario.Expect{Steady: growingDelay}, limit)
 	st.Times = 20
 	s.add(st, err)
 	s.add(d.step(p, "shut", scenario.Control, "nor is the right one", d.fresh("${fresh1.password}"), refused))
 	limit = refused
 	limit.AtMost = &zero
-	st, err = d.step(p, "tries", scenario.Attack, "twenty more, each as if from another address, are all looked at", d.fresh("wrong2-${turn}-${canary.pw}-A1!"), limit, scenario.Expect{Status: "2xx", AtMost: &zero})
+	st, err = d.step(p, "tries", scenario.Attack, "twenty more, each as if from another address, are all looked at", d.fresh("wrong2-${turn}-${canary.pw}-A1!"), scenario.Expect{Steady: growingDelay}, limit, scenario.Expect{Status: "2xx", AtMost: &zero})
 	st.Times = 20
 	s.add(from(st, err, "198.51.100.${turn}"))
 	st, err = d.step(p, "open", scenario.Observe, "and the right one opens the account", d.fresh("${fresh1.password}"), d.in())

@@ -92,7 +92,7 @@ func (p *Probe) triesResets(ctx context.Context, reset *graph.Op, to map[string]
 			return nil //nolint:nilerr // a call that cannot be written as a step proves nothing
 		}
 		st.ID, st.Part, st.As, st.Note, st.Times = fmt.Sprintf("tries%d", i+1), scenario.Attack, actor.Nobody, "ten wrong codes, one after the other", 10
-		st.Expect = []scenario.Expect{{Status: "429|423|403|503|420", AtMost: &zero}, {Status: "2xx", AtMost: &zero}}
+		st.Expect = []scenario.Expect{{Steady: growingDelay}, {Status: "429|423|403|503|420", AtMost: &zero}, {Status: "2xx", AtMost: &zero}}
 		story = append(story, st)
 	}
 	_, err = p.Prove(ctx, Hypothesis{

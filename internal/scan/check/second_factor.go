@@ -314,7 +314,7 @@ func (p *Probe) triesCodes(ctx context.Context, e *enrolment, l *steps) error {
 		list = slices.Clone(l.list)
 		for i, prefix := range []string{"91740", "91741", "91742"} {
 			add(fmt.Sprintf("tries%d", i+1), scenario.Attack, "ten wrong codes, one after the other", prefix+"${turn}",
-				scenario.Expect{Status: "429|423|403|503|420", AtMost: &zero}, scenario.Expect{Status: "2xx", AtMost: &zero}).Times = 10
+				scenario.Expect{Steady: growingDelay}, scenario.Expect{Status: "429|423|403|503|420", AtMost: &zero}, scenario.Expect{Status: "2xx", AtMost: &zero}).Times = 10
 		}
 		last := add("open", scenario.Observe, "and the right one works at once", "${code}", scenario.Expect{Status: "2xx"})
 		last.Compute = theCode()

@@ -37,6 +37,12 @@ func (r *run) expect(ctx context.Context, e *Expect, res *Result) (why string, e
 	if x == nil {
 		return "the step sends nothing that could be looked at", nil
 	}
+	if e.Steady > 0 {
+		if slowed(res.Exchanges, e.Steady) {
+			return fmt.Sprintf("the answers came slower and slower: after %d the last three took %v more than the first", len(res.Exchanges), e.Steady), nil
+		}
+		return "", nil
+	}
 	if e.AtLeast > 0 || e.AtMost != nil {
 		return e.count(res.Exchanges), nil
 	}
@@ -279,6 +285,24 @@ func (r *run) slower(e *Expect, res *Result) (string, error) {
 		}
 	}
 	return "", nil
+}
+
+// slowed: the last three answers took so much longer than the slowest of the
+// first three did. One alone, or two, may be a busy machine's.
+func slowed(all []*target.Exchange, by time.Duration) bool {
+	if len(all) < 6 {
+		return false
+	}
+	var first time.Duration
+	for _, x := range all[:3] {
+		first = max(first, x.Duration)
+	}
+	for _, x := range all[len(all)-3:] {
+		if x.Duration < first+by {
+			return false
+		}
+	}
+	return true
 }
 
 // called: the listener of that name was called, or was not.

@@ -84,6 +84,9 @@ func (s *Scenario) Check() error {
 				}
 			}
 		}
+		if slices.ContainsFunc(st.Expect, func(e Expect) bool { return e.Steady > 0 }) && (st.Times < 6 || st.Together) {
+			say("%s: what is steady is seen in six answers or more, one after the other (times)", name)
+		}
 		seen[st.ID] = true
 	}
 	if len(s.Steps) > 0 && !proves {

@@ -144,6 +144,9 @@ type Expect struct {
 	// Slower: at least By longer than the slowest of that step's samples, at every one of this step's Times.
 	Slower string        `yaml:"slower,omitempty"`
 	By     time.Duration `yaml:"by,omitempty"`
+	// Steady: of a step sent Times times, no three answers in a row took so much
+	// longer than its first ones did. The rest is not sent once they have.
+	Steady time.Duration `yaml:"steady,omitempty"`
 	// Called: the listener of that name was called within By (0: 3 s).
 	Called string `yaml:"called,omitempty"`
 	// Gone: after the step the target answers nobody, for a while or for good.

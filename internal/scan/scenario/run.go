@@ -175,6 +175,10 @@ func (r *run) step(ctx context.Context, st *Step) (why string, err error) {
 		times := max(st.Times, 1)
 		reqs := make([]*target.Request, times)
 		measures := slices.ContainsFunc(st.Expect, func(e Expect) bool { return e.AtMost != nil && strings.Contains(e.Status, "429") })
+		var steady time.Duration
+		for i := range st.Expect {
+			steady = max(steady, st.Expect[i].Steady)
+		}
 		for i := range reqs {
 			r.vars["turn"] = json.Number(strconv.Itoa(i))
 			if reqs[i], err = r.request(st.Send, who); err != nil {
@@ -196,6 +200,9 @@ func (r *run) step(ctx context.Context, st *Step) (why string, err error) {
 					return "", err
 				}
 				res.Exchanges = append(res.Exchanges, x)
+				if steady > 0 && slowed(res.Exchanges, steady) {
+					break
+				}
 			}
 		}
 	}
