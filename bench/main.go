@@ -41,8 +41,8 @@ func main() {
 	flag.StringVar(&o.crenel, "crenel", "bin/crenel", "the crenel binary")
 	flag.StringVar(&o.out, "out", "docs/benchmarks.md", "where the table is written; empty: nowhere")
 	flag.StringVar(&o.config, "config", "", "a crenel.yaml to measure in place of the built-in one; ${BENCH_LISTEN}, ${BENCH_UPSTREAM} and ${BENCH_SECRET} are set for it")
-	flag.DurationVar(&o.duration, "duration", 8*time.Second, "of one measurement")
-	flag.IntVar(&o.rounds, "rounds", 3, "how often each is measured; the median counts")
+	flag.DurationVar(&o.duration, "duration", 6*time.Second, "of one measurement")
+	flag.IntVar(&o.rounds, "rounds", 5, "how often each is measured; medians count")
 	flag.IntVar(&o.connections, "connections", 32, "of the load generator")
 	flag.Float64Var(&o.least, "least", 0.6, "fail when a ratio is below")
 	flag.StringVar(&o.only, "only", "", "one section alone: gateway or waf")
@@ -97,7 +97,7 @@ func measure(ctx context.Context, o *options) (err error) {
 		return err
 	}
 	up, bare, full := freeAddr(), freeAddr(), freeAddr()
-	targets := []target{{"upstream alone", "http://" + up}, {"bare Caddy", "http://" + bare}, {"Crenel", "http://" + full}}
+	targets := []target{{"upstream alone", "http://" + up}, {bareCaddy, "http://" + bare}, {"Crenel", "http://" + full}}
 
 	p, stop := newProcesses(ctx)
 	defer stop()

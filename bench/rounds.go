@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -24,15 +25,15 @@ type result struct {
 
 func (r result) perSecond() float64 { return float64(r.Requests) / (float64(r.Micros) / 1e6) }
 
-// results by method and target's name.
-type results map[string]map[string]result
+// results are the measurements by method and target's name, in the order of the rounds.
+type results map[string]map[string][]result
 
 var methods = []string{"GET", "POST"}
 
 // rounds measures every target with every method, in turn, so that what sways on
 // the machine sways all of them.
 func rounds(ctx context.Context, o *options, wrk string, l *load, targets []target) (results, error) {
-	all := map[string]map[string][]result{}
+	all := results{}
 	for round := range o.rounds {
 		for _, m := range methods {
 			for _, t := range targets {
@@ -56,15 +57,24 @@ func rounds(ctx context.Context, o *options, wrk string, l *load, targets []targ
 			}
 		}
 	}
-	out := results{}
-	for m, byTarget := range all {
-		out[m] = map[string]result{}
-		for name, list := range byTarget {
-			slices.SortFunc(list, func(a, b result) int { return int(a.perSecond() - b.perSecond()) })
-			out[m][name] = list[len(list)/2]
-		}
+	return all, nil
+}
+
+// median is the round in the middle.
+func (rs results) median(method, name string) result {
+	list := slices.SortedFunc(slices.Values(rs[method][name]), func(a, b result) int { return cmp.Compare(a.perSecond(), b.perSecond()) })
+	return list[len(list)/2]
+}
+
+// ratio is the median of what one target did in a round over what the other did in the
+// same one: a machine that is slower for a while is so for both.
+func (rs results) ratio(method, name, base string) float64 {
+	var list []float64
+	for i, r := range rs[method][name] {
+		list = append(list, r.perSecond()/rs[method][base][i].perSecond())
 	}
-	return out, nil
+	slices.Sort(list)
+	return list[len(list)/2]
 }
 
 func run(ctx context.Context, o *options, wrk string, l *load, method string, t target, d time.Duration) (result, error) {
@@ -90,7 +100,7 @@ func render(o *options, targets []target, rs results) string {
 	b.WriteString("# Benchmarks\n\nMade by `make bench`, which repeats them: a bare Caddy reverse proxy against Crenel with contract, authn, authz and limit\n" +
 		"enforced and the event file written (WAF off). Plain HTTP/1.1 on loopback, 1,000 different requests, the tokens of 100 callers;\n" +
 		"load generator (wrk), proxy and upstream share the machine's cores, so the ratios count and the absolute figures do not.\n\n")
-	fmt.Fprintf(&b, "Machine: %s. %d connections, median of %d rounds of %s.\n\n", machine(), o.connections, o.rounds, o.duration)
+	fmt.Fprintf(&b, "Machine: %s. %d connections, median of %d rounds of %s, ratios of the same round.\n\n", machine(), o.connections, o.rounds, o.duration)
 	b.WriteString("| request | what | requests/s | of bare Caddy | p50 ms | p99 ms |\n|---|---|---:|---:|---:|---:|\n")
 	for _, m := range methods {
 		name := m
@@ -98,21 +108,19 @@ func render(o *options, targets []target, rs results) string {
 			name = "POST 1 KB"
 		}
 		for _, t := range targets {
-			r := rs[m][t.name]
-			fmt.Fprintf(&b, "| %s | %s | %.0f | %.0f %% | %.2f | %.2f |\n", name, t.name, r.perSecond(), 100*ratio(rs, m, t.name), float64(r.P50)/1e3, float64(r.P99)/1e3)
+			r := rs.median(m, t.name)
+			fmt.Fprintf(&b, "| %s | %s | %.0f | %.0f %% | %.2f | %.2f |\n", name, t.name, r.perSecond(), 100*rs.ratio(m, t.name, bareCaddy), float64(r.P50)/1e3, float64(r.P99)/1e3)
 		}
 	}
 	return b.String()
 }
 
-func ratio(rs results, method, name string) float64 {
-	return rs[method][name].perSecond() / rs[method]["bare Caddy"].perSecond()
-}
+const bareCaddy = "bare Caddy" // the target of the first section that others are measured by
 
 // judge fails when Crenel is too far behind bare Caddy.
 func judge(rs results, least float64) error {
 	for _, m := range methods {
-		if r := ratio(rs, m, "Crenel"); r < least {
+		if r := rs.ratio(m, "Crenel", bareCaddy); r < least {
 			return fmt.Errorf("%s: Crenel has %.0f %% of bare Caddy's throughput, at least %.0f %% is wanted", m, 100*r, 100*least)
 		}
 	}

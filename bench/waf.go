@@ -115,15 +115,11 @@ func measureWAF(ctx context.Context, o *options) (err error) {
 		}
 	}
 	for _, m := range methods {
-		if n := times(results, m, crenelAll); n < o.leastWAF {
+		if n := results.ratio(m, crenelAll, modSecurity); n < o.leastWAF {
 			err = errors.Join(err, fmt.Errorf("%s: Crenel has %.1f times the throughput of %s, at least %.1f times is wanted", m, n, modSecurity, o.leastWAF))
 		}
 	}
 	return err
-}
-
-func times(rs results, method, name string) float64 {
-	return rs[method][name].perSecond() / rs[method][modSecurity].perSecond()
 }
 
 func renderWAF(o *options, busy string, targets []target, rs results) string {
@@ -132,7 +128,7 @@ func renderWAF(o *options, busy string, targets []target, rs results) string {
 		"through Crenel with contract, authn, authz, limit, upload and waf enforced. All three load the same files of the Core Rule Set 4.25\n" +
 		"at paranoia level 1 and judge requests only. 1,000 different JSON bodies of about 240 bytes (three texts, the rest typed), the tokens of\n" +
 		"100 callers; only Crenel verifies them, validates the bodies and writes a record of each call. Before it is measured, each must refuse an attack.\n\n")
-	fmt.Fprintf(&b, "Machine: %s. %d connections, median of %d rounds of %s; load generator and upstream share the cores. Load average before: %s.\n\n",
+	fmt.Fprintf(&b, "Machine: %s. %d connections, median of %d rounds of %s, ratios of the same round; load generator and upstream share the cores. Load average before: %s.\n\n",
 		machine(), o.connections, o.rounds, o.duration, busy)
 	b.WriteString("| request | what | requests/s | of nginx + ModSecurity | p50 ms | p99 ms |\n|---|---|---:|---:|---:|---:|\n")
 	for _, m := range methods {
@@ -141,8 +137,8 @@ func renderWAF(o *options, busy string, targets []target, rs results) string {
 			name = "POST 240 bytes"
 		}
 		for _, t := range targets {
-			r := rs[m][t.name]
-			fmt.Fprintf(&b, "| %s | %s | %.0f | %.1f × | %.2f | %.2f |\n", name, t.name, r.perSecond(), times(rs, m, t.name), float64(r.P50)/1e3, float64(r.P99)/1e3)
+			r := rs.median(m, t.name)
+			fmt.Fprintf(&b, "| %s | %s | %.0f | %.1f × | %.2f | %.2f |\n", name, t.name, r.perSecond(), rs.ratio(m, t.name, modSecurity), float64(r.P50)/1e3, float64(r.P99)/1e3)
 		}
 	}
 	return b.String()
