@@ -208,7 +208,9 @@ func (c carrier) part(value string) Part {
 	return Part{In: c.in, Name: c.name, Prefix: c.prefix, Value: value}
 }
 
-var authSchemes = []string{"Bearer ", "Token ", "JWT ", ""}
+// authSchemes are what stands before a credential in Authorization. "Token token="
+// is a scheme with a parameter, as Rails reads it.
+var authSchemes = []string{"Bearer ", "Token ", "Token token=", "JWT ", ""}
 
 // plainHeaders are where APIs take credentials that do not go by Authorization.
 var plainHeaders = []string{"X-Auth-Token", "X-Access-Token", "X-API-Key", "Token", "X-Token", "X-Session-Token", "X-Session-Id", "X-Api-Token", "X-User-Token", "Access-Token", "Api-Key", "Auth-Token",
@@ -219,7 +221,8 @@ var queryNames = []string{"token", "access_token", "api_key", "apikey", "key", "
 
 // carriersFor lists where a secret may be presented. The first list is tried one by
 // one; the second all at once first, for nothing in it excludes anything else in it.
-func carriersFor(s secret, declared []carrier, tokenType string) (single, together []carrier) {
+// asked are the schemes that refusals ask for.
+func carriersFor(s secret, declared []carrier, tokenType string, asked []string) (single, together []carrier) {
 	seen := map[carrier]bool{}
 	put := func(list *[]carrier, c carrier) {
 		key := c
@@ -252,6 +255,12 @@ func carriersFor(s secret, declared []carrier, tokenType string) (single, togeth
 	}
 	if validName(tokenType) != "" && len(tokenType) < 16 {
 		auth(strings.ToUpper(tokenType[:1]) + tokenType[1:] + " ")
+	}
+	for _, scheme := range asked {
+		auth(scheme + " ")
+		if strings.EqualFold(scheme, "token") {
+			auth(scheme + " token=")
+		}
 	}
 	if strings.HasPrefix(s.from, "header ") && !strings.EqualFold(s.name, "Authorization") {
 		put(&single, carrier{in: "header", name: s.name})
@@ -288,10 +297,30 @@ func carriersFor(s secret, declared []carrier, tokenType string) (single, togeth
 	for _, n := range queryNames {
 		put(&together, carrier{in: "query", name: n})
 	}
-	for _, p := range []string{"ApiKey ", "Api-Key ", "Key ", "Session ", "Basic ", "OAuth "} {
+	for _, p := range []string{"Bearer token=", "ApiKey ", "Api-Key ", "Key ", "Session ", "Basic ", "OAuth "} {
 		put(&single, carrier{in: "header", name: "Authorization", prefix: p})
 	}
 	return single, together
+}
+
+// schemesAsked are the schemes that refusals ask for (WWW-Authenticate, RFC 9110,
+// section 11.6.1), but those that are no place for a token.
+func schemesAsked(refusals []*target.Exchange) []string {
+	var out []string
+	for _, ex := range refusals {
+		for _, line := range ex.Header["Www-Authenticate"] {
+			scheme, _, _ := strings.Cut(strings.TrimSpace(line), " ")
+			scheme = strings.TrimSuffix(scheme, ",")
+			switch strings.ToLower(scheme) {
+			case "", "basic", "digest", "negotiate", "ntlm", "dpop":
+				continue
+			}
+			if validName(scheme) != "" && len(scheme) < 24 && len(out) < 2 && !slices.Contains(out, scheme) {
+				out = append(out, scheme)
+			}
+		}
+	}
+	return out
 }
 
 // headerName writes a member's name as a header's: "authToken" as "Auth-Token".

@@ -184,6 +184,15 @@ func (p *People) declaredCarriers() []carrier {
 	return out
 }
 
+// schemesAsked are the schemes that the witnesses ask nobody for.
+func (p *People) schemesAsked() []string {
+	var refusals []*target.Exchange
+	for _, w := range p.panel() {
+		refusals = append(refusals, w.nobody)
+	}
+	return schemesAsked(refusals)
+}
+
 // find works out how the credential in an answer is to be presented, by trying.
 // The answer is that of a login or a registration of the account with facts.
 func (p *People) find(ctx context.Context, as string, ex *target.Exchange, j *jar, facts map[string]string) (way, *Session, verdict, error) {
@@ -209,13 +218,13 @@ func (p *People) find(ctx context.Context, as string, ex *target.Exchange, j *ja
 		list []carrier
 	}
 	var bundles []bundle
-	kind := tokenTypeIn(ex)
+	kind, asked := tokenTypeIn(ex), p.schemesAsked()
 	for _, sec := range secrets {
-		single, together := carriersFor(sec, declared, kind)
+		single, together := carriersFor(sec, declared, kind, asked)
 		for i, c := range single {
 			w := way{secret: sec, carrier: c}
 			s := &Session{Parts: []Part{c.part(sec.value)}, Opened: time.Now()}
-			if i < 4 && sec.rank < 5 {
+			if i < 4+len(asked) && sec.rank < 5 {
 				first = append(first, option{w, s})
 			} else {
 				rest = append(rest, option{w, s})
@@ -224,7 +233,7 @@ func (p *People) find(ctx context.Context, as string, ex *target.Exchange, j *ja
 		bundles = append(bundles, bundle{sec, together})
 	}
 	for _, pair := range pairs(facts) {
-		single, together := carriersFor(pair, declared, "")
+		single, together := carriersFor(pair, declared, "", nil)
 		for _, c := range single {
 			w := way{secret: pair, carrier: c}
 			o := option{w, &Session{Parts: []Part{c.part(pair.value)}, Opened: time.Now()}}

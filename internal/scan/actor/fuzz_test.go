@@ -40,7 +40,7 @@ func FuzzAnswers(f *testing.F) {
 		j.take(ex)
 		r := &target.Request{Method: "GET", Path: "/"}
 		for _, s := range secretsIn(ex, nil) {
-			single, together := carriersFor(s, nil, tokenTypeIn(ex))
+			single, together := carriersFor(s, nil, tokenTypeIn(ex), schemesAsked([]*target.Exchange{ex}))
 			for _, c := range append(single, together...) {
 				(&Session{Parts: append(j.parts(g), c.part(s.value))}).Apply(r)
 			}

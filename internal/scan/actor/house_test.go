@@ -30,6 +30,7 @@ type house struct {
 	n        int
 	wrong    map[string]int // failed logins by account
 	requests []string
+	refusal  string // the WWW-Authenticate of every answer
 	mux      *http.ServeMux
 }
 
@@ -43,6 +44,9 @@ func newHouse(t testing.TB) *house {
 }
 
 func (h *house) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if h.refusal != "" {
+		w.Header().Set("WWW-Authenticate", h.refusal)
+	}
 	h.mu.Lock()
 	h.requests = append(h.requests, r.Method+" "+r.URL.Path)
 	h.mu.Unlock()

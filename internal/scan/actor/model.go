@@ -74,7 +74,7 @@ func (s *Session) become(o *Session) {
 type Part struct {
 	In     string // "header", "cookie", "query"
 	Name   string // "Authorization", "X-Auth-Token", "sid", "api_key"
-	Prefix string // "Bearer ", "Token ", "Basic ", or ""
+	Prefix string // "Bearer ", "Token ", "Token token=", "Basic ", or ""
 	Value  string // the credential itself: secret
 	CSRF   bool   // goes along with the credential, is none itself
 }

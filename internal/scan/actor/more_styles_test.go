@@ -110,6 +110,35 @@ var moreStyles = []style{
 		how: "header Authorization: Token …",
 	},
 	{
+		name:  "a scheme with a parameter, in wrapped bodies",
+		shape: shapeOf{register: emailPassword, login: "{session: {type: object, properties: {email: {type: string}, password: {type: string}}}}"},
+		serve: func(h *house) {
+			plainRegister(h, 201)
+			h.on("POST /login", func(w http.ResponseWriter, r *http.Request) {
+				m, _ := body(r)["session"].(map[string]any)
+				a := h.check(str(m, "email"), str(m, "password"))
+				if a == nil {
+					say(w, 401, obj{"error": "Invalid email or password."})
+					return
+				}
+				say(w, 201, obj{"session": obj{"token": h.open(a, "")}})
+			})
+			h.me(h.header("Authorization", "Token token="))
+		},
+		how: "header Authorization: Token token= …",
+	},
+	{
+		name:  "a scheme that only refusals name",
+		shape: shapeOf{register: emailPassword, login: emailPassword},
+		serve: func(h *house) {
+			plainRegister(h, 201)
+			plainLogin(h, func(w http.ResponseWriter, a *tenant) { say(w, 200, obj{"accessToken": h.jwt(a)}) })
+			h.me(h.header("Authorization", "Orchard "))
+			h.refusal = `Orchard realm="fruit"`
+		},
+		how: "header Authorization: Orchard …",
+	},
+	{
 		name: "the API chooses the name to log in by",
 		shape: shapeOf{register: "{fullName: {type: string}, password: {type: string}}", required: "fullName, password",
 			login: userPassword},

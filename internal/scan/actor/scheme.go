@@ -60,7 +60,7 @@ func asksFor(op *graph.Op, parts []Part) *spec.SecurityScheme {
 // isOf reports whether a credential stands where a scheme wants it.
 func (part Part) isOf(s *spec.SecurityScheme) bool {
 	header := part.In == "header" && strings.EqualFold(part.Name, "Authorization")
-	prefix := strings.ToLower(strings.TrimSpace(part.Prefix))
+	prefix, _, _ := strings.Cut(strings.ToLower(part.Prefix), " ")
 	switch s.Type {
 	case "apiKey":
 		return part.In == s.In && (part.Name == s.Key || part.In == "header" && strings.EqualFold(part.Name, s.Key))

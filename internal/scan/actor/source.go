@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -257,12 +258,18 @@ func (p *People) sourceOf(acc Account) (*entrance, error) {
 	return nil, fmt.Errorf("%w: no way to get credentials is given", ErrCannotLogin)
 }
 
+// oneParameter is a credential that is its scheme's only parameter: token=….
+var oneParameter = regexp.MustCompile(`^([a-z_]{2,20}=)([^\s,;="]+)$`)
+
 // splitPart takes the scheme off a value, so that checks can forge the credential alone.
 func splitPart(in, name, text string) Part {
 	part := Part{In: in, Name: name, Value: text, CSRF: isCSRFName(name)}
 	if in == "header" && strings.EqualFold(name, "Authorization") {
 		if scheme, rest, ok := strings.Cut(text, " "); ok {
 			part.Prefix, part.Value = scheme+" ", rest
+			if m := oneParameter.FindStringSubmatch(rest); m != nil {
+				part.Prefix, part.Value = part.Prefix+m[1], m[2]
+			}
 		}
 	}
 	return part

@@ -2,6 +2,7 @@ package graph
 
 import (
 	"cmp"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -281,9 +282,22 @@ func (b *builder) prefixOf(op *Op) string {
 	return prefixSaid(op.Description)
 }
 
-// prefixSaid finds the word before a credential in a text.
+// Two ways of writing a credential that texts show: "Token token=<…>" (RFC 9110,
+// section 11.6.2, a scheme with a parameter) and "Authorization: Scheme <…>".
+var (
+	parameterSaid = regexp.MustCompile(`\b([A-Za-z][A-Za-z0-9-]{2,20}) ((?i:token|key|access_token|api_?key|auth|credential|session)=)`)
+	schemeSaid    = regexp.MustCompile(`(?i:\bauthorization\b["'\x60]?[:=]? ?["'\x60]?)([A-Za-z][A-Za-z0-9-]{2,20}) [<{\[$…]`)
+)
+
+// prefixSaid finds what stands before a credential in a text.
 func prefixSaid(text string) string {
 	l := strings.ToLower(text)
+	if m := parameterSaid.FindStringSubmatch(text); m != nil {
+		return m[1] + " " + m[2]
+	}
+	if m := schemeSaid.FindStringSubmatch(text); m != nil && !strings.EqualFold(m[1], "header") && !strings.EqualFold(m[1], "with") {
+		return m[1] + " "
+	}
 	switch {
 	case strings.Contains(l, "bearer"):
 		return "Bearer "
