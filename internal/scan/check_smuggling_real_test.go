@@ -2,8 +2,11 @@ package scan
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"net"
@@ -18,6 +21,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
 )
 
 // downgrade speaks HTTP/2, and passes requests on as HTTP/1.1 to a back. open: with
@@ -62,6 +68,95 @@ func downgrade(t *testing.T, open bool) string {
 	s.StartTLS()
 	t.Cleanup(s.Close)
 	return s.URL
+}
+
+// downgradeAsItCame speaks HTTP/2, and passes requests on as HTTP/1.1. What it does
+// with a transfer-encoding, which HTTP/2 forbids: "passed on", "left out" or "refused".
+func downgradeAsItCame(t *testing.T, coding string) string {
+	t.Helper()
+	behind := canalServer(t, reads("te", false))
+	s := httptest.NewUnstartedServer(canalHandler())
+	s.Config.ErrorLog = quiet
+	s.Config.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){"h2": func(_ *http.Server, c *tls.Conn, _ http.Handler) {
+		defer func() { _ = c.Close() }()
+		_ = c.SetDeadline(time.Now().Add(20 * time.Second))
+		preface := make([]byte, len(http2.ClientPreface))
+		if _, err := io.ReadFull(c, preface); err != nil {
+			return
+		}
+		f := http2.NewFramer(c, c)
+		f.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
+		if f.WriteSettings() != nil {
+			return
+		}
+		heads, data := map[uint32]*http2.MetaHeadersFrame{}, map[uint32]string{}
+		for {
+			frame, err := f.ReadFrame()
+			if err != nil {
+				return
+			}
+			id, ended := frame.Header().StreamID, false
+			switch fr := frame.(type) {
+			case *http2.SettingsFrame:
+				if !fr.IsAck() {
+					_ = f.WriteSettingsAck()
+				}
+			case *http2.PingFrame:
+				_ = f.WritePing(true, fr.Data)
+			case *http2.MetaHeadersFrame:
+				heads[id], ended = fr, fr.StreamEnded()
+			case *http2.DataFrame:
+				data[id] += string(fr.Data())
+				ended = fr.StreamEnded()
+			}
+			if !ended || heads[id] == nil {
+				continue
+			}
+			status, text := passedOn(behind, heads[id], data[id], coding)
+			var block bytes.Buffer
+			e := hpack.NewEncoder(&block)
+			_ = e.WriteField(hpack.HeaderField{Name: ":status", Value: fmt.Sprint(status)}) // to memory: cannot fail
+			_ = e.WriteField(hpack.HeaderField{Name: "content-type", Value: "application/json"})
+			if f.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block.Bytes(), EndHeaders: true}) != nil || f.WriteData(id, true, []byte(text)) != nil {
+				return
+			}
+		}
+	}}
+	s.TLS = &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+// passedOn is what a back answers to a request of HTTP/2 that is written as HTTP/1.1.
+func passedOn(behind string, head *http2.MetaHeadersFrame, data, coding string) (int, string) {
+	chunked := ""
+	for _, h := range head.RegularFields() {
+		if h.Name == "transfer-encoding" {
+			chunked = h.Value
+		}
+	}
+	framing := fmt.Sprintf("Content-Length: %d", len(data))
+	switch {
+	case chunked != "" && coding == "refused":
+		return 400, "{}"
+	case chunked != "" && coding == "passed on":
+		framing = "Transfer-Encoding: " + chunked
+	}
+	c, err := net.Dial("tcp", behind)
+	if err != nil {
+		return 502, "{}"
+	}
+	defer func() { _ = c.Close() }()
+	_ = c.SetDeadline(time.Now().Add(4 * time.Second))
+	_, _ = fmt.Fprintf(c, "%s %s HTTP/1.1\r\nHost: x\r\n%s\r\n\r\n%s", head.PseudoValue("method"), head.PseudoValue("path"), framing, data)
+	res, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		return 504, "{}"
+	}
+	defer func() { _ = res.Body.Close() }()
+	body, _ := io.ReadAll(res.Body)
+	return res.StatusCode, string(body)
 }
 
 // program starts a server of another's making, and waits until it answers.
@@ -140,8 +235,28 @@ func goCanal(t *testing.T) string {
 	return strings.TrimPrefix(s.URL, "http://")
 }
 
-func nginxBefore(t *testing.T, back string) string {
+func nginxBefore(t *testing.T, back string) string { return nginxAt(t, "", back) }
+
+// nginxOverTLS speaks HTTP/2 in front.
+func nginxOverTLS(t *testing.T, pem, back string) string { return nginxAt(t, pem, back) }
+
+// pemFile is a certificate for 127.0.0.1 with its key.
+func pemFile(t *testing.T) string {
 	t.Helper()
+	c := newAuthority(t).certificate(t, 2048, nil)
+	key, err := x509.MarshalPKCS8PrivateKey(c.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return written(t, "server.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Certificate[0]}))+string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})))
+}
+
+func nginxAt(t *testing.T, pem, back string) string {
+	t.Helper()
+	tls := ";"
+	if pem != "" {
+		tls = fmt.Sprintf(" ssl http2; ssl_certificate %[1]s; ssl_certificate_key %[1]s;", pem)
+	}
 	address := freePort(t)
 	dir := t.TempDir()
 	conf := written(t, "nginx.conf", fmt.Sprintf(`daemon off; error_log /dev/null; pid %[1]s/pid; worker_processes 1;
@@ -150,8 +265,8 @@ http {
   access_log off;
   client_body_temp_path %[1]s/a; proxy_temp_path %[1]s/b; fastcgi_temp_path %[1]s/c; uwsgi_temp_path %[1]s/d; scgi_temp_path %[1]s/e;
   upstream back { server %[2]s; keepalive 4; }
-  server { listen %[3]s; location / { proxy_pass http://back; proxy_http_version 1.1; proxy_set_header Connection ""; } }
-}`, dir, back, address))
+  server { listen %[3]s%[4]s location / { proxy_pass http://back; proxy_http_version 1.1; proxy_set_header Connection ""; } }
+}`, dir, back, address, tls))
 	name := "nginx"
 	if _, err := exec.LookPath(name); err != nil {
 		name = "/usr/sbin/nginx"
@@ -160,8 +275,17 @@ http {
 	return address
 }
 
-func haproxyBefore(t *testing.T, back string) string {
+func haproxyBefore(t *testing.T, back string) string { return haproxyAt(t, "", back) }
+
+// haproxyOverTLS speaks HTTP/2 in front.
+func haproxyOverTLS(t *testing.T, pem, back string) string { return haproxyAt(t, pem, back) }
+
+func haproxyAt(t *testing.T, pem, back string) string {
 	t.Helper()
+	tls := ""
+	if pem != "" {
+		tls = " ssl crt " + pem + " alpn h2,http/1.1"
+	}
 	address := freePort(t)
 	conf := written(t, "haproxy.cfg", fmt.Sprintf(`defaults
   mode http
@@ -169,12 +293,12 @@ func haproxyBefore(t *testing.T, back string) string {
   timeout client 20s
   timeout server 20s
 frontend f
-  bind %s
+  bind %s%s
   default_backend b
 backend b
   http-reuse always
   server s %s
-`, address, back))
+`, address, tls, back))
 	name := "haproxy"
 	if _, err := exec.LookPath(name); err != nil {
 		name = "/usr/sbin/haproxy"
@@ -211,5 +335,17 @@ func TestSmugglingHonestServers(t *testing.T) {
 	} {
 		list = append(list, &trial{name: name, target: "http://" + address})
 	}
+	pem := pemFile(t)
+	for name, address := range map[string]string{
+		"nginx over HTTP/2, Go":   nginxOverTLS(t, pem, goCanal(t)),
+		"HAProxy over HTTP/2, Go": haproxyOverTLS(t, pem, goCanal(t)),
+	} {
+		list = append(list, &trial{name: name, target: "https://" + address})
+	}
+	goOver := httptest.NewUnstartedServer(canalHandler())
+	goOver.EnableHTTP2, goOver.Config.ErrorLog = true, quiet
+	goOver.StartTLS()
+	t.Cleanup(goOver.Close)
+	list = append(list, &trial{name: "Go over HTTP/2", target: goOver.URL})
 	tryAll(t, list)
 }

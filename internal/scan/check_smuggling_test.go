@@ -57,7 +57,7 @@ func canalHandler() http.Handler {
 
 // framing is how a server reads where a request ends: what it makes of a head.
 // chunked: as chunks say; else so many bytes. ok false: it refuses the message.
-type framing func(method string, head []string) (chunked bool, length int, ok bool)
+type framing func(method, path string, head []string) (chunked bool, length int, ok bool)
 
 // fields reads the values of a field; odd: in any spelling, else only as RFC 9112 has it.
 func fields(head []string, name string, odd bool) (values []string, odder bool) {
@@ -83,7 +83,7 @@ func fields(head []string, name string, odd bool) (values []string, odder bool) 
 
 // reads makes a framing: which of the two counts first, and whether odd spellings do.
 func reads(first string, odd bool) framing {
-	return func(method string, head []string) (bool, int, bool) {
+	return func(method, path string, head []string) (bool, int, bool) {
 		te, _ := fields(head, "Transfer-Encoding", odd)
 		cl, _ := fields(head, "Content-Length", odd)
 		chunked := len(te) > 0 && strings.EqualFold(te[0], "chunked")
@@ -113,6 +113,11 @@ func reads(first string, odd bool) framing {
 				return false, 0, true
 			}
 			return false, length, true
+		case "no body where none is expected":
+			if path != "/boats" {
+				return false, 0, true
+			}
+			return chunked, length, true
 		}
 		panic(first)
 	}
@@ -157,7 +162,7 @@ func readMessage(br *bufio.Reader, how framing) (*message, error) {
 		}
 		m.head = append(m.head, l)
 	}
-	chunked, length, ok := how(m.method, m.head)
+	chunked, length, ok := how(m.method, m.path, m.head)
 	if !ok {
 		return nil, errRefused
 	}
@@ -346,6 +351,7 @@ func TestSmuggling(t *testing.T) {
 		{"TE.CL by an odd spelling", reads("te", true), reads("te", false), []string{"request-smuggling TE.CL high"}},
 		{"0.CL", reads("no body in GET", false), reads("te", false), []string{"request-smuggling 0.CL high"}},
 		{"TE.0", reads("te", false), reads("no body in chunks", false), []string{"request-smuggling TE.0 high"}},
+		{"CL.0", reads("te", false), reads("no body where none is expected", false), []string{"request-smuggling CL.0 high", "request-smuggling TE.0 high"}},
 		{"the same in front and behind", reads("te", false), reads("te", false), nil},
 		{"odd spellings on both sides", reads("te", true), reads("te", true), nil},
 		{"a strict front", reads("strict", false), reads("te", true), nil},
@@ -366,6 +372,9 @@ func TestSmuggling(t *testing.T) {
 	}
 	list = append(list, &trial{name: "H2.CL", target: downgrade(t, true), want: []string{"request-smuggling H2.CL high"}})
 	list = append(list, &trial{name: "HTTP/2 in front, with lengths of its own", target: downgrade(t, false)})
+	list = append(list, &trial{name: "H2.TE", target: downgradeAsItCame(t, "passed on"), want: []string{"request-smuggling H2.TE high"}})
+	list = append(list, &trial{name: "HTTP/2 in front, without codings", target: downgradeAsItCame(t, "left out")})
+	list = append(list, &trial{name: "HTTP/2 in front, which refuses codings", target: downgradeAsItCame(t, "refused")})
 	tryAll(t, list)
 }
 

@@ -126,7 +126,13 @@ func requestSmuggling(ctx context.Context, p *Probe) error {
 	if err := p.falseLength(ctx, l); err != nil {
 		return err
 	}
-	return p.bodyLeft(ctx, l)
+	left, err := p.bodyLeft(ctx, l)
+	if err != nil || left || l.path == "/" {
+		return err
+	}
+	// Where nobody expects a body, nobody may read it.
+	_, err = p.bodyLeft(ctx, &letter{method: http.MethodPost, path: "/", media: "application/json", by: l.by, wait: l.wait})
+	return err
 }
 
 // told sends a raw step's message outside a scenario.
@@ -346,7 +352,7 @@ func (p *Probe) hiddenLength(ctx context.Context, l *letter) error {
 
 // bodyLeft looks whether a body is read as the next request: TE.0 and CL.0. The
 // body is an ordinary one; what it would leave behind, every client leaves behind.
-func (p *Probe) bodyLeft(ctx context.Context, l *letter) error {
+func (p *Probe) bodyLeft(ctx context.Context, l *letter) (found bool, err error) {
 	next := []string{"GET ${target.base}/ HTTP/1.1", "Host: ${target.host}", "User-Agent: crenel-scan", "Accept: */*", "", ""}
 	follow := func(framing []string, body ...string) *scenario.Raw {
 		raw := l.raw("", framing, body...)
@@ -357,7 +363,7 @@ func (p *Probe) bodyLeft(ctx context.Context, l *letter) error {
 	none := follow([]string{"Content-Length: 0"})
 	usual, err := p.told(ctx, l.as, none)
 	if err != nil || usual == nil || usual.Answer(2) == nil || usual.Answer(2).Status == 400 {
-		return err
+		return false, err
 	}
 	for _, c := range []struct {
 		where, how string
@@ -368,7 +374,7 @@ func (p *Probe) bodyLeft(ctx context.Context, l *letter) error {
 	} {
 		x, err := p.told(ctx, l.as, c.raw)
 		if err != nil {
-			return err
+			return found, err
 		}
 		second := x.Answer(2)
 		if second == nil || scenario.Alike(second, usual.Answer(2)) {
@@ -382,15 +388,17 @@ func (p *Probe) bodyLeft(ctx context.Context, l *letter) error {
 		odd := func(id string) scenario.Step {
 			return scenario.Step{ID: id, Part: scenario.Attack, As: l.who(), Note: "after one with a body " + c.how + ", the same request is answered as something else", Raw: c.raw, Times: 2, Expect: []scenario.Expect{{Answers: &two}, {Answer: 2, Status: "400|405|501"}}}
 		}
-		if ok, err := p.Prove(ctx, Hypothesis{
+		ok, err := p.Prove(ctx, Hypothesis{
 			Where: c.where, Title: fmt.Sprintf("A body %s is read as the next request (%s)", c.how, c.where),
 			Description: "The body of a message is left on the connection, and read as the beginning of the request after it, whoever sent that.",
 			Scenario:    &scenario.Scenario{Name: "request smuggling: " + c.where, Steps: []scenario.Step{bare("bare"), odd("body"), bare("bare2"), odd("body2")}},
-		}); err != nil || ok {
-			return err
+		})
+		if err != nil {
+			return found, err
 		}
+		found = found || ok
 	}
-	return nil
+	return found, nil
 }
 
 // falseLength looks for H2.CL and H2.TE: lengths that are believed by a server
