@@ -27,8 +27,12 @@ func TestRandomChains(t *testing.T) {
 		"removeNulls", "replaceNulls", "replaceComments", "removeComments", "removeCommentsChar", "base64Decode", "utf8toUnicode", "urlDecode", "escapeSeqDecode", "trim", "uppercase", "hexDecode", "base64DecodeExt", "none"}
 	atoms := []string{"a", "b", "cat", "x y", " ", "/", `\(`, ";", `\b`, `\B`, "^", "$", `\s`, `\s+`, "[^a-z]", "[a-z]+", `\W`, `\w`, ".", ".*", "'", `"`, "<", "=", `\.`, `\.\.`, ":", "k", "s", "é", `\xff`, "[/,]", "(?i:KS)", "(?:a|b/)", "1", "%", `\\`, "-", `\*`, "#", `\n`, `\t`, ","}
 	pieces := []string{"a", "b", "cat", "x", "y", " ", "  ", "/", "(", ";", ",", "'", `"`, "^", "\t", "\n", "\r", "\v", ".", "..", ":", "<", "=", "1", "K", "S", "k", "s", "-", "*", "\x00", "%", "%2f", "%u0061", "\\", "\\x61", "&lt;", "é", "\u212a", "\u017f", "\xff", "\u00a0", "#", "/*", "*/", "_", "\f", "\\3c ", "&#97;", "+", "\x85"}
+	// What decoders find something in, or nothing after all.
+	codes := []string{"%", "% ", "%4", "%4a", "%u", "%u003", "%u003c", "%2520", "%26lt;", "%26LT;", "&", "& ", "&l", "&lt", "&LT;", "&Lt;", "&AMP;", "&#", "&#6", "&#60;", "+", "#", "--", "- -", "/*", "*/", "<!--", "-->", "é", "É", "Ä", "ß", "İ", "\u212a",
+		"\u017f", "\u2019", "\u00a0", "\u3000", "\u0120", "\uff1c", "\uff06lt;", "\u0101", "\xdc", "\x85", "\xa0", "\xc3", "日", "\\", "\x00"}
+	plainly := []string{"a", "b", "cat", "xy", "K", "S", " ", " ", "1", ".", ",", "/", ":", "'"}
 	deadline := time.Now().Add(d)
-	n, matched, hits := 0, 0, 0
+	n, matched, hits, coded, quiet := 0, 0, 0, 0, 0
 	for time.Now().Before(deadline) {
 		var rules []Rule
 		for id := 1; id <= 12; id++ {
@@ -61,8 +65,13 @@ func TestRandomChains(t *testing.T) {
 			}
 			for range 150 {
 				var b strings.Builder
+				some := rng.IntN(2) == 0
 				for range rng.IntN(8) {
-					if rng.IntN(3) > 0 {
+					if some && rng.IntN(2) == 0 {
+						b.WriteString(pick(rng, codes))
+					} else if some {
+						b.WriteString(pick(rng, plainly))
+					} else if rng.IntN(3) > 0 {
 						b.WriteString(pieces[rng.IntN(30)])
 					} else {
 						b.WriteString(pick(rng, pieces))
@@ -78,6 +87,12 @@ func TestRandomChains(t *testing.T) {
 				if len(want) > 0 {
 					matched++
 				}
+				if m := marksOf(text); !m.plain(text) {
+					coded++
+					if one.Warm(); one.sieves[groupOf(x.Kind)].gates[x.Kind].quiet(new(scan), text) {
+						quiet++
+					}
+				}
 				for range 2 {
 					list, got, _ := one.Suspects(slices.Repeat([]Text{x}, 1))
 					if len(want) > 0 && (len(list) == 0 || slices.ContainsFunc(want, func(id int) bool { return !slices.Contains(got, id) })) {
@@ -91,8 +106,8 @@ func TestRandomChains(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d texts, %d matched", n, matched)
-	if matched < n/20 || matched > n-n/20 {
+	t.Logf("%d texts, %d matched; %d not plain, of which the gate knows %d", n, matched, coded, quiet)
+	if matched < n/20 || matched > n-n/20 || quiet < coded/50 {
 		t.Error("one of the two hardly ever happened: the test does not test")
 	}
 }

@@ -8,8 +8,8 @@ import (
 )
 
 // gate tells of most texts of a kind at one reading that a sieve finds nothing in them: of those
-// in plain ASCII where nothing that transformations make can be matched, either. Whatever
-// it cannot tell, the sieve finds out. It never says quiet of a text in which the sieve
+// in plain ASCII where nothing that transformations make can be matched, either. Of others it
+// reads what decoders make of them, see opening. Whatever it cannot tell, the sieve finds out. It never says quiet of a text in which the sieve
 // would find something.
 //
 // What transformations make of a text need mostly not be made. Those that only take
@@ -18,6 +18,9 @@ import (
 // that a pattern needs, and what base64 holds is short.
 type gate struct {
 	pair    [2]*automaton.Automaton // the expressions and the word lists
+	byByte  *automaton.Automaton    // the bytewise patterns
+	opening opening                 // what decoders make of texts before all else
+	walks   []walk                  // how paths are normalized
 	bytes   signs                   // of the bytewise patterns
 	paths   signs                   // of patterns that look at normalized paths
 	windows signs                   // at such of Windows
@@ -35,6 +38,7 @@ const toldBits = 8
 // complete makes the gate ready, once the sieve is compiled.
 func (g *gate) complete(v *sieve, kind Kind) {
 	g.pair = [2]*automaton.Automaton{v.books[expressions].set, v.books[wordLists].set}
+	g.byByte = v.books[bytewise].set
 	for _, r := range v.single {
 		if !r.at[kind] {
 			continue
@@ -76,12 +80,15 @@ func (g *gate) note(rest []string, p pattern) (form automaton.Loose, add bool) {
 		return form, false
 	case windowsPaths[last] && len(rest) == 1 && p.flavour == wordLists:
 		g.windows = g.windows.or(need)
+		g.walk(rest)
 		return form, false
 	case paths[last] && len(rest) == 1:
 		g.paths = g.paths.or(need)
+		g.walk(rest)
 		return form, false
 	case paths[last] && len(rest) == 2 && known:
 		g.paths = g.paths.or(need)
+		g.walk(rest)
 		return loose, true
 	case len(rest) == 1 && known:
 		return loose, true
@@ -147,26 +154,44 @@ var (
 type told struct {
 	marks   marks
 	loud    bool // a pattern that the gate does not know may match
+	bytes   bool // or a bytewise one
 	unclean bool // or if it is no clean path
 }
 
 func (g *gate) tell(m marks) *told {
-	return &told{marks: m, loud: g.bytes.metBy(m) || g.rest.metBy(m), unclean: g.paths.metBy(m) || g.windows.metBy(m)}
+	return &told{marks: m, loud: g.rest.metBy(m), bytes: g.bytes.metBy(m), unclean: g.paths.metBy(m) || g.windows.metBy(m)}
 }
 
 // quiet reports whether the sieve certainly finds nothing in a text.
-func (g *gate) quiet(text string) bool {
+func (g *gate) quiet(s *scan, text string) bool {
 	m := marksOf(text)
-	if !m.plain(text) {
-		return false
+	if m.plain(text) {
+		return g.settled(s, text, m)
 	}
+	r := reading{gate: g, scan: s}
+	return r.quiet(&g.opening, text, m, false)
+}
+
+// settled reports whether no pattern matches a text that every decoder that still comes leaves
+// as it is, nor what else is made of it.
+func (g *gate) settled(s *scan, text string, m marks) bool {
 	slot := &g.told[uint64(m)*0x9e3779b97f4a7c15>>(64-toldBits)]
 	at := slot.Load()
 	if at == nil || at.marks != m {
 		at = g.tell(m)
 		slot.Store(at)
 	}
-	if at.loud || at.unclean && m&pathSigns != 0 && !cleanEnough(text, m) {
+	if at.loud {
+		return false
+	}
+	if at.bytes {
+		found, err := g.byByte.Find(text, s.ids[:0])
+		s.ids = found
+		if err != nil || len(found) > 0 {
+			return false
+		}
+	}
+	if at.unclean && m&pathSigns != 0 && !cleanEnough(text, m) && !g.quietPaths(s, text, m) {
 		return false
 	}
 	for _, r := range g.single {
@@ -179,6 +204,42 @@ func (g *gate) quiet(text string) bool {
 	}
 	// libinjection's view is dear, and comes last.
 	return !g.sql || sqlTable.Silent(text)
+}
+
+// walk is a way in which paths are normalized: with blanks or quotes taken out before, or
+// without.
+type walk struct {
+	names []string
+	steps []func(*scan, string) string
+}
+
+func (g *gate) walk(names []string) {
+	if slices.ContainsFunc(g.walks, func(w walk) bool { return slices.Equal(w.names, names) }) {
+		return
+	}
+	w := walk{names: names}
+	for _, n := range names {
+		w.steps = append(w.steps, quickly[n])
+	}
+	g.walks = append(g.walks, w)
+}
+
+// quietPaths reports whether no pattern matches what a text becomes as a path.
+func (g *gate) quietPaths(s *scan, text string, m marks) bool {
+	if m&high != 0 {
+		return false
+	}
+	for i := range g.walks {
+		s.arena = s.arena[:0]
+		out := text
+		for _, step := range g.walks[i].steps {
+			out = step(s, out)
+		}
+		if !automaton.Quiet(g.pair[0], g.pair[1], out) {
+			return false
+		}
+	}
+	return true
 }
 
 // pathSigns are what makes a path of a text.

@@ -68,9 +68,11 @@ func (m marks) plain(s string) bool {
 	if m&coded != 0 {
 		return false
 	}
-	if m&(markOf['*']|markOf['-']) == 0 {
-		return true
-	}
+	return m&(markOf['*']|markOf['-']) == 0 || uncommented(s)
+}
+
+// uncommented reports whether no two signs of a text make a comment.
+func uncommented(s string) bool {
 	for i := 0; i+1 < len(s); i++ {
 		switch c, d := s[i], s[i+1]; {
 		case c == '-' && d == '-', c == '*' && d == '/', c == '/' && d == '*':

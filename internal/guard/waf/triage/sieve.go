@@ -67,6 +67,13 @@ type pattern struct {
 
 // add takes a rule in.
 func (v *sieve) add(r *rule, p pattern) {
+	for kind := range v.gates {
+		if r.at[kind] {
+			for _, names := range r.names {
+				v.gates[kind].opening.note(names)
+			}
+		}
+	}
 	if p.text == "" {
 		v.single = append(v.single, r)
 		return

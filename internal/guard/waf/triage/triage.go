@@ -209,7 +209,7 @@ func (t *Triage) Suspects(list []Text) (out, rules []int, alone bool) {
 	defer scans.Put(s)
 	s.begin(list)
 	for i := range list {
-		if t.silent(&list[i]) {
+		if t.silent(s, &list[i]) {
 			continue
 		}
 		var k textKey
@@ -277,16 +277,16 @@ func (t *Triage) Suspects(list []Text) (out, rules []int, alone bool) {
 }
 
 // silent reports whether a text is known to be silent, or is plain to see to be.
-func (t *Triage) silent(x *Text) bool {
+func (t *Triage) silent(s *scan, x *Text) bool {
 	g := &t.sieves[groupOf(x.Kind)].gates[x.Kind]
 	if !t.memory.keeps(x) {
-		return g.quiet(x.Text)
+		return g.quiet(s, x.Text)
 	}
 	k := t.silences.key(x.Kind, x.Text)
 	if t.silences.has(k) {
 		return true
 	}
-	if !g.quiet(x.Text) {
+	if !g.quiet(s, x.Text) {
 		return false
 	}
 	t.silences.put(k)

@@ -63,6 +63,46 @@ func FuzzPlain(f *testing.F) {
 	})
 }
 
+// Each step of an opening is the engine's own; making lower case may leave letters of ASCII.
+// What is called a path that stays as it is must be one, whatever it holds.
+func FuzzOpening(f *testing.F) {
+	for _, s := range []string{"C & D", "a&b", "a&lt;b", "a&ltb", "50 % of", "50%", "%4", "%u00", "a+b", "# 1", "a--b", "/*a*/", "*/", "<!--", "Ä \u212a", "\xdc\xa0", "&#60", "é%", "\uff06lt;", "a/b é"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		m := marksOf(text)
+		for name := range decoders {
+			var o opening
+			want, _, err := engines(name)(text)
+			if err != nil {
+				want = text
+			}
+			if got := o.path([]string{name}).apply(text, m); got != want {
+				t.Errorf("%s of %q is %q, the engine makes %q", name, text, got, want)
+			}
+		}
+		var o opening
+		want, _, _ := engines("lowercase")(text)
+		if got := o.path([]string{"lowercase"}).apply(text, m); got != want && !lowerOf(want, got) {
+			t.Errorf("lowercase of %q is %q, the engine makes %q", text, got, want)
+		}
+		if out, _, _ := engines("normalizePath")(text); cleanPath(text) && out != text {
+			t.Errorf("%q is no clean path: %q", text, out)
+		}
+		if out, _, _ := engines("normalizePathWin")(text); m&unread == 0 && cleanEnough(text, m) && !strings.HasPrefix(text, out) {
+			t.Errorf("%q is no clean path: Windows makes %q", text, out)
+		}
+		xss, err := engineOperator("detectXSS", plugintypes.OperatorOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &rule{name: "detectXSS", operator: xss, chains: [][]plugintypes.Transformation{nil}, decoding: true}
+		if m&unread == 0 && r.silent(text, m) && r.matches(text) {
+			t.Errorf("there is a script in %q", text)
+		}
+	})
+}
+
 // What is taken for no SQL and no script at a glance must be neither to the engine.
 func FuzzQuiet(f *testing.F) {
 	for _, s := range []string{"a plain note 7", "select a from b", "1 union select 2", "ref-7/b: x", "alice@example.com", "1.e(2)", "a.b.c", "x, y, z", "123from", "_x", "@a", "onload x", "a=b", "1 or 1", "in boolean mode", "123 abc d e f g h",

@@ -312,9 +312,9 @@ func (w *worker) follow(pc int32, holds syntax.EmptyOp, ask bool) {
 	}
 }
 
-// Quiet reports that no expression of either set matches a text in ASCII. It may say
-// false where none does: of other texts, and of some that lead to states not made yet.
-// Both are read at once, which takes little longer than one.
+// Quiet reports that no expression of either set, both of characters, matches a text. It may say
+// false where none does: of some texts that lead to too many states. Both are read at once,
+// which takes little longer than one.
 func Quiet(a, b *Automaton, text string) bool {
 	if a.empty() {
 		a = b
@@ -348,13 +348,16 @@ func bothQuiet(a, b *Automaton, text string) (quiet, known bool) {
 	s, t := a.states.Load().rows, b.states.Load().rows
 	p, q := &a.class, &b.class
 	i, j := int32(a.width), int32(b.width)
-	for n := range len(text) {
+	for n := 0; n < len(text); n++ {
 		c := text[n]
+		x, y := int32(p[c]), int32(q[c])
 		if c >= utf8.RuneSelf {
-			return false, true
+			r, size := utf8.DecodeRuneInString(text[n:])
+			x, y = int32(a.classOf(r)), int32(b.classOf(r))
+			n += size - 1
 		}
-		i = atomic.LoadInt32(&s[i+int32(p[c])])
-		j = atomic.LoadInt32(&t[j+int32(q[c])])
+		i = atomic.LoadInt32(&s[i+x])
+		j = atomic.LoadInt32(&t[j+y])
 		if i <= 0 || j <= 0 {
 			return false, i < 0 || j < 0
 		}
