@@ -1,6 +1,7 @@
 package triage
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -59,21 +60,19 @@ func (o *opening) note(names []string) {
 }
 
 func (o *opening) path(names []string) *opening {
-	if len(names) == 0 {
-		return o
-	}
-	for _, k := range o.kids {
-		if k.name == names[0] {
-			return k.path(names[1:])
+	for _, name := range names {
+		i := slices.IndexFunc(o.kids, func(k *opening) bool { return k.name == name })
+		if i < 0 {
+			step, err := engineTransformation(name)
+			if err != nil {
+				panic(err) // it has been found already
+			}
+			i = len(o.kids)
+			o.kids = append(o.kids, &opening{name: name, step: step})
 		}
+		o = o.kids[i]
 	}
-	step, err := engineTransformation(names[0])
-	if err != nil {
-		panic(err) // it has been found already
-	}
-	k := &opening{name: names[0], step: step}
-	o.kids = append(o.kids, k)
-	return k.path(names[1:])
+	return o
 }
 
 // maxReadings is how many texts may come of one.

@@ -74,17 +74,30 @@ type folder struct {
 // is one with it.
 func (f *folder) dead(n int) bool {
 	a, b, c := &f.tokens[0], &f.tokens[1], &f.tokens[2]
-	last, third := b, byte(0)
-	if n == 3 {
-		last, third = c, c.kind
+	if n == 2 {
+		f.done = f.table.dead[spell(a.kind, b.kind, 0)] && a.staysBefore(b) && b.stays()
+	} else {
+		f.done = f.table.dead[spell(a.kind, b.kind, c.kind)] && a.staysBefore(b) && b.staysBefore(c) && c.stays()
 	}
-	f.done = f.table.dead[spell(a.kind, b.kind, third)] && a.stays() && b.stays() && (n == 2 || c.stays()) &&
-		!(a.kind == quoted && b.kind == quoted || n == 3 && b.kind == quoted && c.kind == quoted) && !(last.kind == bareWord && isCallable(last.value))
 	return f.done
 }
 
-// stays reports whether a value is one whatever comes next, but for a bracket.
-func (t *token) stays() bool { return t.kind != bareWord || t.sure && !t.opens }
+// stays reports whether a value is one whatever comes next.
+func (t *token) stays() bool {
+	return t.kind != bareWord || t.sure && !t.opens && !isCallable(t.value)
+}
+
+// staysBefore reports the same where another value comes next. Numbers and strings are
+// part of no phrase.
+func (t *token) staysBefore(next *token) bool {
+	switch t.kind {
+	case quoted:
+		return next.kind != quoted
+	case bareWord:
+		return next.kind != bareWord || t.sure && !t.opens
+	}
+	return true
+}
 
 // merge makes one token of two that are a phrase of the table.
 func (f *folder) merge(a, b *token) bool {
