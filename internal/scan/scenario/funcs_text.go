@@ -31,6 +31,15 @@ func init() {
 			_, tail := signed(a["text"], a["coding"])
 			return encoded(a["text"], plain, a["coding"]) + tail, nil
 		},
+		// text.path: address, a URL or a path from the root: the path without its first slash,
+		// and without query.
+		"text.path": func(a map[string]string) (any, error) {
+			u, err := url.Parse(a["address"])
+			if err != nil || !strings.HasPrefix(u.Path, "/") {
+				return nil, fmt.Errorf("text.path: %q should be an address or a path from the root", a["address"])
+			}
+			return strings.TrimPrefix(u.EscapedPath(), "/"), nil
+		},
 	})
 }
 

@@ -34,6 +34,19 @@ func TestRewrite(t *testing.T) {
 	}
 }
 
+func TestPath(t *testing.T) {
+	for address, want := range map[string]string{"/a/b.html": "a/b.html", "http://x.example:81/a%20b/c?d=1#e": "a%20b/c", "/": ""} {
+		if v, err := funcs["text.path"](map[string]string{"address": address}); err != nil || v != want {
+			t.Errorf("%s: %v, %v, want %s", address, v, err, want)
+		}
+	}
+	for _, address := range []string{"", "a/b", "http://x.example", "http://[::1", "mailto:a@b"} {
+		if v, err := funcs["text.path"](map[string]string{"address": address}); err == nil {
+			t.Errorf("%q has the path %v", address, v)
+		}
+	}
+}
+
 // What is decoded and encoded again, unchanged, is what it was.
 func TestRewriteKeepsTheRest(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
