@@ -92,6 +92,7 @@ type Lab struct {
 	secret   string   // that signs tokens, found by guessing
 	forger   *forgery // how tokens can be forged here; nil: no way was found
 	survey   survey
+	unions   atomic.Int64 // second statements that were tried blind
 }
 
 // Proof is what re-proves a finding: its scenario, reduced.

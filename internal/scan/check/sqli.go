@@ -111,6 +111,11 @@ func (p *Probe) sqlSlot(ctx context.Context, s *slot) error {
 			return err
 		}
 	}
+	if !complains && s.op.Method == http.MethodGet && findsNothing(s) && scenario.Alike(s.base, one, s.value, s.value+"'") {
+		if done, err := p.sqlUnionBlind(ctx, s); err != nil || done {
+			return err
+		}
+	}
 	if !sqlError(one) || sqlError(two) || sqlError(s.base) || reShellError.Match(one.Body) {
 		return nil
 	}

@@ -43,26 +43,90 @@ func (p *Probe) sqlUnion(ctx context.Context, s *slot) (bool, error) {
 		}
 		for _, from := range []string{"", " FROM DUAL"} {
 			for _, row := range unionRows(n) {
-				union := func(f [2]int) string {
-					made := strings.NewReplacer("TEXT", fmt.Sprintf("CAST(%d*%d AS CHAR(9))", f[0], f[1]), "NUMBER", fmt.Sprintf("%d*%d", f[0], f[1]))
-					return none + end + " UNION SELECT " + made.Replace(strings.Join(row, ",")) + from + " -- "
-				}
+				union := func(f [2]int) string { return united(none+end, row, from, f) }
 				x, err := p.send(ctx, s.with(union(a)))
 				if err != nil {
 					return false, err
 				}
-				if !scenario.Holds(x, string(product(a))) {
-					continue
+				if scenario.Holds(x, string(product(a))) {
+					return p.sqlUnited(ctx, s, a, b, union)
 				}
-				var l steps
-				l.add(p.slotStep(s, "plain", scenario.Control, "the bare factors bring nothing", fmt.Sprintf("%d*%d", a[0], a[1]), scenario.Expect{Lacks: []string{string(product(a))}}))
-				l.add(p.slotStep(s, "first", scenario.Attack, "a second statement's product is in the answer", union(a), scenario.Expect{Contains: []string{string(product(a))}}))
-				l.add(p.slotStep(s, "second", scenario.Attack, "and another one", union(b), scenario.Expect{Contains: []string{string(product(b))}}))
-				return p.injected(ctx, s, "SQL injection", "A second statement that is put into the input with UNION is run by the database, and its row is in the answer.", &l)
 			}
 		}
 	}
 	return false, nil
+}
+
+// united is a value's end, and a second statement of one row with two numbers' product.
+func united(end string, row []string, from string, f [2]int) string {
+	made := strings.NewReplacer("TEXT", fmt.Sprintf("CAST(%d*%d AS CHAR(9))", f[0], f[1]), "NUMBER", fmt.Sprintf("%d*%d", f[0], f[1]))
+	return end + " UNION SELECT " + made.Replace(strings.Join(row, ",")) + from + " -- "
+}
+
+// sqlUnited proves that a second statement's row is in the answer.
+func (p *Probe) sqlUnited(ctx context.Context, s *slot, a, b [2]int, union func([2]int) string) (bool, error) {
+	var l steps
+	l.add(p.slotStep(s, "plain", scenario.Control, "the bare factors bring nothing", fmt.Sprintf("%d*%d", a[0], a[1]), scenario.Expect{Lacks: []string{string(product(a))}}))
+	l.add(p.slotStep(s, "first", scenario.Attack, "a second statement's product is in the answer", union(a), scenario.Expect{Contains: []string{string(product(a))}}))
+	l.add(p.slotStep(s, "second", scenario.Attack, "and another one", union(b), scenario.Expect{Contains: []string{string(product(b))}}))
+	return p.injected(ctx, s, "SQL injection", "A second statement that is put into the input with UNION is run by the database, and its row is in the answer.", &l)
+}
+
+// maxBlindUnions is how many second statements are tried in a run where nothing
+// tells how many columns the first one has.
+const maxBlindUnions = 60
+
+// sqlUnionBlind is sqlUnion where a statement that is wrong is answered as one
+// that finds nothing, and nothing is there to be found: no error tells, nor does
+// a condition. As many columns are tried first as the description has fields.
+func (p *Probe) sqlUnionBlind(ctx context.Context, s *slot) (bool, error) {
+	fields := 0
+	for _, out := range s.op.Outputs {
+		if rest, ok := strings.CutPrefix(out.Pointer, s.op.ListAt+"/*/"); ok && s.op.Answered == "list" && !strings.Contains(rest, "/") || s.op.Answered != "list" && strings.Count(out.Pointer, "/") == 1 {
+			fields++
+		}
+	}
+	var counts []int
+	for _, n := range []int{fields, fields + 1, fields + 2, fields - 1, 1, 2, 3, 4, 5, 6} {
+		if n > 0 && n <= maxUnion && !slices.Contains(counts, n) {
+			counts = append(counts, n)
+		}
+	}
+	a, b := p.sums(s.op.ID + s.in.Where() + "union")
+	try := func(end string, row []string, from string) (bool, error) {
+		if p.unions.Add(1) > maxBlindUnions {
+			return false, nil
+		}
+		union := func(f [2]int) string { return united(nothingThere+end, row, from, f) }
+		x, err := p.send(ctx, s.with(union(a)))
+		if err != nil || !scenario.Holds(x, string(product(a))) {
+			return false, err
+		}
+		return p.sqlUnited(ctx, s, a, b, union)
+	}
+	for _, n := range counts {
+		for _, end := range unionTexts[:2] {
+			if done, err := try(end, slices.Repeat([]string{"TEXT"}, n), ""); err != nil || done {
+				return done, err
+			}
+		}
+	}
+	// Databases of strict types: one column after the other, beside nothing.
+	for i := range min(fields, 4) {
+		row := slices.Repeat([]string{"NULL"}, fields)
+		row[i] = "TEXT"
+		for _, from := range []string{"", " FROM DUAL"} {
+			if done, err := try(unionTexts[0], row, from); err != nil || done {
+				return done, err
+			}
+		}
+	}
+	return false, nil
+}
+
+// findsNothing: what the slot's call is answered with is what there is to find: nothing.
+func findsNothing(s *slot) bool {
+	return s.op.Answered == "list" && s.base.Status/100 == 2 && items(s.base.Body, s.op.ListAt) == 0 || s.base.Status == http.StatusNotFound && s.in.In == "query"
 }
 
 // columns is how many columns the statement has that a value with such an end
