@@ -26,7 +26,14 @@ var _ = register(&Check{
 })
 
 // reSQLError are the words of databases and their drivers.
-var reSQLError = regexp.MustCompile(`(?i)SQL syntax.{0,40}MySQL|you have an error in your sql|valid MySQL result|MySqlException|PostgreSQL.{0,20}ERROR|syntax error at or near|unterminated quoted string at or near|pg_query\(|PSQLException|SQLSTATE\[?\w{5}|sqlite3?\.(Operational|Programming)?Error|SQLITE_ERROR|SQL logic error|Unclosed quotation mark|quoted string not properly terminated|ORA-0\d{4}|ODBC SQL Server Driver|Incorrect syntax near|Sequelize\w*Error|QueryFailedError|JDBC|org\.hibernate|DataIntegrityViolation|Microsoft OLE DB`)
+var reSQLError = regexp.MustCompile(`(?i)SQL syntax.{0,40}MySQL|you have an error in your sql|valid MySQL result|MySqlException|` +
+	`PostgreSQL.{0,20}ERROR|syntax error at or near|unterminated quoted string at or near|pg_query\(|PSQLException|SQLSTATE\[?\w{5}|` +
+	`sqlite3?\.(Operational|Programming)?Error|SQLITE_ERROR|SQL logic error|` +
+	// SQL Server: errors 105, 102, 156, 245, 8114 and 205, and what its drivers put before them.
+	`Unclosed quot(e|ation mark) (after|before) the character string|Incorrect syntax near|Conversion failed when converting the n?varchar value|Error converting data type n?varchar to|All queries combined using a UNION, INTERSECT|\[SQL Server\]|ODBC (SQL Server Driver|Driver \d+ for SQL Server)|SqlClient\.SqlException|\bmssql: |Microsoft OLE DB|` +
+	// Oracle: all that its parser says is ORA-00900 to ORA-01799, and from version 23 on ORA-03048 to ORA-03050.
+	`quoted string not properly terminated|\bORA-0\d{4}\b|` +
+	`Sequelize\w*Error|QueryFailedError|JDBC|org\.hibernate|DataIntegrityViolation`)
 
 // reLexerError are words of databases that other languages' readers have as well:
 // they count only where the server broke over them.
