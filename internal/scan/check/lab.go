@@ -93,6 +93,21 @@ type Lab struct {
 	forger   *forgery // how tokens can be forged here; nil: no way was found
 	survey   survey
 	unions   atomic.Int64 // second statements that were tried blind
+	figures  figured
+	singles  []*single // calls that count once, for those who look what else makes them count
+	funding  struct {  // what funds gave
+		done  bool
+		call  *world.Call
+		gauge *gauge
+		has   int64
+	}
+}
+
+// figured are reads that hold numbers.
+type figured struct {
+	mu    sync.Mutex
+	done  bool
+	calls []*world.Call
 }
 
 // Proof is what re-proves a finding: its scenario, reduced.
