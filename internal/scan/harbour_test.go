@@ -99,6 +99,11 @@ func scanned(t *testing.T, o *Options) *Result {
 	for _, p := range r.Stats.Phases {
 		t.Logf("  %-12s %5d requests %6.1f s", p.Name, p.Requests, p.Seconds)
 	}
+	if *verbose {
+		for _, c := range r.Stats.ByCheck {
+			t.Logf("  %5d %s", c.Requests, c.Check)
+		}
+	}
 	for _, a := range r.Actors {
 		t.Logf("  %s: %s", a.Name, a.How)
 	}

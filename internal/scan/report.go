@@ -58,6 +58,10 @@ type Stats struct {
 	Reached    int     `json:"reached"` // operations with a 2xx
 	Checks     int     `json:"checks"`  // that ran
 	Proven     int     `json:"proven"`
+	// ByCheck are the requests of each check, the most first.
+	ByCheck []CheckStats `json:"by_check,omitempty"`
+	// Eased is how the target held the run back; nil when it did not.
+	Eased *Eased `json:"eased,omitempty"`
 	// Phases are the seconds and requests of each phase, by name.
 	Phases []PhaseStats `json:"phases"`
 }
@@ -67,6 +71,12 @@ type PhaseStats struct {
 	Name     string  `json:"name"` // understand, doctor, world, attack, clean up
 	Requests int64   `json:"requests"`
 	Seconds  float64 `json:"seconds"`
+}
+
+// CheckStats are one check's figures.
+type CheckStats struct {
+	Check    string `json:"check"`
+	Requests int64  `json:"requests"`
 }
 
 // Counted are the findings that count: not suppressed, and as grave as least.

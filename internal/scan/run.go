@@ -64,6 +64,8 @@ type run struct {
 	archive  *target.HAR
 	written  []*check.Check // the user's own
 	deadly   deadly
+	debt     debt
+	spentOn  tallies
 	journal  *journal // nil: none is kept
 	changes  *changes // nil: everything is tested
 
@@ -266,6 +268,8 @@ func (r *run) open() error {
 		}
 	}
 	c.OnExchange(r.notebook.Note)
+	c.OnExchange(r.owe)
+	c.OnExchange(r.spentOn.note)
 	if o.Record != nil {
 		r.archive = target.NewHAR(c, o.Record, false)
 		c.OnExchange(r.archive.Add)
@@ -370,11 +374,12 @@ func (r *run) tidy(ctx context.Context) error {
 // build makes the world.
 func (r *run) build(ctx context.Context, mode check.Mode) error {
 	r.begin("world")
-	routes := r.newWorld(mode) // knows the operations, and nothing else
+	until, requests := r.worldBounds()
+	routes := r.newWorld(mode, until, requests) // knows the operations, and nothing else
 	r.client.OnBack(func(o target.Outage) { r.deadly.note(o, routes.OpOf) })
 	for range worlds {
 		epoch := r.client.Epoch()
-		r.world = r.newWorld(mode)
+		r.world = r.newWorld(mode, until, requests)
 		r.lives.Store(r.world)
 		if err := r.world.Build(ctx); err != nil {
 			return fmt.Errorf("making objects: %w", err)
@@ -387,6 +392,7 @@ func (r *run) build(ctx context.Context, mode check.Mode) error {
 	r.graph.Settle()                    // nobody else uses it now
 	r.client.OnExchange(r.world.Follow) // what checks make is cleaned up as well
 	r.tell(reachPoint(r.world.Coverage()))
+	r.report.Problems = append(r.report.Problems, shortened(r.world, r.o.Limits)...)
 	return nil
 }
 
@@ -407,7 +413,12 @@ func (r *run) outside() string {
 	return address
 }
 
-func (r *run) newWorld(mode check.Mode) *world.World {
+// newWorld is a world of which nothing is known yet. requests bounds it where it is
+// less than a world may send anyway.
+func (r *run) newWorld(mode check.Mode, until time.Time, requests int) *world.World {
+	if requests == 0 || requests > world.Enough(r.graph) {
+		requests = world.Enough(r.graph)
+	}
 	below := "" // the client knows what comes before the paths
 	var made func(world.Making)
 	var gone func(resource, id string)
@@ -416,7 +427,7 @@ func (r *run) newWorld(mode check.Mode) *world.World {
 		gone = func(resource, id string) { j.gone(r.report.Run, resource, id) }
 	}
 	return world.New(r.graph, r.people, r.client, world.Options{
-		Made: made, Gone: gone,
+		Made: made, Gone: gone, Until: until, MaxRequests: requests,
 		Run: r.report.Run, Seed: r.report.Seed, Safe: mode == check.Safe, BasePath: &below, Outside: r.outside(),
 		Skip: func(op *graph.Op) string {
 			if matches(r.o.Leave, op) {
@@ -447,6 +458,7 @@ func (r *run) attack(ctx context.Context, mode check.Mode) error {
 			return matches(r.o.Leave, op) || r.deadly.is(op) || r.changes != nil && !r.changes.ops[op] || len(r.o.Paths) > 0 && !matches(r.o.Paths, op)
 		},
 		Stage: &scenario.Stage{Sender: r.client, People: r.people, Listener: heard, RunID: r.report.Run},
+		Until: r.attackUntil(), Workers: r.checkers(),
 	}
 	var list []*check.Check
 	for _, c := range slices.Concat(check.All(), r.written) {
@@ -462,9 +474,25 @@ func (r *run) attack(ctx context.Context, mode check.Mode) error {
 	}
 	err := r.lab.Run(ctx, list, func(c *check.Check, done, of int) { r.progress(done, of, c.ID) })
 	if cut := r.lab.Unfinished(); len(cut) > 0 {
+		r.report.Problems = append(r.report.Problems, actor.Problem{
+			What:   fmt.Sprintf("%s not finished when the run ended: what they would have found is not in the report", some(cut, len(list), "check")),
+			Advice: "Give more time (--max-time) or requests (--max-requests), look at a part at once (--path, --check), or let the next run go on where this one ended (--resume).",
+		})
 		r.report.Notes = append(r.report.Notes, fmt.Sprintf("%d of %d checks were not finished: %s.", len(cut), len(list), strings.Join(cut, ", ")))
 	}
 	return err
+}
+
+// some says how many of something, and names the first of them.
+func some(names []string, of int, what string) string {
+	text := fmt.Sprintf("%d of %d %ss", len(names), of, what)
+	if len(names) > 4 {
+		return text + " (" + strings.Join(names[:3], ", ") + fmt.Sprintf(" and %d more) were", len(names)-3)
+	}
+	if len(names) == 1 {
+		return text + " (" + names[0] + ") was"
+	}
+	return text + " (" + strings.Join(names, ", ") + ") were"
 }
 
 // ownChecks reads the checks that the user wrote. A check that is named and
@@ -485,16 +513,16 @@ func (r *run) ownChecks() ([]*check.Check, error) {
 	return list, nil
 }
 
-// tidying bounds cleaning up, which outlives a run that was stopped.
-const tidying = 20 * time.Second
-
 // finish cleans up and completes the report. Cleaning up outlives a run that was
 // stopped, for a bounded time.
 func (r *run) finish(ctx context.Context, ended error, baseline *finding.Baseline) {
 	r.begin("clean up")
 	if r.world != nil {
-		tidy, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidying)
-		r.client.Extend(tidying)
+		r.debt.mu.Lock()
+		bound := tidying + r.debt.kept
+		r.debt.mu.Unlock()
+		tidy, cancel := context.WithTimeout(context.WithoutCancel(ctx), bound)
+		r.client.Extend(bound)
 		r.report.Left = append(r.report.Left, r.world.Cleanup(tidy)...)
 		cancel()
 		r.report.Coverage = r.world.Coverage()
@@ -511,6 +539,9 @@ func (r *run) finish(ctx context.Context, ended error, baseline *finding.Baselin
 		r.report.Checks = append(r.report.Checks, r.lab.Table()...)
 	}
 	r.report.Problems = append(r.report.Problems, outages(r.client.Outages())...)
+	if e, p := r.eased(); e != nil {
+		r.report.Stats.Eased, r.report.Problems = e, append(r.report.Problems, *p)
+	}
 	if baseline != nil {
 		r.report.Gone = slices.DeleteFunc(baseline.Mark(r.report.Findings), func(k finding.Known) bool {
 			op := r.graph.Op(k.Method, k.Path)
@@ -529,5 +560,6 @@ func (r *run) finish(ctx context.Context, ended error, baseline *finding.Baselin
 	}
 	r.report.Stats.Requests = r.client.Sent()
 	r.report.Stats.Seconds = time.Since(r.report.Started).Seconds()
+	r.report.Stats.ByCheck = r.spentOn.list()
 	r.report.Stats.Proven = len(r.report.Findings)
 }

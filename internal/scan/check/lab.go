@@ -71,6 +71,9 @@ type Lab struct {
 	Log    *slog.Logger
 	// Workers is how many requests of checks are under way at once; 0: 8.
 	Workers int
+	// Until is when the checks' time is over; zero: they have as long as it takes.
+	// Those that change things, and those that must be alone, have their share of it.
+	Until time.Time
 	// Found, when set, is called for each finding as it is proven.
 	Found func(*finding.Finding)
 	// Diary, when set, says what was done before, and is told what is done.
@@ -81,7 +84,7 @@ type Lab struct {
 	proofs   map[string]*Proof
 	cells    map[cell]State
 	nonce    atomic.Int64
-	slots    chan struct{}
+	slots    *slots
 	once     sync.Once
 	quiet    sync.RWMutex // held for reading by what is sent, for writing by what nothing may disturb
 	privacy  map[*graph.Resource]*Privacy
@@ -148,7 +151,7 @@ func (l *Lab) begin() {
 		if l.Workers <= 0 {
 			l.Workers = 8
 		}
-		l.slots = make(chan struct{}, l.Workers)
+		l.slots = &slots{free: l.Workers}
 		l.findings, l.proofs, l.cells = map[string]*finding.Finding{}, map[string]*Proof{}, map[cell]State{}
 		l.privacy = map[*graph.Resource]*Privacy{}
 		l.lately, l.cut = map[string]*graph.Op{}, map[string]bool{}
@@ -205,16 +208,26 @@ func (l *Lab) Run(ctx context.Context, list []*Check, progress func(c *Check, do
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	for _, group := range [][]*Check{clean, dirty} {
+	began, short := time.Now(), false
+	for _, group := range []struct {
+		list  []*Check
+		share float64 // of the time, with those before it
+	}{{clean, 0.6}, {dirty, 0.85}} {
+		within, done := ctx, func() {}
+		if !l.Until.IsZero() {
+			within, done = context.WithDeadlineCause(ctx, began.Add(time.Duration(group.share*float64(l.Until.Sub(began)))), errShare)
+		}
 		var wg sync.WaitGroup
-		for _, c := range group {
+		for _, c := range group.list {
 			wg.Go(func() {
-				if err := one(ctx, c); err != nil {
+				if err := one(within, c); err != nil && (ctx.Err() != nil || !errors.Is(context.Cause(within), errShare)) {
 					stop(err)
 				}
 			})
 		}
 		wg.Wait()
+		short = short || ctx.Err() == nil && within.Err() != nil && slices.ContainsFunc(group.list, func(c *Check) bool { return l.isCut(c) })
+		done()
 	}
 	for _, c := range slices.Concat(alone, late, last) {
 		if ctx.Err() != nil {
@@ -224,7 +237,19 @@ func (l *Lab) Run(ctx context.Context, list []*Check, progress func(c *Check, do
 			stop(err)
 		}
 	}
+	if ctx.Err() == nil && short {
+		return fmt.Errorf("%w: %w", target.ErrTime, errShare)
+	}
 	return context.Cause(ctx)
+}
+
+// errShare ends the checks of one kind where others need what is left of the time.
+var errShare = errors.New("some checks had no more than their share of it")
+
+func (l *Lab) isCut(c *Check) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.cut[c.ID]
 }
 
 // check runs one check. One that panics ends itself alone, and says so.
@@ -239,6 +264,7 @@ func (l *Lab) check(ctx context.Context, c *Check) (err error) {
 		return context.Cause(ctx)
 	}
 	p := &Probe{Lab: l, Check: c}
+	ctx = target.For(ctx, c.ID)
 	if !c.Last && p.tried(Whole) {
 		p.finished()
 		return nil
@@ -396,20 +422,13 @@ func Each[T any](ctx context.Context, p *Probe, list []T, try func(ctx context.C
 		if p.tried(name) {
 			continue
 		}
-		select {
-		case <-ctx.Done():
-			for _, e := range list[i:] {
-				if op, ok := any(e).(*graph.Op); ok && !p.tried(part(ctx, op)) {
-					p.unfinished(op)
-				}
-			}
-		case p.slots <- struct{}{}:
+		if p.slots.take(ctx, p.Check.urgency()) {
 			wg.Go(func() {
 				defer func() {
 					if r := recover(); r != nil {
 						stop(fmt.Errorf("broke down: %v", r))
 					}
-					<-p.slots
+					p.slots.give()
 				}()
 				if p.left(e) {
 					return
@@ -430,6 +449,11 @@ func Each[T any](ctx context.Context, p *Probe, list []T, try func(ctx context.C
 				p.did(ctx, name)
 			})
 			continue
+		}
+		for _, e := range list[i:] {
+			if op, ok := any(e).(*graph.Op); ok && !p.tried(part(ctx, op)) {
+				p.unfinished(op)
+			}
 		}
 		break
 	}

@@ -29,10 +29,10 @@ type survey struct {
 }
 
 type surveyed struct {
-	once sync.Once
+	mu   sync.Mutex
+	done bool
 	call *world.Call
 	base *target.Exchange
-	err  error
 }
 
 // working is a call of an operation that is answered as it should be, as the
@@ -57,8 +57,19 @@ func (p *Probe) working(ctx context.Context, op *graph.Op) (*world.Call, *target
 		p.survey.calls[op] = s
 	}
 	p.survey.mu.Unlock()
-	s.once.Do(func() { s.call, s.base, s.err = p.furthest(ctx, op) })
-	return s.call, s.base, s.err
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.done {
+		return s.call, s.base, nil
+	}
+	// What could not be sent, because the time of who asked was over, is not what
+	// the next are told.
+	call, base, err := p.furthest(ctx, op)
+	if err != nil {
+		return nil, nil, err
+	}
+	s.call, s.base, s.done = call, base, true
+	return call, base, nil
 }
 
 func (p *Probe) furthest(ctx context.Context, op *graph.Op) (*world.Call, *target.Exchange, error) {

@@ -145,6 +145,9 @@ func (c *Client) URL(r *Request) string {
 	return u
 }
 
+// Began is when the run's time began.
+func (c *Client) Began() time.Time { return c.began }
+
 // Sent is how many requests have been sent so far.
 func (c *Client) Sent() int64 {
 	c.pace.mu.Lock()
@@ -152,8 +155,12 @@ func (c *Client) Sent() int64 {
 	return c.pace.sent
 }
 
-// Extend gives a run so much time from now on, where its time would end before:
-// to take away what it made.
+// Keep holds so many requests and so much time back of what the run may send and
+// take, until Extend: taking away what it made needs them.
+func (c *Client) Keep(requests int64, d time.Duration) { c.pace.keep(requests, d) }
+
+// Extend gives a run what was kept, and so much time from now on, where its time
+// would end before: to take away what it made.
 func (c *Client) Extend(d time.Duration) { c.pace.extend(time.Now().Add(d)) }
 
 // Over is nil, or why a request was not sent any more: a budget is used up, the
@@ -257,7 +264,7 @@ func (c *Client) Do(ctx context.Context, as string, r *Request) (*Exchange, erro
 		if err != nil {
 			return nil, err
 		}
-		ex := &Exchange{Seq: seq, As: as, Request: r}
+		ex := &Exchange{Seq: seq, As: as, For: purposeOf(ctx), Request: r}
 		c.health.begin(ex)
 		c.send(ctx, o, r, ex)
 		kind := kindOf(ctx.Err(), ex.Err)
@@ -306,6 +313,10 @@ func (c *Client) tell(ex *Exchange) {
 	}
 }
 
+// grace is how long a request that changes things is still waited for when its
+// context has ended.
+const grace = 2 * time.Second
+
 // deadline bounds what is done on cn for r, and by ctx and the Client's end. The
 // returned function ends that, and says whether cn was left alone until then.
 func (c *Client) deadline(ctx context.Context, cn *conn, r *Request) func() bool {
@@ -317,7 +328,12 @@ func (c *Client) deadline(ctx context.Context, cn *conn, r *Request) func() bool
 	cut := func() { _ = cn.SetDeadline(time.Unix(1, 0)) }
 	stop1 := func() bool { return true }
 	if ctx.Done() != nil {
-		stop1 = context.AfterFunc(ctx, cut)
+		end := cut
+		if !repeatable(r.Method) && limit > grace {
+			// It may be making something: only the answer says what there is to take away.
+			end = func() { _ = cn.SetDeadline(time.Now().Add(grace)) }
+		}
+		stop1 = context.AfterFunc(ctx, end)
 	}
 	stop2 := context.AfterFunc(c.ctx, cut)
 	return func() bool {

@@ -1,6 +1,7 @@
 package target
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"strings"
@@ -61,10 +62,23 @@ func (r *Request) Clone() *Request {
 // Field is one header field.
 type Field struct{ Name, Value string }
 
+type purpose struct{}
+
+// For is a context of what is sent for one purpose: Exchange.For of it.
+func For(ctx context.Context, what string) context.Context {
+	return context.WithValue(ctx, purpose{}, what)
+}
+
+func purposeOf(ctx context.Context) string {
+	what, _ := ctx.Value(purpose{}).(string)
+	return what
+}
+
 // Exchange is a request and what came of it. Neither is changed once the Client has given it out.
 type Exchange struct {
 	Seq       int64  // in order of sending, from 1, over the whole run
 	As        string // name of the actor whose credentials it carries; "" for nobody's
+	For       string // what it was sent for, as its context says: a check's id; "" nobody said
 	Request   *Request
 	Sent      time.Time
 	Duration  time.Duration // from sending to the last byte read

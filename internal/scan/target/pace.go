@@ -19,7 +19,9 @@ type pace struct {
 	floor    time.Duration // what the user said of it
 	sent     int64
 	next     time.Time // when the next request may leave
-	over     error     // why nothing may be sent any more
+	kept     int64     // requests that are kept for the end
+	keptTime time.Duration
+	over     error // why nothing may be sent any more
 }
 
 func newPace(o *Options, now time.Time) *pace {
@@ -44,7 +46,7 @@ func (p *pace) take(ctx context.Context, n int64) (int64, error) {
 		return 0, p.end(fmt.Errorf("%w (%s)", ErrTime, p.limit))
 	}
 	p.mu.Lock()
-	if p.max > 0 && p.sent+n > p.max {
+	if p.max > 0 && p.sent+n > p.max-p.kept {
 		p.mu.Unlock()
 		return 0, p.end(fmt.Errorf("%w (%d)", ErrBudget, p.max))
 	}
@@ -110,7 +112,7 @@ func (p *pace) turn(ctx context.Context, r *Request) (int64, error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.max > 0 && p.sent >= p.max {
+	if p.max > 0 && p.sent >= p.max-p.kept {
 		return 0, fmt.Errorf("%w (%d)", ErrBudget, p.max)
 	}
 	p.sent++
@@ -121,13 +123,24 @@ func (p *pace) turn(ctx context.Context, r *Request) (int64, error) {
 func (p *pace) late() time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.deadline
+	if p.deadline.IsZero() {
+		return p.deadline
+	}
+	return p.deadline.Add(-p.keptTime)
 }
 
-// extend puts the end of the time off.
+// keep holds something back of what the run may send and take.
+func (p *pace) keep(requests int64, d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.kept, p.keptTime = requests, d
+}
+
+// extend gives free what was kept, and puts the end of the time off.
 func (p *pace) extend(until time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.kept, p.keptTime = 0, 0
 	if !p.deadline.IsZero() && p.deadline.Before(until) {
 		p.deadline = until
 	}

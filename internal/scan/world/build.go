@@ -3,9 +3,11 @@ package world
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/crenel-project/crenel/internal/scan/actor"
 	"github.com/crenel-project/crenel/internal/scan/graph"
@@ -38,11 +40,18 @@ func (w *World) Build(ctx context.Context) error {
 		w.mu.Unlock()
 	}()
 	b := &builder{w: w, actors: actors}
+	began := w.o.Now()
 	for _, phase := range []struct {
-		what string
-		run  func(context.Context) error
-	}{{"looking around", b.look}, {"making objects", b.work}, {"reading as everybody", b.visit}, {"asking as nobody", b.security}, {"deleting spare objects", b.remove}, {"sessions", b.sessions}} {
+		what  string
+		run   func(context.Context) error
+		share float64 // of the time that there is, with those before it
+	}{{"looking around", b.look, 0.3}, {"making objects", b.work, 0.75}, {"reading as everybody", b.visit, 0.88}, {"asking as nobody", b.security, 0.92}, {"deleting spare objects", b.remove, 0.97}, {"sessions", b.sessions, 1}} {
 		b.phase = phase.what
+		if !w.o.Until.IsZero() {
+			w.mu.Lock()
+			w.until = began.Add(time.Duration(phase.share * float64(w.o.Until.Sub(began))))
+			w.mu.Unlock()
+		}
 		if err := phase.run(ctx); err != nil {
 			return fmt.Errorf("building the world, %s: %w", phase.what, err)
 		}
@@ -151,7 +160,14 @@ func (b *builder) send(ctx context.Context, batch []*Call) error {
 	for start := 0; start < len(batch); start += 4 * w.o.Workers {
 		part := batch[start:min(len(batch), start+4*w.o.Workers)]
 		w.mu.Lock()
-		if left := w.o.MaxRequests - w.spent; left < len(part) {
+		left := w.o.MaxRequests - w.spent
+		if w.exhausted() != "" {
+			left = 0
+		}
+		if left < len(part) {
+			for _, c := range part[max(0, left):] {
+				w.leftOut(c.Op, nameOf(c.As))
+			}
 			part = part[:max(0, left)]
 		}
 		w.mu.Unlock()
@@ -187,8 +203,9 @@ func (b *builder) send(ctx context.Context, batch []*Call) error {
 	return nil
 }
 
-// order sorts operations so that what makes comes before what takes.
-func (b *builder) order() []*graph.Op {
+// depths says how much must be there before one of a resource can be made: what it
+// lies under, and what it takes the identifiers of.
+func depths(w *World) func(*graph.Resource) int {
 	depth := map[*graph.Resource]int{}
 	var of func(r *graph.Resource, seen []*graph.Resource) int
 	of = func(r *graph.Resource, seen []*graph.Resource) int {
@@ -204,7 +221,7 @@ func (b *builder) order() []*graph.Op {
 		}
 		for _, op := range r.Of(graph.Create) {
 			for _, in := range op.Inputs {
-				if n := b.w.resourceOf(in); n != nil && n != r && (in.Required || in.In == "path") && !n.IsPerson {
+				if n := w.resourceOf(in); n != nil && n != r && (in.Required || in.In == "path") && !n.IsPerson {
 					d = max(d, 1+of(n, append(seen, r)))
 				}
 			}
@@ -214,13 +231,20 @@ func (b *builder) order() []*graph.Op {
 		}
 		return d
 	}
+	return func(r *graph.Resource) int { return of(r, nil) }
+}
+
+// tiers sorts operations so that what makes comes before what takes: those of one
+// tier do not need each other.
+func (b *builder) tiers() [][]*graph.Op {
+	of := depths(b.w)
 	rank := func(op *graph.Op) int {
 		var n int
 		switch {
 		case op.Kind == graph.Create:
-			n = 10 * of(op.About, nil)
+			n = 10 * of(op.About)
 		case op.Kind == graph.List || op.Kind == graph.Read:
-			n = 10*of(op.About, nil) + 3
+			n = 10*of(op.About) + 3
 			if op.About == nil {
 				n = 200
 			}
@@ -234,30 +258,40 @@ func (b *builder) order() []*graph.Op {
 		}
 		return n
 	}
-	out := slices.Clone(b.w.g.Ops)
-	slices.SortStableFunc(out, func(x, y *graph.Op) int { return rank(x) - rank(y) })
+	by := map[int][]*graph.Op{}
+	for _, op := range b.w.g.Ops {
+		n := rank(op)
+		by[n] = append(by[n], op)
+	}
+	out := make([][]*graph.Op, 0, len(by))
+	for _, n := range slices.Sorted(maps.Keys(by)) {
+		out = append(out, by[n])
+	}
 	return out
 }
 
 // work tries what was not reached, until a round reaches nothing new.
 func (b *builder) work(ctx context.Context) error {
 	w := b.w
-	ops := b.order()
+	tiers := b.tiers()
 	for round := range rounds {
 		progress := false
 		w.mu.Lock()
 		clear(w.barren)
 		w.mu.Unlock()
-		for _, op := range ops {
-			if w.skip(op) != "" || session(op) || op.Kind == graph.Delete {
-				continue
-			}
-			reached, err := b.reachAs(ctx, op, round)
+		for _, ops := range tiers {
+			err := b.abreast(ctx, ops, func(ctx context.Context, op *graph.Op) error {
+				if w.skip(op) != "" || session(op) || op.Kind == graph.Delete {
+					return nil
+				}
+				reached, err := b.reachAs(ctx, op, round)
+				progress = progress || reached
+				b.progress()
+				return err
+			})
 			if err != nil {
 				return err
 			}
-			progress = progress || reached
-			b.progress()
 		}
 		if !progress && round > 0 {
 			return nil
@@ -282,16 +316,14 @@ func (b *builder) reachAs(ctx context.Context, op *graph.Op, round int) (bool, e
 		denied := slices.Contains(t.by[name], http.StatusForbidden) || slices.Contains(t.by[name], http.StatusUnauthorized) || slices.Contains(t.by[name], http.StatusMethodNotAllowed)
 		denied = denied && op.Secured
 		stale := tried > 0 && round > 0 && t.last[name] == w.outlook(op, a)
-		spent := w.spent >= w.o.MaxRequests
+		spent := w.exhausted() != ""
+		if spent {
+			w.leftOut(op, name)
+		}
 		alike := b.alikeDenied(t, a)
 		w.mu.Unlock()
 		switch {
 		case spent:
-			w.mu.Lock()
-			if t.requests == 0 {
-				t.reasons[name] = reasonBudget
-			}
-			w.mu.Unlock()
 			return progress, nil
 		case mine, reached && !everybody, denied && round > 0, alike:
 			continue
@@ -456,41 +488,63 @@ func (w *World) inferOwners(actors []*actor.Actor) {
 
 // remove tries each Delete on an object made for it.
 func (b *builder) remove(ctx context.Context) error {
+	tiers := b.tiers()
+	slices.Reverse(tiers) // what lies below others goes first
+	for _, ops := range tiers {
+		slices.Reverse(ops)
+		if err := b.abreast(ctx, ops, b.removeBy); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// removeBy tries one Delete.
+func (b *builder) removeBy(ctx context.Context, op *graph.Op) error {
 	w := b.w
-	ops := b.order()
-	slices.Reverse(ops) // what lies below others goes first
-	for _, op := range ops {
-		if op.Kind != graph.Delete || op.About == nil || w.skip(op) != "" || session(op) {
-			if op.Kind == graph.Delete && op.About == nil && w.skip(op) == "" && !session(op) {
-				w.mu.Lock()
-				w.tallyOf(op).left = "left out: what it deletes is not known, and a run deletes only what it made"
-				w.mu.Unlock()
-			}
+	if op.Kind != graph.Delete || op.About == nil || w.skip(op) != "" || session(op) {
+		if op.Kind == graph.Delete && op.About == nil && w.skip(op) == "" && !session(op) {
+			w.mu.Lock()
+			w.tallyOf(op).left = "left out: what it deletes is not known, and a run deletes only what it made"
+			w.mu.Unlock()
+		}
+		return nil
+	}
+	for _, a := range b.first(op) {
+		w.mu.Lock()
+		t := w.tallyOf(op)
+		done := len(t.as) > 0 || b.alikeDenied(t, a)
+		if !done && w.exhausted() != "" {
+			w.leftOut(op, nameOf(a))
+			done = true
+		}
+		w.mu.Unlock()
+		if done {
 			continue
 		}
-		for _, a := range b.first(op) {
-			w.mu.Lock()
-			t := w.tallyOf(op)
-			done := len(t.as) > 0 || b.alikeDenied(t, a) || w.spent >= w.o.MaxRequests
-			w.mu.Unlock()
-			if done {
-				continue
-			}
-			if err := b.spare(ctx, op, a); err != nil {
-				return err
-			}
-			c, reason, err := w.reach(ctx, op, a)
-			if err != nil {
-				return err
-			}
-			w.mu.Lock()
-			if c == nil {
-				t.reasons[nameOf(a)] = reason
-			}
-			w.mu.Unlock()
+		if err := b.spare(ctx, op, a); err != nil {
+			return err
 		}
-		b.progress()
+		w.mu.Lock()
+		over := w.exhausted() != ""
+		if over { // there may be none to spare, and what is there is what the attack needs
+			w.leftOut(op, nameOf(a))
+		}
+		w.mu.Unlock()
+		if over {
+			return nil
+		}
+		c, reason, err := w.reach(ctx, op, a)
+		if err != nil {
+			return err
+		}
+		w.mu.Lock()
+		if c == nil {
+			t.reasons[nameOf(a)] = reason
+		}
+		w.mu.Unlock()
 	}
+	b.progress()
 	return nil
 }
 
@@ -514,7 +568,10 @@ func (b *builder) sessions(ctx context.Context) error {
 	}
 	for _, op := range ops {
 		w.mu.Lock()
-		reached, spent := len(w.tallyOf(op).as) > 0, w.spent >= w.o.MaxRequests
+		reached, spent := len(w.tallyOf(op).as) > 0, w.exhausted() != ""
+		if !reached && spent {
+			w.leftOut(op, actor.User)
+		}
 		w.mu.Unlock()
 		if reached || spent {
 			continue

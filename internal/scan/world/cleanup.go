@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/crenel-project/crenel/internal/scan/actor"
 	"github.com/crenel-project/crenel/internal/scan/graph"
@@ -32,23 +34,84 @@ func (w *World) Cleanup(ctx context.Context) []Leftover {
 		}
 	}
 	w.mu.Unlock()
-	var out []Leftover
+	var list []*Object
 	for _, o := range slices.Backward(objects) {
-		if !o.Made || o.deleted {
-			continue
+		if o.Made && !o.deleted {
+			list = append(list, o)
 		}
-		why := w.changedHands(ctx, o)
-		if why == "" && !o.deleted {
-			why = w.unmake(ctx, o)
+	}
+	why := make(map[*Object]string, len(list))
+	for _, level := range w.levels(list) {
+		w.takeAway(ctx, level, why)
+	}
+	// What was refused because something else was there still is tried once more, by
+	// itself, now that the rest is gone.
+	for _, o := range list {
+		if why[o] != "" && o.refused {
+			w.takeAway(ctx, []*Object{o}, why)
 		}
+	}
+	var out []Leftover
+	for _, o := range list {
 		switch {
-		case why != "":
-			out = append(out, Leftover{Resource: o.Resource.Name, ID: o.ID, Owner: nameOf(o.owner), Why: why})
+		case why[o] != "":
+			out = append(out, Leftover{Resource: o.Resource.Name, ID: o.ID, Owner: nameOf(o.owner), Why: why[o]})
 		case w.o.Gone != nil:
 			w.o.Gone(o.Resource.Name, o.ID)
 		}
 	}
 	return out
+}
+
+// levels sorts objects so that those of one level can be taken away side by side:
+// what lies under others, or was made of them, goes before them. The newest are
+// first in each.
+func (w *World) levels(list []*Object) [][]*Object {
+	depth := depths(w)
+	by := map[int][]*Object{}
+	for _, o := range list {
+		n := max(depth(o.Resource), len(o.Parents))
+		by[n] = append(by[n], o)
+	}
+	var out [][]*Object
+	for _, n := range slices.Backward(slices.Sorted(maps.Keys(by))) {
+		out = append(out, by[n])
+	}
+	return out
+}
+
+// takeAway deletes objects side by side, and keeps why it could not.
+func (w *World) takeAway(ctx context.Context, list []*Object, why map[*Object]string) {
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	slots := make(chan struct{}, w.o.Workers)
+	for _, o := range list {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			text := w.changedHands(ctx, o)
+			if text == "" && !o.Deleted() {
+				text = w.unmake(ctx, o)
+			}
+			mu.Lock()
+			why[o] = text
+			mu.Unlock()
+		})
+	}
+	wg.Wait()
+}
+
+// Owed counts what the run has made and can take away again.
+func (w *World) Owed() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := 0
+	for _, o := range w.objects {
+		if o.Made && !o.deleted && len(o.Resource.Of(graph.Delete)) > 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // somebody is the actor with a session that stands for an exchange's sender: the
@@ -180,7 +243,7 @@ func (w *World) routed(r *target.Request) (*graph.Op, []string) {
 // unmake deletes one object, as its owner: "" or why it could not.
 func (w *World) unmake(ctx context.Context, o *Object) string {
 	for _, p := range o.Parents {
-		if p.deleted {
+		if p.Deleted() {
 			return "" // it went with what it lay under
 		}
 	}
@@ -211,6 +274,7 @@ func (w *World) unmake(ctx context.Context, o *Object) string {
 		w.mu.Lock()
 		w.learn(c, x)
 		gone := o.deleted || x.Status == 404 || x.Status == 410
+		o.refused = !gone && x.Status >= 400
 		w.mu.Unlock()
 		if gone {
 			return ""

@@ -72,7 +72,11 @@ func (w *World) explain(op *graph.Op, t *tally) string {
 	}
 	if t.requests == 0 {
 		for _, name := range w.ranked(t.reasons) {
-			if r := t.reasons[name]; r != "" {
+			switch r := t.reasons[name]; r {
+			case "":
+			case ReasonBudget, ReasonTime:
+				return "not sent: " + r
+			default:
 				return "not sent: " + r + w.missing(op)
 			}
 		}

@@ -33,6 +33,7 @@ type Object struct {
 	fields   map[string]string
 	seenBy   map[string]bool
 
+	refused bool              // taking it away was refused
 	stray   bool              // made by a scenario: there to be cleaned up, and for nothing else
 	marked  bool              // what made it held the run's id
 	own     bool              // an earlier run made it by an account of its own

@@ -15,7 +15,50 @@ import (
 	"github.com/crenel-project/crenel/internal/scan/target"
 )
 
-const reasonBudget = "the request budget was spent before its turn"
+// Why an operation's turn did not come: what Untried counts by.
+const (
+	ReasonBudget = "the request budget was spent before its turn"
+	ReasonTime   = "the time for making objects was over before its turn"
+)
+
+// exhausted says why nothing more is tried while the world is built, "" while
+// there is something left of its share. w.mu is held.
+func (w *World) exhausted() string {
+	switch {
+	case w.spent >= w.o.MaxRequests:
+		return ReasonBudget
+	case !w.until.IsZero() && w.o.Now().After(w.until):
+		return ReasonTime
+	}
+	return ""
+}
+
+// leftOut notes that an operation's turn did not come. w.mu is held.
+func (w *World) leftOut(op *graph.Op, as string) {
+	if t := w.tallyOf(op); t.requests == 0 {
+		t.reasons[as] = cmpOr(w.exhausted(), ReasonBudget)
+	}
+}
+
+// Untried counts the operations whose turn did not come, by why.
+func (w *World) Untried() map[string]int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	out := map[string]int{}
+	for _, op := range w.g.Ops {
+		t := w.tallyOf(op)
+		if t.requests > 0 || t.left != "" {
+			continue
+		}
+		for _, why := range []string{ReasonBudget, ReasonTime} {
+			if slices.Contains(slices.Collect(maps.Values(t.reasons)), why) {
+				out[why]++
+				break
+			}
+		}
+	}
+	return out
+}
 
 // reach tries an operation as an actor until it answers 2xx, and says why it
 // did not. An error is one of the client: the run cannot go on.
@@ -28,9 +71,9 @@ func (w *World) reach(ctx context.Context, op *graph.Op, as *actor.Actor) (*Call
 	bodies, denied, absent, repeated := 0, 0, 0, 0
 	for range w.tries(op) {
 		w.mu.Lock()
-		if w.spent >= w.o.MaxRequests && w.building {
+		if why := w.exhausted(); why != "" && w.building {
 			w.mu.Unlock()
-			return nil, cmpOr(reason, reasonBudget), nil
+			return nil, cmpOr(reason, why), nil
 		}
 		c, err := w.compose(op, as, p)
 		w.mu.Unlock()
@@ -119,7 +162,7 @@ func (w *World) reach(ctx context.Context, op *graph.Op, as *actor.Actor) (*Call
 				waited = true
 				w.vain++
 				w.mu.Unlock()
-				pause(ctx, x)
+				abroad(ctx, func() { pause(ctx, x) })
 				w.mu.Lock()
 			}
 		case http.StatusUnsupportedMediaType, http.StatusNotAcceptable:

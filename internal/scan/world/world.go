@@ -39,12 +39,14 @@ type Options struct {
 	Seed uint64 // of everything that is drawn
 	// BasePath goes before each operation's path; nil: the client knows it.
 	BasePath *string
-	// MaxRequests bounds Build; 0 means 8 an operation, at least 60.
+	// MaxRequests bounds Build; 0 means Enough.
 	MaxRequests int
 	// Tries bounds the attempts at one operation as one actor; 0 means 6.
 	Tries int
-	// Workers bounds the requests under way at once; 0 means 4.
+	// Workers bounds the requests under way at once; 0 means 8.
 	Workers int
+	// Until is when Build tries nothing more; zero: it has as long as it takes.
+	Until time.Time
 	// Safe leaves out what moves money, calls other systems, or changes what the run did not make.
 	Safe bool
 	// Skip says why an operation is left alone, "" when it is not.
@@ -85,6 +87,7 @@ type World struct {
 	barren   map[callKey]bool // resources' Create that failed as an actor
 	pending  []*Call          // Creates whose answer named no identifier
 	spent    int
+	until    time.Time               // when the part of Build that runs tries nothing more; zero: never
 	vain     int                     // waits for a busy target after which it was as busy
 	hopeless map[*schema.Schema]bool // schemas for which no value is found at random
 	building bool
@@ -98,6 +101,9 @@ type callKey struct {
 	as string
 }
 
+// Enough is how many requests Build may send where nobody bounds it.
+func Enough(g *graph.Graph) int { return max(60, 8*len(g.Ops)) }
+
 // New makes a world of which nothing is known yet. c sends what carries no credentials.
 func New(g *graph.Graph, people People, c Sender, o Options) *World {
 	if o.Run == "" {
@@ -110,10 +116,10 @@ func New(g *graph.Graph, people People, c Sender, o Options) *World {
 		o.Tries = 6
 	}
 	if o.Workers <= 0 {
-		o.Workers = 4
+		o.Workers = 8
 	}
 	if o.MaxRequests <= 0 {
-		o.MaxRequests = max(60, 8*len(g.Ops))
+		o.MaxRequests = Enough(g)
 	}
 	return &World{
 		g: g, people: people, c: c, o: o,
@@ -278,11 +284,13 @@ func (w *World) send(ctx context.Context, c *Call) (*target.Exchange, error) {
 		return nil, err
 	}
 	var x *target.Exchange
-	if c.As == nil {
-		x, err = w.c.Do(ctx, actor.Nobody, r)
-	} else {
-		x, err = w.people.Send(ctx, c.As, r)
-	}
+	abroad(ctx, func() {
+		if c.As == nil {
+			x, err = w.c.Do(ctx, actor.Nobody, r)
+		} else {
+			x, err = w.people.Send(ctx, c.As, r)
+		}
+	})
 	if err != nil {
 		return nil, fmt.Errorf("calling %s as %s: %w", c.Op.ID, who(c.As), err)
 	}
@@ -383,7 +391,7 @@ func (w *World) make(ctx context.Context, op *graph.Op, as *actor.Actor) (*Objec
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if made == nil {
-		w.barren[key] = reason != reasonBudget
+		w.barren[key] = reason != ReasonBudget && reason != ReasonTime
 		return nil, reason, nil
 	}
 	for _, o := range slices.Backward(w.objects) {
