@@ -136,3 +136,41 @@ func TestBounds(t *testing.T) {
 		})
 	}
 }
+
+// A target that limits how much it is asked at all slows the run down; the report
+// says so, and what to do about it.
+func TestEasedIsTold(t *testing.T) {
+	spec := filepath.Join(t.TempDir(), "api.yaml")
+	if err := os.WriteFile(spec, []byte(scantest.Spec), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	notes := &scantest.Notes{Open: true}
+	var mu sync.Mutex
+	since, n := time.Now(), 0
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		if time.Since(since) > 500*time.Millisecond {
+			since, n = time.Now(), 0
+		}
+		n++
+		over := n > 60
+		mu.Unlock()
+		if over {
+			http.Error(w, "not so fast", http.StatusTooManyRequests)
+			return
+		}
+		notes.ServeHTTP(w, r)
+	}))
+	t.Cleanup(api.Close)
+	r := scanned(t, &Options{Spec: spec, Target: api.URL, Seed: 1, Checks: []string{"bola-read", "undocumented-method", "cors-any-origin", "sqli"}}).Report
+	e := r.Stats.Eased
+	if e == nil || e.Holds == 0 || e.Seconds <= 0 {
+		t.Fatalf("the figures say %+v of it", e)
+	}
+	for _, p := range r.Problems {
+		if strings.Contains(p.What, "asked too much") && strings.Contains(p.Advice, "--rate") {
+			return
+		}
+	}
+	t.Errorf("no problem tells of it: %+v", r.Problems)
+}

@@ -84,7 +84,7 @@ type Lab struct {
 	proofs   map[string]*Proof
 	cells    map[cell]State
 	nonce    atomic.Int64
-	slots    *slots
+	slots    *target.Queue
 	once     sync.Once
 	quiet    sync.RWMutex // held for reading by what is sent, for writing by what nothing may disturb
 	privacy  map[*graph.Resource]*Privacy
@@ -151,7 +151,7 @@ func (l *Lab) begin() {
 		if l.Workers <= 0 {
 			l.Workers = 8
 		}
-		l.slots = &slots{free: l.Workers}
+		l.slots = target.NewQueue(l.Workers)
 		l.findings, l.proofs, l.cells = map[string]*finding.Finding{}, map[string]*Proof{}, map[cell]State{}
 		l.privacy = map[*graph.Resource]*Privacy{}
 		l.lately, l.cut = map[string]*graph.Op{}, map[string]bool{}
@@ -264,7 +264,7 @@ func (l *Lab) check(ctx context.Context, c *Check) (err error) {
 		return context.Cause(ctx)
 	}
 	p := &Probe{Lab: l, Check: c}
-	ctx = target.For(ctx, c.ID)
+	ctx = target.For(ctx, c.ID, c.urgency())
 	if !c.Last && p.tried(Whole) {
 		p.finished()
 		return nil
@@ -422,13 +422,13 @@ func Each[T any](ctx context.Context, p *Probe, list []T, try func(ctx context.C
 		if p.tried(name) {
 			continue
 		}
-		if p.slots.take(ctx, p.Check.urgency()) {
+		if p.slots.Take(ctx, p.Check.urgency()) {
 			wg.Go(func() {
 				defer func() {
 					if r := recover(); r != nil {
 						stop(fmt.Errorf("broke down: %v", r))
 					}
-					p.slots.give()
+					p.slots.Give()
 				}()
 				if p.left(e) {
 					return

@@ -29,7 +29,7 @@ type Client struct {
 	allow   func(*Request) error
 	timeout time.Duration
 	maxBody int64
-	slots   chan struct{}
+	slots   *Queue
 	one     sync.Mutex // of DoTogether
 
 	hookMu sync.RWMutex
@@ -61,7 +61,7 @@ func New(o Options) (*Client, error) {
 		home: home, base: base, dialer: d, allow: o.Allow,
 		origins: map[string]*origin{home.String(): home},
 		timeout: o.Timeout, maxBody: o.MaxBody,
-		slots:   make(chan struct{}, o.Workers),
+		slots:   NewQueue(o.Workers),
 		began:   time.Now(),
 		secrets: NewRedactor(),
 	}
@@ -243,12 +243,11 @@ func (c *Client) Do(ctx context.Context, as string, r *Request) (*Exchange, erro
 	if err != nil {
 		return nil, err
 	}
-	select {
-	case c.slots <- struct{}{}:
-		defer func() { <-c.slots }()
-	case <-ctx.Done():
+	if !c.slots.Take(ctx, purposeOf(ctx).urgency) {
 		return nil, ctx.Err()
-	case <-c.ctx.Done():
+	}
+	defer c.slots.Give()
+	if c.ctx.Err() != nil {
 		return nil, ErrClosed
 	}
 	for attempt, eased := 0, 0; ; attempt++ {
@@ -264,7 +263,7 @@ func (c *Client) Do(ctx context.Context, as string, r *Request) (*Exchange, erro
 		if err != nil {
 			return nil, err
 		}
-		ex := &Exchange{Seq: seq, As: as, For: purposeOf(ctx), Request: r}
+		ex := &Exchange{Seq: seq, As: as, For: purposeOf(ctx).what, Request: r}
 		c.health.begin(ex)
 		c.send(ctx, o, r, ex)
 		kind := kindOf(ctx.Err(), ex.Err)

@@ -167,7 +167,7 @@ func (e *ease) ask(ctx context.Context, as string, r *Request) (*Exchange, error
 	if err != nil {
 		return nil, err
 	}
-	y := &Exchange{Seq: seq, As: as, For: purposeOf(ctx), Request: r}
+	y := &Exchange{Seq: seq, As: as, For: purposeOf(ctx).what, Request: r}
 	e.c.health.begin(y)
 	e.c.send(ctx, e.c.home, r, y)
 	e.c.health.end(y, kindOf(ctx.Err(), y.Err), true)

@@ -62,16 +62,23 @@ func (r *Request) Clone() *Request {
 // Field is one header field.
 type Field struct{ Name, Value string }
 
-type purpose struct{}
-
-// For is a context of what is sent for one purpose: Exchange.For of it.
-func For(ctx context.Context, what string) context.Context {
-	return context.WithValue(ctx, purpose{}, what)
+// purpose is what something is sent for, and how urgent that is.
+type purpose struct {
+	what    string
+	urgency int
 }
 
-func purposeOf(ctx context.Context) string {
-	what, _ := ctx.Value(purpose{}).(string)
-	return what
+type purposeKey struct{}
+
+// For is a context of what is sent for one purpose: Exchange.For of it, and its
+// urgency among what waits for its turn.
+func For(ctx context.Context, what string, urgency int) context.Context {
+	return context.WithValue(ctx, purposeKey{}, purpose{what, urgency})
+}
+
+func purposeOf(ctx context.Context) purpose {
+	p, _ := ctx.Value(purposeKey{}).(purpose)
+	return p
 }
 
 // Exchange is a request and what came of it. Neither is changed once the Client has given it out.

@@ -69,7 +69,7 @@ func (c *Client) Handshake(ctx context.Context, hello *Hello) (*Exchange, error)
 		}
 		q.Body, _ = json.Marshal(map[string]any{"version": hello.Version, "ciphers": hello.Ciphers}) // cannot fail
 	}
-	ex := &Exchange{For: purposeOf(ctx), Request: q, TLS: &Handshake{}}
+	ex := &Exchange{For: purposeOf(ctx).what, Request: q, TLS: &Handshake{}}
 	cn, err := c.lone(ctx, ex, func(ctx context.Context) (*conn, error) {
 		ctx, cancel := context.WithTimeout(ctx, c.dialer.timeout)
 		defer cancel()

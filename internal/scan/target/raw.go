@@ -119,7 +119,7 @@ func (c *Client) Raw(ctx context.Context, as string, r *RawRequest) (*Exchange, 
 	if err := c.allowRaw(r); err != nil {
 		return nil, err
 	}
-	ex := &Exchange{As: as, For: purposeOf(ctx), Request: &Request{Method: MethodRaw, Path: "/", Root: true, Body: bytes.Join(r.Chunks, nil)}, Raw: &RawAnswer{}}
+	ex := &Exchange{As: as, For: purposeOf(ctx).what, Request: &Request{Method: MethodRaw, Path: "/", Root: true, Body: bytes.Join(r.Chunks, nil)}, Raw: &RawAnswer{}}
 	if r.H2 != nil {
 		ex.Request.Body = []byte(r.H2.String())
 	}

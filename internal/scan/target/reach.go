@@ -123,7 +123,7 @@ func (c *Client) greet(ctx context.Context) Stage {
 	if err != nil {
 		return Stage{Name: "HTTP", Err: err, Text: fmt.Sprintf("nothing was asked: %v", err), Advice: "Allow more requests, or more time."}
 	}
-	ex := &Exchange{Seq: seq, For: purposeOf(ctx), Request: r, Sent: time.Now()}
+	ex := &Exchange{Seq: seq, For: purposeOf(ctx).what, Request: r, Sent: time.Now()}
 	c.send(ctx, c.home, r, ex)
 	c.tell(ex)
 	if ex.Err != nil {

@@ -60,7 +60,7 @@ func (c *Client) DoTogether(ctx context.Context, as string, rs []*Request) ([]*E
 	}
 	exs := make([]*Exchange, len(rs))
 	for i, r := range rs {
-		exs[i] = &Exchange{Seq: seq + int64(i), As: as, For: purposeOf(ctx), Request: r, Sent: time.Now()}
+		exs[i] = &Exchange{Seq: seq + int64(i), As: as, For: purposeOf(ctx).what, Request: r, Sent: time.Now()}
 		c.health.begin(exs[i])
 	}
 	if !c.flightH2(ctx, o, rs, exs) {

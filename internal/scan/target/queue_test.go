@@ -1,4 +1,4 @@
-package check
+package target
 
 import (
 	"context"
@@ -9,20 +9,20 @@ import (
 )
 
 // Who is more urgent is served first, whoever came first; who goes away leaves no
-// slot taken.
-func TestSlots(t *testing.T) {
+// turn taken.
+func TestQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &slots{free: 2}
+		s := NewQueue(2)
 		for range 2 {
-			if !s.take(t.Context(), 3) {
-				t.Fatal("a free slot was not given")
+			if !s.Take(t.Context(), 3) {
+				t.Fatal("a free turn was not given")
 			}
 		}
 		var mu sync.Mutex
 		var order []int
 		for _, urgency := range []int{3, 1, 2, 0, 1} {
 			go func() {
-				if s.take(t.Context(), urgency) {
+				if s.Take(t.Context(), urgency) {
 					mu.Lock()
 					order = append(order, urgency)
 					mu.Unlock()
@@ -32,30 +32,27 @@ func TestSlots(t *testing.T) {
 		}
 		gone, leave := context.WithCancel(t.Context())
 		go func() {
-			if s.take(gone, 0) {
-				t.Error("a slot was given to who had gone")
+			if s.Take(gone, 0) {
+				t.Error("a turn was given to who had gone")
 			}
 		}()
 		synctest.Wait()
 		leave()
 		synctest.Wait()
 		for range 5 {
-			s.give()
+			s.Give()
 			synctest.Wait()
 		}
 		if want := []int{0, 1, 1, 2, 3}; !slices.Equal(order, want) {
 			t.Errorf("served in the order %v, want %v", order, want)
 		}
-		s.give()
-		s.give()
+		s.Give()
+		s.Give()
 		if s.free != 2 {
-			t.Errorf("%d slots are free, want 2", s.free)
+			t.Errorf("%d turns are free, want 2", s.free)
 		}
-		if ctx, end := context.WithCancel(t.Context()); true {
-			end()
-			if s.take(ctx, 0) {
-				t.Error("a slot was given though the context had ended")
-			}
+		if s.Take(gone, 0) {
+			t.Error("a turn was given though the context had ended")
 		}
 	})
 }
