@@ -27,6 +27,7 @@ import (
 	"github.com/crenel-project/crenel/internal/control"
 	"github.com/crenel-project/crenel/internal/exchange"
 	"github.com/crenel-project/crenel/internal/guard/authn/revocation"
+	"github.com/crenel-project/crenel/internal/race"
 	"github.com/crenel-project/crenel/internal/scan/scantest"
 	"github.com/crenel-project/crenel/internal/state"
 	"github.com/crenel-project/crenel/internal/trail"
@@ -42,10 +43,19 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs the commands as a user does: testdata/script/*.txtar.
 func TestScripts(t *testing.T) {
+	dir, files := "testdata/script", []string(nil)
+	if race.Enabled {
+		// Each command is a process, which takes seconds to start with the race detector:
+		// with it those that do many things at once, and all without it.
+		for _, name := range []string{"gateway", "revoke", "signals", "decisions", "scan"} {
+			files = append(files, dir+"/"+name+".txtar")
+		}
+		dir = ""
+	}
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata/script",
+		Dir: dir, Files: files,
 		// A command that hangs fails its script, not the whole run.
-		Deadline: time.Now().Add(12 * time.Minute), // with the race detector, on a busy machine, all take five
+		Deadline: time.Now().Add(12 * time.Minute),
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("NO_COLOR", "1")
 			e.Setenv("CONTROL", "evil\x1b[2Jcommand")

@@ -13,6 +13,7 @@ import (
 	"github.com/crenel-project/crenel/demo/harbour"
 	"github.com/crenel-project/crenel/demo/harbour/issuer"
 	"github.com/crenel-project/crenel/demo/harbour/traffic"
+	"github.com/crenel-project/crenel/internal/race"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -58,7 +59,7 @@ func player(t *testing.T, holes []string) *traffic.Player {
 // aDay is the whole day, or its first hours when tests should be quick.
 func aDay() []traffic.Call {
 	day := traffic.Day(1)
-	if testing.Short() || raceEnabled {
+	if testing.Short() || race.Enabled {
 		return traffic.Head(day, 7*time.Hour)
 	}
 	return day
