@@ -105,11 +105,18 @@ func (p *Probe) anotherValue(ctx context.Context, s *slot, none *target.Exchange
 			}
 		}
 	}
-	x, err := p.send(ctx, s.with("*"))
-	if err != nil {
-		return nil, err
-	}
-	if body, ok := scenario.Decode(x.Body); ok && x.Status/100 == 2 && !scenario.Alike(x, none, "*", nothingThere) {
+	for _, wide := range []string{"*", "a"} {
+		if wide != "*" && (len(values) > 0 || s.op.Answered != "list" || s.in.In != "query") {
+			break // a letter finds something where a part of a text is enough
+		}
+		x, err := p.send(ctx, s.with(wide))
+		if err != nil {
+			return nil, err
+		}
+		body, ok := scenario.Decode(x.Body)
+		if !ok || x.Status/100 != 2 || scenario.Alike(x, none, wide, nothingThere) {
+			continue
+		}
 		name := strings.ToLower(s.in.Name)
 		scenario.Walk(body, func(at string, v any) {
 			text, isText := v.(string)

@@ -40,6 +40,23 @@ func init() {
 			}
 			return strings.TrimPrefix(u.EscapedPath(), "/"), nil
 		},
+		// ldap.escape: text, at (first or last), other (any text: another letter's): the
+		// text with one letter as the escape of an LDAP filter (RFC 4515, section 3): \61 is a.
+		"ldap.escape": func(a map[string]string) (any, error) {
+			text := a["text"]
+			if len(text) < 2 || text[0] >= 0x80 || text[len(text)-1] >= 0x80 || a["at"] != "first" && a["at"] != "last" {
+				return nil, fmt.Errorf("ldap.escape: at %q should be first or last, and the text be two letters or more of ASCII", a["at"])
+			}
+			n := len(text) - 1
+			var other byte
+			if a["other"] != "" {
+				other = 2
+			}
+			if a["at"] == "first" {
+				return fmt.Sprintf(`\%02x%s`, text[0]^other, text[1:]), nil
+			}
+			return fmt.Sprintf(`%s\%02x`, text[:n], text[n]^other), nil
+		},
 	})
 }
 

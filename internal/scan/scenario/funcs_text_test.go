@@ -47,6 +47,18 @@ func TestPath(t *testing.T) {
 	}
 }
 
+func TestLDAPEscape(t *testing.T) {
+	for _, c := range []struct{ text, at, other, want string }{
+		{"ann", "first", "", `\61nn`}, {"ann", "first", "1", `\63nn`}, {"ann", "last", "", `an\6e`}, {"ann", "last", "1", `an\6c`}, {"*(", "last", "", `*\28`},
+		{"a", "first", "", ""}, {"ann", "middle", "", ""}, {"née", "first", "", `\6eée`}, {"fiancé", "last", "", ""},
+	} {
+		v, err := funcs["ldap.escape"](map[string]string{"text": c.text, "at": c.at, "other": c.other})
+		if c.want == "" != (err != nil) || err == nil && v != c.want {
+			t.Errorf("%+v: %v, %v", c, v, err)
+		}
+	}
+}
+
 // What is decoded and encoded again, unchanged, is what it was.
 func TestRewriteKeepsTheRest(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
