@@ -4,10 +4,7 @@ import (
 	"net/http"
 	"net/http/httputil"
 	"net/url"
-	"os"
-	"os/exec"
 	"testing"
-	"time"
 )
 
 const printerySpec = `openapi: 3.0.3
@@ -53,23 +50,10 @@ paths:
 // printery is the API of testdata/printery.php, in PHP's own server.
 func printery(t *testing.T, open string) http.Handler {
 	t.Helper()
-	php, err := exec.LookPath("php")
-	if err != nil {
-		notThere(t, "php")
-	}
 	address := freePort(t)
-	c := exec.Command(php, "-S", address, "testdata/printery.php")
-	c.Env = append(os.Environ(), "OPEN="+open, "PHP_CLI_SERVER_WORKERS=4")
-	if err := c.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = c.Process.Signal(os.Interrupt) // its workers end with it; if it does not listen, it is killed
-		end := time.AfterFunc(5*time.Second, func() { _ = c.Process.Kill() })
-		_ = c.Wait()
-		end.Stop()
-	})
-	answers(t, address, "php")
+	t.Setenv("OPEN", open)
+	t.Setenv("PHP_CLI_SERVER_WORKERS", "4")
+	program(t, address, "php", "-S", address, "testdata/printery.php")
 	return httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: address})
 }
 
@@ -82,4 +66,17 @@ func TestPrinteryXML(t *testing.T) {
 		{"xxe", "POST", "/feeds", "body"},
 		{"xxe", "POST", "/orders", "body"},
 	}, "xxe")
+}
+
+// Values of PHP: objects are made of them, or their classes are passed over, or they are JSON.
+func TestPrinteryObjects(t *testing.T) {
+	for _, twin := range []string{"0", "plain"} {
+		twins(t, printerySpec, func(t *testing.T, open bool) http.Handler {
+			return printery(t, map[bool]string{true: "1", false: twin}[open])
+		}, []hole{
+			{"deserialization", "GET", "/basket", "query.basket"},
+			{"deserialization", "POST", "/drafts/restore", "body./state"},
+			{"deserialization", "POST", "/drafts/resume", "body./snapshot"},
+		}, "deserialization")
+	}
 }

@@ -3,7 +3,6 @@ package check
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 
@@ -22,16 +21,6 @@ var (
 		Fix:   "Take log4j-core 2.17.1 or newer, or remove JndiLookup; never let what is logged be worked out.",
 		Mode:  Default, Dirty: true,
 		Run: logLookup,
-	})
-	_ = register(&Check{
-		ID: "deserialization", Title: "An input is made into objects, and runs code",
-		OWASP: "API8:2023", CWE: "CWE-502", WSTG: "WSTG-INPV-11",
-		CVSS:  "CVSS:4.0/AV:N/AC:L/AT:N/PR:L/UI:N/VC:H/VI:H/VA:H/SC:N/SI:N/SA:N",
-		About: "Puts serialised objects (Python pickle and YAML, node-serialize, SnakeYAML), each of which does nothing but call the scanner's listener, into what takes such data: by its name, its type, or what it holds.",
-		Proof: "The target called that address, which nobody else knows, twice in two runs. Controls: the bare address in the same place calls nobody.",
-		Fix:   "Take data formats that hold data alone (JSON with a schema; yaml.safe_load), never ones that name code; sign what has to come back.",
-		Mode:  Default, Dirty: true,
-		Run: deserialization,
 	})
 )
 
@@ -156,76 +145,4 @@ func (p *Probe) lookedUp(ctx context.Context, op *graph.Op, call *world.Call) (b
 		}
 	}
 	return false, nil
-}
-
-// gadgets are serialised objects that call an address: what makes the text of the address.
-var gadgets = []struct {
-	what  string
-	named *regexp.Regexp // inputs in which it is tried
-	do    string         // a function of scenarios
-}{
-	{"Python pickle", reSerial, "gadget.pickle"},
-	{"node-serialize", reSerial, "gadget.node"},
-	{"node-serialize in base64", reSerial, "gadget.node64"},
-	{"Python YAML", reDocument, "gadget.pyyaml"},
-	{"SnakeYAML", reDocument, "gadget.snakeyaml"},
-}
-
-var (
-	reSerial   = regexp.MustCompile(`(?i)serial|pickle|object|state|session|data|payload|blob|cookie|token|import|backup|restore|preference|settings|profile|cart|dump|marshal|content|body|input`)
-	reDocument = regexp.MustCompile(`(?i)ya?ml|config|document|manifest|import|template|spec|definition|data|content|settings|input|file|body`)
-	reMagic    = regexp.MustCompile(`^(gAS|gAR|gAN|KGRw|rO0AB|AAEAAAD/////|BAh|Tz[a-z0-9]+|YTo|O:\d+:"|a:\d+:\{)|_\$\$ND_FUNC\$\$_`)
-)
-
-func deserialization(ctx context.Context, p *Probe) error {
-	if p.Listener == nil {
-		return nil
-	}
-	return Each(ctx, p, p.Ops(), func(ctx context.Context, op *graph.Op) error {
-		if op.Has(graph.Login) || op.Has(graph.Register) || op.Has(graph.Payment) {
-			return nil
-		}
-		call, base, err := p.working(ctx, op)
-		if err != nil || call == nil || base.Status == 429 || base.Status == 401 || base.Status == 403 {
-			return err
-		}
-		yaml := strings.Contains(call.Media, "yaml")
-		for _, in := range op.Inputs {
-			if in.In == "header" || in.In == "path" || in.Type == "integer" || in.Type == "number" || in.Type == "boolean" || in.Meaning == graph.MeansPassword || in.Meaning == graph.MeansCSRF {
-				continue
-			}
-			s := slotOf(op, in, call, base)
-			for _, g := range gadgets {
-				if !g.named.MatchString(in.Name) && !reMagic.MatchString(s.value) && in.Format != "byte" && !yaml {
-					continue
-				}
-				p.Note(op, Clean)
-				if done, err := p.gadget(ctx, s, g.what, g.do); err != nil || done {
-					return err
-				}
-			}
-		}
-		return nil
-	})
-}
-
-func (p *Probe) gadget(ctx context.Context, s *slot, what, do string) (bool, error) {
-	address := p.Listener.Address()
-	v, err := scenario.Call(do, map[string]string{"url": address})
-	if err != nil {
-		return false, fmt.Errorf("making a serialised object: %w", err)
-	}
-	x, err := p.send(ctx, s.with(scenario.Plain(v)))
-	if err != nil || x.Status == 429 || x.Status == 401 || x.Status == 403 {
-		return false, err
-	}
-	if !p.Listener.Called(ctx, address, soon/2) {
-		return false, nil
-	}
-	var l steps
-	l.add(p.slotStep(s, "plain", scenario.Control, "the bare address is called by nobody", "${listener.none}", scenario.Expect{Status: "any"}, scenario.Expect{Uncalled: "none", By: soon}))
-	st, err := p.slotStep(s, "attack", scenario.Attack, "a serialised object that calls it is made, and calls", "${gadget}", scenario.Expect{Status: "any"}, scenario.Expect{Called: "call", By: 3 * time.Second})
-	st.Compute = []scenario.Compute{{Set: "gadget", Do: do, Args: map[string]string{"url": "${listener.call}"}}}
-	l.add(st, err)
-	return p.injected(ctx, s, "unsafe deserialisation ("+what+")", "What the input holds is made into objects, and code that it names is run: here, a call of an address.", &l)
 }

@@ -27,7 +27,8 @@ func (c *peeked) Read(b []byte) (int, error) { return c.r.Read(b) }
 // sorter hands on the connections that speak HTTP, and hears the others itself.
 type sorter struct {
 	net.Listener
-	hear func(c net.Conn, r *bufio.Reader)
+	ldap func(c net.Conn, r *bufio.Reader)
+	jrmp func(c net.Conn, r *bufio.Reader)
 	out  chan net.Conn
 	end  chan struct{}
 	once sync.Once
@@ -36,8 +37,8 @@ type sorter struct {
 	open map[net.Conn]bool
 }
 
-func sorted(ln net.Listener, hear func(c net.Conn, r *bufio.Reader)) *sorter {
-	s := &sorter{Listener: ln, hear: hear, out: make(chan net.Conn), end: make(chan struct{}), open: map[net.Conn]bool{}}
+func sorted(ln net.Listener, ldap, jrmp func(c net.Conn, r *bufio.Reader)) *sorter {
+	s := &sorter{Listener: ln, ldap: ldap, jrmp: jrmp, out: make(chan net.Conn), end: make(chan struct{}), open: map[net.Conn]bool{}}
 	s.wg.Go(s.accept)
 	return s
 }
@@ -65,7 +66,8 @@ func (s *sorter) accept() {
 }
 
 // sort looks at a connection's first byte: an LDAP message is a SEQUENCE (RFC
-// 4511, section 5.1), and no HTTP method begins with a zero.
+// 4511, section 5.1), and no HTTP method begins with a zero; JRMP begins with its
+// name, and no HTTP method begins with J.
 func (s *sorter) sort(c net.Conn) {
 	r := bufio.NewReaderSize(c, 8<<10)
 	_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
@@ -75,7 +77,10 @@ func (s *sorter) sort(c net.Conn) {
 	case err != nil:
 		_ = c.Close()
 	case first[0] == 0x30:
-		s.hear(c, r)
+		s.ldap(c, r)
+		_ = c.Close()
+	case first[0] == 'J':
+		s.jrmp(c, r)
 		_ = c.Close()
 	default:
 		s.forget(c) // it is the HTTP server's now

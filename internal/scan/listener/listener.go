@@ -78,7 +78,7 @@ func Start(address, public string) (*Listener, error) {
 	}
 	go func() {
 		defer close(l.done)
-		_ = l.srv.Serve(sorted(ln, l.ldap))
+		_ = l.srv.Serve(sorted(ln, l.ldap, l.jrmp))
 	}()
 	return l, nil
 }

@@ -40,6 +40,14 @@ func init() {
 			}
 			return strings.TrimPrefix(u.EscapedPath(), "/"), nil
 		},
+		// text.base64: text, in base64: the bytes that it stands for.
+		"text.base64": func(a map[string]string) (any, error) {
+			raw, err := base64.StdEncoding.DecodeString(a["text"])
+			if err != nil {
+				return nil, fmt.Errorf("text.base64: %w", err)
+			}
+			return string(raw), nil
+		},
 		// ldap.escape: text, at (first or last), other (any text: another letter's): the
 		// text with one letter as the escape of an LDAP filter (RFC 4515, section 3): \61 is a.
 		"ldap.escape": func(a map[string]string) (any, error) {
