@@ -52,7 +52,6 @@ func printery(t *testing.T, open string) http.Handler {
 	t.Helper()
 	address := freePort(t)
 	t.Setenv("OPEN", open)
-	t.Setenv("PHP_CLI_SERVER_WORKERS", "4")
 	program(t, address, "php", "-S", address, "testdata/printery.php")
 	return httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: address})
 }

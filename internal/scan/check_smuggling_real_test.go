@@ -170,26 +170,23 @@ func program(t *testing.T, address, name string, args ...string) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	c := exec.CommandContext(ctx, name, args...)
-	c.Stderr = os.Stderr // what it says when it does not start
+	var said strings.Builder
+	c.Stdout, c.Stderr = &said, &said
 	// Asked to, it ends its workers as well; killed, it would leave them.
 	c.Cancel, c.WaitDelay = func() error { return c.Process.Signal(syscall.SIGTERM) }, 3*time.Second
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { cancel(); _ = c.Wait() })
-	answers(t, address, name)
-}
-
-// answers waits until somebody listens at an address.
-func answers(t *testing.T, address, name string) {
-	t.Helper()
-	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); time.Sleep(30 * time.Millisecond) {
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(30 * time.Millisecond) {
 		if nc, err := net.Dial("tcp", address); err == nil {
 			_ = nc.Close()
 			return
 		}
 	}
-	t.Fatalf("%s does not answer", name)
+	cancel()
+	_ = c.Wait() // then nobody writes what is read now
+	t.Fatalf("%s does not answer: %s", name, said.String())
 }
 
 // freePort is an address at which nobody listens now.
