@@ -32,7 +32,8 @@ func authMissing(ctx context.Context, p *Probe) error {
 		return nil
 	}
 	return Each(ctx, p, p.Ops(), func(ctx context.Context, op *graph.Op) error {
-		if !p.reads(op) || op.Method == http.MethodPost && op.Kind == graph.Action {
+		// What only administrators may read is refused to nobody all the more.
+		if !p.reads(op) && !p.forFew(op, user) || op.Method == http.MethodPost && op.Kind == graph.Action {
 			return nil
 		}
 		if !op.SecurityDeclared && !op.Secured {
@@ -79,6 +80,11 @@ func authMissing(ctx context.Context, p *Probe) error {
 		_, err = p.Prove(ctx, h)
 		return err
 	})
+}
+
+// forFew reports whether op is a plain read that the user is not meant to have.
+func (p *Probe) forFew(op *graph.Op, user *actor.Actor) bool {
+	return op.Method == http.MethodGet && !op.Has(graph.Hazard) && op.Kind != graph.Delete && op.Has(graph.Admin) && p.restricted(op, user) != ""
 }
 
 // meantClosed reports whether what nobody was shown is meant for some: the

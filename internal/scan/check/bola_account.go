@@ -19,7 +19,7 @@ import (
 var _ = register(&Check{
 	ID: "bola-account", Title: "Another user's account can be taken over, changed or deleted",
 	OWASP: "API1:2023", CWE: "CWE-639", WSTG: "WSTG-ATHZ-04", CVSS: vectorForger,
-	About: "Registers two accounts. As one of them, and as nobody, calls what sets the password, the e-mail address or other texts of an account, or deletes it, with the other's identifier.",
+	About: "Registers two accounts. As one of them, and as nobody, calls what sets the password, the e-mail address or other texts of an account, or deletes it, with the other's identifier; and what changes the company, organisation or workspace that a registration makes, with the other's.",
 	Proof: "The other account opens with the password that was set, shows its owner the text that was sent, or opens no more. The attacker's status code is not looked at. Controls: before, that password opened nothing, the text was not there, and the account opened.",
 	Fix:   "Take whose account it is from the session and never from the request, or compare the two; ask for the present password (NIST SP 800-63B-4, section 4.3) before credentials or addresses change.",
 	Mode:  Default,
@@ -39,6 +39,8 @@ type taking struct {
 	text      *graph.Input
 	reader    *world.Call
 	ends      bool
+	// tenant: it is not the account, but the tenant that was made with it.
+	tenant *graph.Resource
 }
 
 const takenPassword = "Changed-${canary.new}-9!"
@@ -73,6 +75,15 @@ func (p *Probe) takes(op *graph.Op, user *actor.Actor) *taking {
 			other = in
 		}
 	}
+	writes := op.Method == http.MethodPut || op.Method == http.MethodPatch
+	if t.in == nil && writes && op.About != nil && op.About.IsTenant {
+		if in := p.naming(op, op.About); in != nil && in.In == "path" && other != nil {
+			if f := tenantFact(in, op.About, user); f != "" {
+				t.in, t.fact, t.tenant, t.text = in, f, op.About, other
+				return t
+			}
+		}
+	}
 	if t.in == nil && len(t.passwords) > 0 && op.Secured {
 		for _, in := range op.Inputs {
 			if in.In == "body" && (in.Meaning == graph.MeansUsername || in.Meaning == graph.MeansEmail || namesPerson(in.Name)) {
@@ -83,7 +94,6 @@ func (p *Probe) takes(op *graph.Op, user *actor.Actor) *taking {
 			}
 		}
 	}
-	writes := op.Method == http.MethodPut || op.Method == http.MethodPatch
 	switch {
 	case t.in == nil:
 		return nil
@@ -102,6 +112,16 @@ func (p *Probe) takes(op *graph.Op, user *actor.Actor) *taking {
 		return nil
 	}
 	return t
+}
+
+// tenantFact is the fact of an actor by which an input names the actor's tenant; "".
+func tenantFact(in *graph.Input, r *graph.Resource, a *actor.Actor) string {
+	for _, f := range []string{"tenant", r.Name + "_id", r.Name} {
+		if v := a.Facts[f]; v != "" && (in.Type != "integer" || strings.Trim(v, "0123456789") == "") {
+			return f
+		}
+	}
+	return ""
 }
 
 // accountFact is the fact of an actor by which an input names an account; "".
@@ -191,7 +211,11 @@ func (p *Probe) takesOver(ctx context.Context, t *taking, name string) error {
 	}
 	readers := []*world.Call{nil}
 	if t.text != nil {
-		if readers, err = p.accountReaders(ctx, victim); err != nil {
+		readers, err = p.accountReaders(ctx, victim)
+		if t.tenant != nil {
+			readers, err = p.tenantReaders(ctx, t.tenant, victim), nil
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -277,6 +301,23 @@ func (p *Probe) accountReaders(ctx context.Context, victim *actor.Actor) ([]*wor
 	return out, nil
 }
 
+// tenantReaders are reads in which somebody sees the own tenant.
+func (p *Probe) tenantReaders(ctx context.Context, r *graph.Resource, victim *actor.Actor) []*world.Call {
+	var out []*world.Call
+	for _, op := range r.Of(graph.Read) {
+		in := p.naming(op, r)
+		if op.Method != http.MethodGet || len(op.PathParams) != 1 || !p.reads(op) || in == nil || in.In != "path" || len(out) > 1 {
+			continue
+		}
+		if f := tenantFact(in, r, victim); f != "" {
+			if c, err := p.World.Call(ctx, op, victim, map[string]string{in.Where(): jsonID(in, victim.Facts[f])}); err == nil {
+				out = append(out, c)
+			}
+		}
+	}
+	return out
+}
+
 // fill is what a call takes over with: values by input, made of facts of the
 // victim ("fresh1") and the attacker ("fresh2"), and of a new text.
 func (t *taking) fill(fact func(actor, name string) string, mark string) map[string]string {
@@ -348,7 +389,11 @@ func (p *Probe) proveTaking(ctx context.Context, t *taking, nobody bool) (bool, 
 			if in.In != "path" {
 				continue
 			}
-			if f := p.accountFact(in, p.Actor(actor.User)); f != "" {
+			f := p.accountFact(in, p.Actor(actor.User))
+			if t.tenant != nil {
+				f = tenantFact(in, t.tenant, p.Actor(actor.User))
+			}
+			if f != "" {
 				bind[in.Where()] = placeholder(in, p.Actor(actor.User), "fresh1", f)
 			}
 		}
@@ -369,6 +414,9 @@ func (p *Probe) proveTaking(ctx context.Context, t *taking, nobody bool) (bool, 
 		look("before", scenario.Control, "an account as its owner sees it", scenario.Expect{Status: "2xx", Lacks: []string{"${canary.new}"}})
 		l.add(p.attackStep(t, nobody))
 		look("after", scenario.Observe, "its owner finds the new text in it", scenario.Expect{Status: "2xx", Contains: []string{"${canary.new}"}})
+		if t.tenant != nil {
+			does = "changes another tenant's " + strings.ReplaceAll(t.tenant.Name, "_", " ")
+		}
 	default:
 		does, what = "sets another user's password", "The account opens with it."
 		open("wrong", scenario.Control, "an account does not open with another password", takenPassword, refused)

@@ -96,8 +96,7 @@ func (p *Probe) writeBy(ctx context.Context, op *graph.Op, in *graph.Input, s *s
 		p.Note(op, Clean)
 		return false, nil
 	}
-	for _, other := range p.Attackers() {
-		foreign := own.By(other)
+	for _, foreign := range p.aims(ctx, own, in, p.Attackers()) {
 		h, err := p.writeHypothesis(op, in, s, reader, foreign, deletes)
 		if err != nil {
 			p.Note(op, Inconclusive)

@@ -97,9 +97,10 @@ const (
 // bounds are those worth trying on an operation, the likeliest to hurt first.
 func (p *Probe) bounds(op *graph.Op, call *world.Call) []bound {
 	var path, query, body, rest []bound
+	top := strings.Count(wrapper(op), "/") + 1
 	for _, in := range op.Inputs {
 		where := in.Where()
-		if _, there := call.Values[where]; in.ReadOnly || in.In == "header" || in.In == "cookie" || !there && in.In != "query" && (in.In != "body" || strings.Count(in.Pointer, "/") > 1) || identifies(op, in) {
+		if _, there := call.Values[where]; in.ReadOnly || in.In == "header" || in.In == "cookie" || !there && in.In != "query" && (in.In != "body" || strings.Count(in.Pointer, "/") > top) || identifies(op, in) {
 			continue
 		}
 		number := in.Type == "integer" || in.Type == "number"

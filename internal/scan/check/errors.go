@@ -3,6 +3,8 @@ package check
 import (
 	"context"
 	"regexp"
+	"slices"
+	"strings"
 
 	"github.com/crenel-project/crenel/internal/scan/actor"
 	"github.com/crenel-project/crenel/internal/scan/graph"
@@ -111,16 +113,24 @@ func (p *Probe) refusals(op *graph.Op, c *world.Call) []refusal {
 				id = o.ID
 			}
 			out = append(out, refusal{c.With(in.Where(), jsonID(in, absent(id))), "an identifier of nothing", ""})
+		case in.In == "body" && !in.ReadOnly && (strings.HasPrefix(in.Format, "date") || in.Meaning == graph.MeansDate):
+			out = append(out, refusal{c.With(in.Where(), `"crenel"`), "a date that is none", ""})
 		case in.In == "body" && in.Required && (in.Type == "string" || in.Type == "integer"):
 			out = append(out, refusal{c.With(in.Where(), `{"crenel":[1]}`), "an object in place of a scalar", ""})
+		case in.In == "query" && in.Meaning == graph.MeansSort:
+			out = append(out, refusal{c.With(in.Where(), `"crenel'"`), "a field of nothing to sort by", ""})
 		case in.In == "query" && in.Type == "integer":
 			out = append(out, refusal{c.With(in.Where(), `"crenel'"`), "a text in place of a number", ""})
 		case in.In == "query" && takesText(in):
 			out = append(out, refusal{c.With(in.Where(), "\"crenel\\u0000'\""), "a NUL byte and a quote", ""})
 		}
-		if len(out) >= 3 {
-			break
-		}
 	}
-	return out
+	// Each kind once: what one place makes of it others make as well.
+	seen := map[string]bool{}
+	out = slices.DeleteFunc(out, func(r refusal) bool {
+		again := seen[r.note]
+		seen[r.note] = true
+		return again
+	})
+	return out[:min(len(out), 5)]
 }

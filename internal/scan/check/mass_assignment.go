@@ -189,7 +189,7 @@ func (p *Probe) assignsUpdate(ctx context.Context, op *graph.Op, user *actor.Act
 // keepsAnything: a field that nobody has ever heard of is kept as well and shown. A
 // store of whatever callers like (settings, metadata) is no hole.
 func (p *Probe) keepsAnything(ctx context.Context, base, reader *world.Call) (bool, error) {
-	if _, err := p.send(ctx, base.With("body./crenel_unheard_of", `"crenel-kept"`)); err != nil {
+	if _, err := p.send(ctx, base.With(memberOf(base.Op, "crenel_unheard_of"), `"crenel-kept"`)); err != nil {
 		return false, err
 	}
 	x, err := p.send(ctx, reader)

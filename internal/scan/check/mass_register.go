@@ -165,7 +165,7 @@ func (p *Probe) newcomer(ctx context.Context, e *actor.Entry, d *door, id, where
 }
 
 func (p *Probe) registersWith(ctx context.Context, e *actor.Entry, d *door, who *world.Call, at, name, v string) (bool, error) {
-	want := scenario.Plain(decoded(v))
+	want, where := scenario.Plain(decoded(v)), memberOf(e.Op, name)
 	var l steps
 	for _, of := range []struct {
 		id, where string
@@ -173,7 +173,7 @@ func (p *Probe) registersWith(ctx context.Context, e *actor.Entry, d *door, who 
 		note      string
 		told      scenario.Expect
 	}{
-		{"with", "body./" + name, scenario.Attack, "an account is registered with " + name, scenario.Expect{Status: "2xx", At: at, Equals: &want}},
+		{"with", where, scenario.Attack, "an account is registered with " + name, scenario.Expect{Status: "2xx", At: at, Equals: &want}},
 		{"plain", "", scenario.Control, "one that is registered without it holds something else", scenario.Expect{Status: "2xx", At: at, Differs: &want}},
 	} {
 		text := ""
@@ -203,7 +203,7 @@ func (p *Probe) registersWith(ctx context.Context, e *actor.Entry, d *door, who 
 		return false, nil //nolint:nilerr // a call that cannot be written as a step proves nothing
 	}
 	return p.Prove(ctx, Hypothesis{
-		Op: e.Op, Where: "body./" + name, Title: fmt.Sprintf("%s %s lets whoever registers set %s", e.Op.Method, e.Op.Path, name),
+		Op: e.Op, Where: where, Title: fmt.Sprintf("%s %s lets whoever registers set %s", e.Op.Method, e.Op.Path, name),
 		Description: "The registration does not declare the field, and yet takes it: the new account is told that it has what was sent.",
 		Scenario:    &scenario.Scenario{Name: "a registration with a field that is not for callers", Steps: l.list},
 	})

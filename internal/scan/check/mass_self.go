@@ -74,7 +74,7 @@ func (p *Probe) assignsSelf(ctx context.Context, op *graph.Op, user *actor.Actor
 }
 
 func (p *Probe) setsOwn(ctx context.Context, op *graph.Op, base, reader *world.Call, at, name, v string) (bool, error) {
-	where := "body./" + name
+	where := memberOf(op, name)
 	if p.open(op, where) {
 		return true, nil
 	}
@@ -138,7 +138,7 @@ func (p *Probe) givesAway(ctx context.Context, op *graph.Op, user *actor.Actor) 
 				if !name.number {
 					text = jsonString(text)
 				}
-				if ok, err := p.givenAway(ctx, op, s, own.With("body./"+name.field, text), reader, other, name, marks); err != nil || ok {
+				if ok, err := p.givenAway(ctx, op, s, own.With(memberOf(op, name.field), text), reader, other, name, marks); err != nil || ok {
 					return err
 				}
 			}
@@ -185,7 +185,7 @@ func (p *Probe) givenAway(ctx context.Context, op *graph.Op, s *subject, with, r
 		l.add(st, err)
 	}
 	name, at := f.field, f.at
-	want := scenario.Plain(decoded(with.Values["body./"+name]))
+	want := scenario.Plain(decoded(with.Values[memberOf(op, name)]))
 	add(reader, "own", scenario.Control, "the object is its owner's", scenario.Expect{Status: "2xx", Contains: marks, At: at, Differs: &want})
 	add(with.By(nil), "nobody", scenario.Control, "nobody without credentials tries", scenario.Expect{Status: "any"})
 	add(reader, "still", scenario.Control, "and it still is", scenario.Expect{Status: "2xx", Contains: marks, At: at, Differs: &want})
@@ -195,7 +195,7 @@ func (p *Probe) givenAway(ctx context.Context, op *graph.Op, s *subject, with, r
 		return false, nil //nolint:nilerr // a call that cannot be written as a step proves nothing
 	}
 	return p.Prove(ctx, Hypothesis{
-		Op: op, Where: "body./" + name, Title: fmt.Sprintf("%s %s lets a user set %s: the object becomes another's", op.Method, op.Path, name),
+		Op: op, Where: memberOf(op, name), Title: fmt.Sprintf("%s %s lets a user set %s: the object becomes another's", op.Method, op.Path, name),
 		Description: "The request's description does not have the owner's field, and yet it was taken: the one whom it names has the object from then on.",
 		Scenario:    &scenario.Scenario{Name: "an object given to somebody else", Steps: l.list},
 	})

@@ -132,7 +132,32 @@ func (p *Probe) byExperiment(ctx context.Context, r *graph.Resource, v *Privacy)
 			if o.Deleted() || o.ID == "" {
 				continue
 			}
-			return p.compare(ctx, r, o, other, v)
+			if err := p.compare(ctx, r, o, other, v); err != nil {
+				return err
+			}
+			return p.byParents(ctx, o, v)
+		}
+	}
+	return nil
+}
+
+// byParents: what lies in something private, and of which nothing else is known, is
+// private as well.
+func (p *Probe) byParents(ctx context.Context, o *world.Object, v *Privacy) error {
+	if v.Score < 0 || v.Private() {
+		return nil
+	}
+	for _, up := range o.Parents {
+		if up.Resource == o.Resource || up.Resource.IsPerson || up.Resource.IsTenant {
+			continue
+		}
+		above, err := p.Private(ctx, up.Resource)
+		if err != nil {
+			return err
+		}
+		if above.Private() {
+			v.add(1, "it lies in a %s, which is private", up.Resource.Name)
+			return nil
 		}
 	}
 	return nil

@@ -152,7 +152,7 @@ func (p *Probe) servedActive(ctx context.Context, op *graph.Op, plain, up *world
 		}
 	}
 	for _, other := range p.Ops() {
-		if other.Method != http.MethodGet || len(other.PathParams) != 1 || !other.Has(graph.Download) && other.About != op.About {
+		if other.Method != http.MethodGet || len(other.PathParams) != 1 || !other.Has(graph.Download) && other.About != op.About && (op.About == nil || p.naming(other, op.About) == nil) {
 			continue
 		}
 		for _, i := range ids[:min(3, len(ids))] {

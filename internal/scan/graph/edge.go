@@ -16,6 +16,7 @@ type shelf struct {
 	byResource map[string][]*Output // holder's or object's name
 	byName     map[string][]*Output // words of the name, joined
 	byLink     map[*Input][]*Edge
+	coupons    []*Output // codes of what is worth something
 	ranked     map[wantKey][]*Output
 }
 
@@ -58,6 +59,24 @@ func (s *shelf) add(o *Output) {
 	if n := o.joined; n != "" {
 		s.byName[n] = append(s.byName[n], o)
 	}
+	if couponCode(o) {
+		s.coupons = append(s.coupons, o)
+	}
+}
+
+var (
+	couponNames = set(`code number token voucher coupon promo_code voucher_code coupon_code gift_code`)
+	couponWords = set(`coupon coupons voucher vouchers promo promos promotion promotions gift gifts giftcard giftcards discount discounts`)
+)
+
+// couponCode reports whether an output is the code of a coupon: called so, or a mere
+// code of what is one.
+func couponCode(o *Output) bool {
+	if o.Type != "string" && o.Type != "" || !couponNames[o.joined] {
+		return false
+	}
+	return o.Meaning == MeansCoupon || slices.ContainsFunc(spec.Words(o.Pointer), func(w string) bool { return couponWords[w] }) ||
+		o.Op.About != nil && slices.ContainsFunc(spec.Words(o.Op.About.Name), func(w string) bool { return couponWords[w] })
 }
 
 // links reads OpenAPI's own edges.
@@ -202,6 +221,9 @@ func (s *shelf) rank(in *Input, key wantKey) []*Output {
 	if key.key != key.name && len(key.key) > 3 {
 		consider(s.byName[key.key])
 	}
+	if in.Meaning == MeansCoupon {
+		consider(s.coupons)
+	}
 	var out []*Output
 	for o, score := range candidates {
 		if score >= 0.2 {
@@ -254,6 +276,9 @@ func match(in *Input, o *Output, key wantKey) (float64, string) {
 		case refers && isID:
 			better(0.7, "a reference to a "+r)
 		}
+	}
+	if in.Meaning == MeansCoupon && couponCode(o) {
+		better(0.85, "a coupon's code")
 	}
 	if name == key.name && name != "" {
 		switch {

@@ -222,7 +222,7 @@ func (m *maker) body() {
 	}
 	for _, where := range m.taught.added() {
 		if pointer, ok := strings.CutPrefix(where, "body."); ok && m.c.Values[where] == "" {
-			if _, known := m.inputs["body."+pattern(pointer)]; !known && !m.holds(where) {
+			if _, known := m.inputs["body."+pattern(pointer)]; !known && !m.holds(where) && len(within(m.op, where)) == 0 {
 				path := tokens(pointer)
 				m.leaf(&spot{where: where, name: path[len(path)-1], kind: "body", required: true})
 			}
@@ -270,7 +270,7 @@ func (m *maker) undescribed() {
 func (m *maker) addTaught() {
 	for _, where := range m.taught.added() {
 		pointer, ok := strings.CutPrefix(where, "body.")
-		if !ok || pointer == "" || m.holds(where) {
+		if !ok || pointer == "" || m.holds(where) || len(within(m.op, where)) > 0 {
 			continue
 		}
 		path := tokens(pointer)
@@ -458,7 +458,7 @@ func (m *maker) object(s *schema.Schema, pointer string, mt *spec.MediaType, mus
 		if m.gentle && m.now["/"+value.EscapeToken(p.Name)] == "" && m.risky(p.Name, where) {
 			continue
 		}
-		needed := slices.Contains(required, p.Name) || t != nil && (t.need || t.text != "" || t.fresh != "")
+		needed := slices.Contains(required, p.Name) || t != nil && (t.need || t.text != "" || t.fresh != "") || m.taught.within(where)
 		if !needed && !m.wanted(p, where, loose, must) {
 			continue
 		}
@@ -543,11 +543,8 @@ func (m *maker) risky(name, where string) bool {
 // wanted decides on an optional member.
 func (m *maker) wanted(p *schema.Property, where string, loose, must bool) bool {
 	in := m.inputs[where]
-	if m.op.Kind == graph.Update && in != nil {
-		switch in.Meaning {
-		case graph.MeansPassword, graph.MeansEmail, graph.MeansUsername, graph.MeansRole, graph.MeansToken, graph.MeansOTP:
-			return false // it would change who the caller is
-		}
+	if m.op.Kind == graph.Update && in != nil && keepsOut(in) {
+		return false // it would change who the caller is
 	}
 	if m.now["/"+value.EscapeToken(p.Name)] != "" && m.depth <= 1 && (in == nil || in.Meaning != graph.MeansPassword) {
 		return true // what is written back as it was

@@ -60,6 +60,9 @@ func gif() []byte {
 	return []byte("GIF89a\x01\x00\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x01D\x00;")
 }
 
+// note is a text that is long enough for two answers that hold it to be the same file's.
+const note = "A note, for whoever put it here and for nobody else: it says nothing that counts.\n"
+
 // fileKinds are what files are made of, texts first: they can stand in a
 // scenario together with placeholders.
 var fileKinds = []struct {
@@ -67,7 +70,7 @@ var fileKinds = []struct {
 	words []string
 	file  func() File
 }{
-	{[]string{"text/plain", "text/*"}, []string{"text", "txt", "note", "log"}, func() File { return File{"note.txt", "text/plain", []byte("A note.\n")} }},
+	{[]string{"text/plain", "text/*"}, []string{"text", "txt", "note", "log"}, func() File { return File{"note.txt", "text/plain", []byte(note)} }},
 	{[]string{"text/csv"}, []string{"csv", "spreadsheet"}, func() File { return File{"data.csv", "text/csv", []byte("name,value\na,1\n")} }},
 	{[]string{"application/json"}, []string{"json"}, func() File { return File{"data.json", "application/json", []byte("{}\n")} }},
 	{[]string{"application/pdf"}, []string{"pdf", "document", "invoice", "paper", "contract", "cv", "resume"}, func() File { return File{"paper.pdf", "application/pdf", pdf()} }},
@@ -77,7 +80,7 @@ var fileKinds = []struct {
 		return File{"picture.svg", "image/svg+xml", []byte(`<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>`)}
 	}},
 	{[]string{"application/xml", "text/xml"}, []string{"xml"}, func() File { return File{"data.xml", "application/xml", []byte("<root/>")} }},
-	{[]string{"application/octet-stream", "*/*"}, nil, func() File { return File{"note.txt", "text/plain", []byte("A note.\n")} }},
+	{[]string{"application/octet-stream", "*/*"}, nil, func() File { return File{"note.txt", "text/plain", []byte(note)} }},
 }
 
 // files lists contents for an input, the likeliest first. accept are the media

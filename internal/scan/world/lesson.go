@@ -2,6 +2,7 @@ package world
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/crenel-project/crenel/internal/scan/graph"
 )
@@ -45,6 +46,16 @@ func (l *lessons) get(where string) *lesson {
 		l.by[where] = t
 	}
 	return t
+}
+
+// within reports whether something inside a member must be there.
+func (l *lessons) within(where string) bool {
+	for w, t := range l.by {
+		if t.need && !t.ban && strings.HasPrefix(w, where+"/") {
+			return true
+		}
+	}
+	return false
 }
 
 // added lists the inputs that messages asked for.

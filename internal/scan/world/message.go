@@ -310,11 +310,15 @@ func textsOf(v *value.Value) []string {
 	return out
 }
 
+// reWrapper is how Rails asks for the member that all of a body is in: whatever it is
+// called, it is a name.
+var reWrapper = regexp.MustCompile(`param is missing or the value is empty(?: or invalid)?: (\w+)`)
+
 // sentences name the field themselves; the first group is its name.
 var sentences = []*regexp.Regexp{
 	regexp.MustCompile(`^["'\x60]?([A-Za-z_][\w\-]*(?:[./\[][\w\-]+\]?)*)["'\x60]?: `),
 	regexp.MustCompile(`is not of type '[^']+' - '([^']+)'`),
-	regexp.MustCompile(`param is missing or the value is empty: (\w+)`),
+	reWrapper,
 	regexp.MustCompile(`(?i)invalid (?:[a-z]+ )?(?:format|value|type|date|input) (?:for|of|in) (?:the )?(?:field |parameter )?["'\x60]?([A-Za-z_][\w\-]*)`),
 	regexp.MustCompile(`Field validation for '([^']+)' failed on the '(?:[^']+)' tag`),
 	regexp.MustCompile("(?i)path `([^`]+)`"),
@@ -371,7 +375,7 @@ func (r *complaintReader) sentence(text string) {
 		}
 		if in == "body" && name == "" && (reTooShort.MatchString(text) || reTooLong.MatchString(text)) {
 			name = m[1] // a field that is called so
-		} else if name == "" || notNames[strings.ToLower(name)] {
+		} else if name == "" || notNames[strings.ToLower(name)] && re != reWrapper {
 			continue
 		}
 		c := Complaint{In: in, Field: name, Text: text}

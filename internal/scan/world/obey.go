@@ -38,11 +38,67 @@ func (w *World) obey(c *Call, complaints []Complaint) bool {
 		if where == "" {
 			continue
 		}
+		below := within(c.Op, where)
+		if len(below) > 0 && k.Rule == isRequired && len(c.values(where)) == 0 {
+			// What is missing is an object. Where that is not enough, it is its members:
+			// no object without any is one.
+			if t := w.taughtOf(c.Op).get(where); !t.need {
+				t.need, changed = true, true
+				continue
+			}
+			for _, in := range below {
+				changed = w.teach(c, in.Where(), k) || changed
+			}
+			continue
+		}
 		if w.teach(c, where, k) {
 			changed = true
 		}
 	}
 	return changed
+}
+
+// within are the inputs inside the member of a body that a place is; none where
+// the place is an input itself.
+func within(op *graph.Op, where string) []*graph.Input {
+	if !strings.HasPrefix(where, "body./") || inputOf(op, where) != nil {
+		return nil
+	}
+	var out, must []*graph.Input
+	for _, in := range op.Inputs {
+		switch {
+		case in.ReadOnly || !strings.HasPrefix(in.Where(), where+"/"):
+		case in.Required:
+			must = append(must, in)
+		case op.Kind == graph.Update && keepsOut(in):
+		default:
+			out = append(out, in)
+		}
+	}
+	if len(must) > 0 {
+		return must
+	}
+	return out
+}
+
+// keepsOut reports whether a change of an input could shut the caller out.
+func keepsOut(in *graph.Input) bool {
+	switch in.Meaning {
+	case graph.MeansPassword, graph.MeansEmail, graph.MeansUsername, graph.MeansRole, graph.MeansToken, graph.MeansOTP:
+		return true
+	}
+	return false
+}
+
+// values are those that a call has below a place.
+func (c *Call) values(where string) []string {
+	var out []string
+	for _, w := range sortedKeys(c.Values) {
+		if strings.HasPrefix(w, where+"/") {
+			out = append(out, w)
+		}
+	}
+	return out
 }
 
 var reFirstWord = regexp.MustCompile(`^["'\x60]?([A-Za-z_][\w\-]*)["'\x60]?:? (?:is|are|must|should|may|can|has|needs|does)\b`)
@@ -142,7 +198,7 @@ func (w *World) placeOf(c *Call, k *Complaint) string {
 		name = strings.ReplaceAll(strings.ToLower(name), " ", "_")
 	}
 	switch {
-	case notNames[strings.ToLower(name)] || len(name) > 60:
+	case notNames[strings.ToLower(name)] && !reWrapper.MatchString(k.Text) || len(name) > 60:
 		return ""
 	case k.Rule != isRequired && k.Rule != isEnum && k.Rule != isType && k.Rule != isFormat:
 		return ""
