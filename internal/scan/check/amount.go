@@ -20,12 +20,12 @@ import (
 
 var (
 	_ = register(&Check{
-		ID: "negative-amount", Title: "A negative or overflowing amount turns a payment around",
+		ID: "negative-amount", Title: "A negative, overflowing or broken amount turns a payment around",
 		OWASP: "API6:2023", CWE: "CWE-1284", WSTG: "WSTG-BUSL-01",
 		CVSS:  "CVSS:4.0/AV:N/AC:L/AT:N/PR:L/UI:N/VC:N/VI:H/VA:N/SC:N/SI:N/SA:N",
-		About: "Pays, transfers and orders negative amounts and quantities, and ones that overflow, from new accounts.",
-		Proof: "The account has more money afterwards, by as much on each new account, or what was ordered costs less than nothing. Controls: with a positive amount it does not.",
-		Fix:   "Bound each amount and quantity below (1) and above in the description and where it is used; compute with checked arithmetic, and keep balances from falling by a constraint of the database.",
+		About: "Pays, transfers and orders negative amounts and quantities, ones that overflow, and a thousandth of what is had whole, from new accounts.",
+		Proof: "The account has more money afterwards, by as much on each new account, or what was ordered costs nothing or less, as the order's answer, the order read back, or the account's cart says. Controls: with a positive amount it does not; one of it costs something.",
+		Fix:   "Bound each amount and quantity below (1) and above, refuse fractions of what is whole, in the description and where it is used; compute with checked arithmetic, and keep balances from falling by a constraint of the database.",
 		Mode:  Default, Dirty: true,
 		Run: negativeAmount,
 	})
@@ -33,8 +33,8 @@ var (
 		ID: "client-price", Title: "The price is what the client says",
 		OWASP: "API6:2023", CWE: "CWE-602", WSTG: "WSTG-BUSL-02",
 		CVSS:  "CVSS:4.0/AV:N/AC:L/AT:N/PR:L/UI:N/VC:N/VI:H/VA:N/SC:N/SI:N/SA:N",
-		About: "Orders something that has a price, from a new account that does not offer it, with another price in the request.",
-		Proof: "The order is read back with the price that was sent, twice with two prices. Controls: what was ordered is read with another price of its own, or the server works out another where the request says none. Bids, offers and gifts are left out.",
+		About: "Orders something that has a price, from a new account that does not offer it, with another price in the request; with a discount of the client's, or with the same number in a currency that is worth less.",
+		Proof: "The order is read back with the price that was sent, twice with two prices. Controls: what was ordered is read with another price of its own, or the server works out another where the request says none; the order costs nothing with the discount, and something without; its number is the same in a currency of a hundredth of the worth. Bids, offers and gifts are left out.",
 		Fix:   "Compute prices on the server from what is ordered; refuse a price in the request, or take it as what the client has seen and refuse the order when it has changed.",
 		Mode:  Default, Dirty: true,
 		Run: clientPrice,
@@ -71,6 +71,9 @@ var (
 	// What people may well name a price for.
 	reOwnPrice = regexp.MustCompile(`(?i)\b(bid|offer|auction|quote|estimate|proposal|donat|tip|gift|pledge|invoice|listing|expense|budget|salary|loan|refund|claim|top.?up|deposit)`)
 )
+
+// fraction is a part of what is only had whole: what costs a thousandth costs nothing.
+const fraction = "0.001"
 
 // spendable reports whether an input is an amount or a quantity that a call moves.
 func spendable(in *graph.Input) bool {
@@ -191,7 +194,10 @@ func (p *Probe) turnsAround(ctx context.Context, in *graph.Input, c *world.Call)
 				}
 			}
 		}
-		if ok, err := p.costsLess(ctx, c, in, text, plain, x); err != nil || ok {
+		if ok, err := p.costsLess(ctx, c.By(a), in, text, plain, x); err != nil || ok {
+			return ok, err
+		}
+		if ok, err := p.sumsUp(ctx, c, in, text, dials, before, after); err != nil || ok {
 			return ok, err
 		}
 	}
@@ -200,9 +206,11 @@ func (p *Probe) turnsAround(ctx context.Context, in *graph.Input, c *world.Call)
 
 // amounts are those that turn a payment around, as an input takes them.
 func amounts(in *graph.Input) []string {
-	list := []string{"-1", "2147483647", "9223372036854775807"}
+	list := []string{"-1", "2147483647", "4294967296", "9223372036854775807"}
 	if in.Meaning == graph.MeansMoney {
 		list = list[:1] // large ones are the funds' business
+	} else if in.Type == "integer" {
+		list = append(list, fraction)
 	}
 	if in.Type == "string" {
 		for i, text := range list {
@@ -254,41 +262,4 @@ func (p *Probe) grows(ctx context.Context, c *world.Call, in *graph.Input, text 
 		Description: fmt.Sprintf("With %s in %s the caller's money (%s of %s %s) grows; with a positive one it does not.", text, in.Where(), strings.TrimPrefix(g.at, "/"), g.call.Op.Method, g.call.Op.Path),
 		Scenario:    &scenario.Scenario{Name: "a payment turned around", Steps: l.list},
 	})
-}
-
-// costsLess: what a negative quantity orders has a price below nothing.
-func (p *Probe) costsLess(ctx context.Context, c *world.Call, in *graph.Input, text string, plain, x *target.Exchange) (bool, error) {
-	if in.Meaning != graph.MeansQuantity || plain.Status/100 != 2 || x.Status/100 != 2 {
-		return false, nil
-	}
-	fair, turned := figures(plain), figures(x)
-	for _, at := range slices.Sorted(maps.Keys(turned)) {
-		name := at[strings.LastIndexByte(at, '/')+1:]
-		if turned[at] >= 0 || fair[at] <= 0 || !rePriced.MatchString(name) || slices.ContainsFunc(c.Op.Inputs, func(i *graph.Input) bool { return strings.EqualFold(i.Name, name) && c.Values[i.Where()] != "" }) {
-			continue
-		}
-		s := p.afresh(c)
-		l := steps{list: s.setup}
-		add := func(id string, part scenario.Part, note, with, matches string) {
-			st, err := s.step(p, c.With(in.Where(), with), id, part)
-			st.As, st.Note, st.Expect = "fresh1", note, []scenario.Expect{{Status: "2xx", At: at, Matches: matches}}
-			l.add(st, err)
-		}
-		one := "1"
-		if in.Type == "string" {
-			one = `"1"`
-		}
-		add("fair", scenario.Control, "one of it costs something", one, `^[0-9.]*[1-9]`)
-		add("attack", scenario.Attack, text+" of it cost less than nothing", text, `^-[0-9.]*[1-9]`)
-		if l.err != nil {
-			return false, nil //nolint:nilerr // a call that cannot be written as a step proves nothing
-		}
-		op := c.Op
-		return p.Prove(ctx, Hypothesis{
-			Op: op, Where: in.Where(), Title: fmt.Sprintf("%s %s takes a negative or overflowing %s", op.Method, op.Path, in.Name),
-			Description: fmt.Sprintf("With %s in %s the answer's %s is negative: what is ordered costs less than nothing.", text, in.Where(), strings.TrimPrefix(at, "/")),
-			Scenario:    &scenario.Scenario{Name: "an order turned around", Steps: l.list},
-		})
-	}
-	return false, nil
 }

@@ -39,6 +39,9 @@ func clientPrice(ctx context.Context, p *Probe) error {
 				break
 			}
 		}
+		if err := p.cheapened(ctx, op, user); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -80,7 +83,7 @@ func (p *Probe) pricedBy(ctx context.Context, c *world.Call, in *graph.Input) (b
 	}
 	backs := p.readsBack(c)
 	if len(backs) == 0 {
-		return false, nil
+		return p.pricedOnReceipt(ctx, c.By(a), in)
 	}
 	calls, err := p.orders(ctx, c.With(in.Where(), ""), a)
 	if err != nil {
