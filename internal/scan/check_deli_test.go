@@ -19,7 +19,6 @@ type deli struct {
 	open map[string]bool
 
 	mu     sync.Mutex
-	n      int
 	people map[string]*deliGuest
 	tokens map[string]*deliGuest
 	orders map[string]*deliOrder

@@ -367,3 +367,34 @@ func TestKeepTries(t *testing.T) {
 		}
 	}
 }
+
+// TestKeepLifetime: a token that works after its own end is found by waiting for it,
+// and neither a difference of clocks nor a token that lives on is an alarm.
+func TestKeepLifetime(t *testing.T) {
+	const life, beyond = 2 * time.Second, 8 * time.Second // the latter in place of two minutes
+	for _, c := range []struct {
+		name, style, open string
+		life, slack       time.Duration
+		want              bool
+	}{
+		{"looked at", "body", "", life, 0, false},
+		{"looked at, in a cookie", "held", "", life, 0, false},
+		{"not looked at", "body", "expiry", life, 0, true},
+		{"not looked at, in a cookie", "held", "expiry", life, 0, true},
+		{"clocks may differ", "body", "", life, 5 * time.Second, false},
+		{"it lives on", "body", "expiry", time.Hour, 0, false},
+		{"no word of its end", "opaque", "", life, 0, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			k := newKeep(c.style, c.open)
+			k.life, k.slack = c.life, c.slack
+			o := served(t, keepSpec(c.style), k, "token-lifetime")
+			o.leeway = beyond
+			r := scanned(t, o).Report
+			if found := has(r.Findings, "token-lifetime", "", "", "credential"); found != c.want {
+				t.Errorf("found: %v, want %v", found, c.want)
+			}
+		})
+	}
+}

@@ -131,3 +131,30 @@ func TestPageSizeWithoutDescription(t *testing.T) {
 		})
 	}
 }
+
+// A maximum that is described and not kept is seen in as few objects as the run
+// makes itself; one that is kept is no alarm, whatever size the answer repeats.
+func TestPageSizeDescribed(t *testing.T) {
+	spec := strings.Replace(shelfSpec, "{name: page_size, in: query, schema: {type: integer}}", "{name: page_size, in: query, schema: {type: integer, minimum: 1, maximum: 40}}", 1)
+	for _, c := range []struct {
+		name  string
+		books int
+		most  int
+		want  bool
+	}{
+		{"kept, and hardly a book", 2, 40, false},
+		{"not kept, and hardly a book", 2, 0, true},
+		{"another maximum, which is more than described", 2, 200, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := &shelf{most: c.most, books: make([]string, c.books), people: map[string]string{}}
+			r := tested(t, spec, s, "page-size").Report
+			if f := find(r, "page-size"); (f != nil) != c.want {
+				t.Errorf("%+v, want one: %v", f, c.want)
+			}
+			if n := len(s.books); n > 140 {
+				t.Errorf("%d books were made", n)
+			}
+		})
+	}
+}

@@ -21,6 +21,7 @@ import (
 
 // Options are what a run is told: a scan.yaml, and the flags that override it.
 type Options struct {
+	leeway time.Duration // check.Lab.Leeway: tests cannot wait for minutes
 	// Spec is a file or an address: OpenAPI, a Postman collection, a HAR file.
 	// "" looks for a description at the target.
 	Spec string `yaml:"spec"`

@@ -458,7 +458,7 @@ func (r *run) attack(ctx context.Context, mode check.Mode) error {
 			return matches(r.o.Leave, op) || r.deadly.is(op) || r.changes != nil && !r.changes.ops[op] || len(r.o.Paths) > 0 && !matches(r.o.Paths, op)
 		},
 		Stage: &scenario.Stage{Sender: r.client, People: r.people, Listener: heard, RunID: r.report.Run},
-		Until: r.attackUntil(), Workers: r.checkers(),
+		Until: r.attackUntil(), Workers: r.checkers(), Leeway: r.o.leeway,
 	}
 	var list []*check.Check
 	for _, c := range slices.Concat(check.All(), r.written) {

@@ -74,6 +74,8 @@ type Lab struct {
 	// Until is when the checks' time is over; zero: they have as long as it takes.
 	// Those that change things, and those that must be alone, have their share of it.
 	Until time.Time
+	// Leeway is how long after its end a token's use is no matter of clocks; 0: 125 s.
+	Leeway time.Duration
 	// Found, when set, is called for each finding as it is proven.
 	Found func(*finding.Finding)
 	// Diary, when set, says what was done before, and is told what is done.
@@ -92,8 +94,10 @@ type Lab struct {
 	cut      map[string]bool      // checks that were not finished
 	written  []*Check             // beside All: those that users wrote
 	crack    sync.Once
-	secret   string   // that signs tokens, found by guessing
-	forger   *forgery // how tokens can be forged here; nil: no way was found
+	dozens   atomic.Bool // objects were made by the dozen
+	early    string      // the user's credential as the run began
+	secret   string      // that signs tokens, found by guessing
+	forger   *forgery    // how tokens can be forged here; nil: no way was found
 	survey   survey
 	unions   atomic.Int64 // second statements that were tried blind
 	figures  figured
@@ -172,6 +176,9 @@ func (l *Lab) begin() {
 // then those that destroy, then those that look back. It returns what ended it.
 func (l *Lab) Run(ctx context.Context, list []*Check, progress func(c *Check, done, of int)) error {
 	l.begin()
+	if l.People != nil {
+		l.early = firstValue(l.People.Get(actor.User))
+	}
 	var clean, dirty, alone, late, last []*Check
 	for _, c := range list {
 		switch {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -99,8 +100,9 @@ func (p *Probe) pages(ctx context.Context, op *graph.Op, in *graph.Input, a *act
 	if x.Status/100 != 2 {
 		return false, nil
 	}
-	// Where a few more objects make a page too large, they are made.
-	if n := items(x.Body, op.ListAt); op.About != nil && n >= 0 && n <= most && most-n < 12 {
+	// Where a few more objects make a page too large, they are made; where more are
+	// needed, once in a run, and where making one takes one request.
+	if n := items(x.Body, op.ListAt); op.About != nil && n >= 0 && n <= most && (most-n < 12 || described && most-n < maxMade && p.makesCheaply(op.About)) {
 		for range most + 1 - n {
 			if _, err := p.World.Make(ctx, op.About, a); err != nil {
 				break
@@ -140,6 +142,20 @@ func (p *Probe) pages(ctx context.Context, op *graph.Op, in *graph.Input, a *act
 		})
 	}
 	return p.growing(ctx, op, in, a, large, &l, n)
+}
+
+// maxMade bounds the objects that are made to see whether a described maximum is kept.
+const maxMade = 60
+
+// makesCheaply reports whether objects of a resource can be made by the dozen: each by
+// one request that names no other object. It says so once in a run.
+func (p *Probe) makesCheaply(r *graph.Resource) bool {
+	if r.IsPerson || r.IsTenant || !slices.ContainsFunc(r.Of(graph.Create), func(op *graph.Op) bool {
+		return len(op.PathParams) == 0 && !op.Has(graph.Payment) && !op.Has(graph.Transfer) && !slices.ContainsFunc(op.Inputs, func(in *graph.Input) bool { return in.Required && p.resourceOf(in) != nil })
+	}) {
+		return false
+	}
+	return p.dozens.CompareAndSwap(false, true)
 }
 
 // growing: the page holds all there is, and one more once there is one more. What
