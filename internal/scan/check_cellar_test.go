@@ -38,7 +38,7 @@ security: [{token: []}]
 components:
   securitySchemes: {token: {type: apiKey, in: header, name: Authorization, description: "Token token=<the token of POST /session>"}}
   schemas:
-    Keeper: {type: object, properties: {id: {type: integer}, name: {type: string}, email: {type: string}, role: {type: string}, workspace_id: {type: integer}}}
+    Keeper: {type: object, properties: {id: {type: integer}, name: {type: string}, email: {type: string}, role: {type: string}, saved_cents: {type: integer}, workspace_id: {type: integer}}}
     KeeperBox: {type: object, properties: {keeper: {$ref: "#/components/schemas/Keeper"}}}
     WorkspaceBox: {type: object, properties: {workspace: {type: object, properties: {id: {type: integer}, title: {type: string}}}}}
     SessionBox: {type: object, properties: {session: {type: object, properties: {token: {type: string}, refresh_token: {type: string}}}}}
@@ -103,6 +103,20 @@ paths:
       parameters: [{name: id, in: path, required: true, schema: {type: integer}}]
       requestBody: {content: {multipart/form-data: {schema: {type: object, properties: {file: {type: string, format: binary}}}}}}
       responses: {"201": {description: it, content: {application/json: {schema: {type: object, properties: {paper: {type: object, properties: {uuid: {type: string}, filename: {type: string}}}}}}}}}
+  /crates:
+    post:
+      summary: Pack a cask into a crate
+      requestBody: {content: {application/json: {schema: {type: object, properties: {crate: {type: object, required: [cask_id], properties: {cask_id: {type: integer}, address: {type: string}}}}}}}}
+      responses: {"201": {description: it, content: {application/json: {schema: {type: object, properties: {crate: {type: object, properties: {id: {type: integer}, cask_id: {type: integer}, address: {type: string}}}}}}}}}
+  /my/coupons:
+    get:
+      summary: Coupons that you hold
+      responses: {"200": {description: them, content: {application/json: {schema: {type: object, properties: {coupons: {type: array, items: {type: object, properties: {id: {type: integer}, code: {type: string}, cents: {type: integer}}}}}}}}}}
+  /coupons/redeem:
+    post:
+      summary: Put a coupon on the account
+      requestBody: {content: {application/json: {schema: {type: object, properties: {coupon: {type: object, properties: {code: {type: string}}}}}}}}
+      responses: {"200": {description: me, content: {application/json: {schema: {$ref: "#/components/schemas/KeeperBox"}}}}}
   /papers/{uuid}/file:
     get:
       summary: The private paper itself
@@ -141,7 +155,7 @@ func picked(m map[string]any, names ...string) map[string]any {
 }
 
 func (s *cellar) keeper(id int) map[string]any {
-	return map[string]any{"keeper": picked(s.people[id], "id", "name", "email", "role", "workspace_id")}
+	return map[string]any{"keeper": picked(s.people[id], "id", "name", "email", "role", "saved_cents", "workspace_id")}
 }
 
 func (s *cellar) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -208,7 +222,7 @@ func (s *cellar) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			role = text(m, "role")
 		}
 		s.houses[house] = map[string]any{"id": house, "title": "Unnamed"}
-		s.people[id] = map[string]any{"id": id, "name": m["name"], "email": m["email"], "password": m["password"], "role": role, "workspace_id": house}
+		s.people[id] = map[string]any{"id": id, "name": m["name"], "email": m["email"], "password": m["password"], "role": role, "workspace_id": house, "saved_cents": 0, "coupon": "HELLO-" + s.token()[:10], "coupon_id": s.next()}
 		s.log = append(s.log, map[string]any{"id": s.next(), "actor": m["email"], "action": "keeper.create"})
 		answer(201, s.keeper(id))
 		return
@@ -315,8 +329,38 @@ func (s *cellar) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		answer(200, map[string]any{"workspace": of})
 	case "GET casks *":
-		if c := ours(1); c != nil {
+		if c := s.casks[number(1)]; c != nil && s.open {
 			answer(200, shown(c))
+		} else if c = ours(1); c != nil {
+			answer(200, shown(c))
+		}
+	case "POST crates":
+		m := box("crate")
+		if m == nil {
+			return
+		}
+		n, _ := m["cask_id"].(float64)
+		c := s.casks[int(n)]
+		if c == nil || !s.open && c["house"] != house {
+			invalid("cask", "must exist")
+			return
+		}
+		answer(201, map[string]any{"crate": map[string]any{"id": s.next(), "cask_id": c["id"], "address": text(m, "address")}})
+	case "GET my coupons":
+		answer(200, map[string]any{"coupons": []any{map[string]any{"id": me["coupon_id"], "code": me["coupon"], "cents": 500}}})
+	case "POST coupons redeem":
+		m := box("coupon")
+		if m == nil {
+			return
+		}
+		switch {
+		case text(m, "code") != me["coupon"]:
+			invalid("code", "is invalid")
+		case me["used"] != nil && !s.open:
+			invalid("code", "has already been used")
+		default:
+			me["used"], me["saved_cents"] = true, me["saved_cents"].(int)+500
+			answer(200, s.keeper(me["id"].(int)))
 		}
 	case "POST casks * tastings":
 		c := ours(1)
@@ -397,6 +441,9 @@ func TestCellar(t *testing.T) {
 	t.Parallel()
 	twins(t, cellarSpec, newCellar, []hole{
 		{"bola-write", "PUT", "/casks/{cask_id}/tastings/{id}", "path.id"},
+		{"bola-read", "GET", "/casks/{id}", "path.id"},
+		{"bola-reference", "POST", "/crates", "body./crate/cask_id"},
+		{"single-use", "POST", "/coupons/redeem", ""},
 		{"bola-account", "PATCH", "/workspaces/{id}", "path.id"},
 		{"bola-read", "GET", "/papers/{uuid}/file", "path.uuid"},
 		{"mass-assignment-register", "POST", "/keepers", "body./keeper/role"},
@@ -404,5 +451,5 @@ func TestCellar(t *testing.T) {
 		{"auth-missing", "GET", "/admin/entries", ""},
 		{"upload-unrestricted", "POST", "/casks/{id}/papers", ""},
 		{"verbose-errors", "", "", ""},
-	}, "bola-account", "bola-write", "bola-read", "bola-delete", "mass-assignment-register", "mass-assignment", "session-renewal", "auth-missing", "upload-unrestricted", "verbose-errors", "bfla")
+	}, "bola-account", "bola-write", "bola-read", "bola-reference", "single-use", "bola-delete", "mass-assignment-register", "mass-assignment", "session-renewal", "auth-missing", "upload-unrestricted", "verbose-errors", "bfla")
 }

@@ -278,7 +278,12 @@ func match(in *Input, o *Output, key wantKey) (float64, string) {
 		}
 	}
 	if in.Meaning == MeansCoupon && couponCode(o) {
-		better(0.85, "a coupon's code")
+		// What the caller holds, before what somebody issues.
+		if s := 0.75; (o.Op.Kind == List || o.Op.Kind == Read) && len(o.Op.PathParams) == 0 {
+			better(s+0.2, "a coupon's code")
+		} else {
+			better(s, "a coupon's code")
+		}
 	}
 	if name == key.name && name != "" {
 		switch {
