@@ -54,6 +54,11 @@ paths:
       operationId: order
       requestBody: {content: {application/json: {schema: {type: object, properties: {lines: {type: array, items: {type: integer}}, codes: {type: array, maxItems: 5000, items: {type: integer}}}}}}}
       responses: {"200": {description: ok}}
+  /session:
+    post:
+      operationId: enter
+      requestBody: {content: {application/json: {schema: {type: object, properties: {email: {}, username: {type: string}, account: {type: string}, password: {type: string}}}}}}
+      responses: {"200": {description: ok}}
 `
 
 func loadShop(t testing.TB) *spec.API {
@@ -374,7 +379,7 @@ func TestAnswersHoldOnce(t *testing.T) {
 func TestDetection(t *testing.T) {
 	s := openShop(t, config.Limit{}, nil, config.OperationOverride{Operation: "checkCode", Login: &config.LoginOperation{Account: "identity"}})
 	for i, op := range s.api.Operations {
-		want := op.ID == "signIn" || op.ID == "checkCode"
+		want := op.ID == "signIn" || op.ID == "enter" || op.ID == "checkCode"
 		if got := s.g.logins.places[i] != nil; got != want {
 			t.Errorf("%s is a login: %v", op.ID, got)
 		}
@@ -385,7 +390,7 @@ func TestDetection(t *testing.T) {
 	if v, _ := s.send(visit{from: "192.0.2.1", op: "checkCode", id: user("alice"), body: `{"code":"1"}`}); v.Code != "limit.login" {
 		t.Errorf("codes are guessed: %+v", v)
 	}
-	off := openShop(t, config.Limit{}, nil, config.OperationOverride{Operation: "signIn", Login: &config.LoginOperation{Off: true}})
+	off := openShop(t, config.Limit{}, nil, config.OperationOverride{Operation: "POST /*", Login: &config.LoginOperation{Off: true}})
 	if off.g.logins != nil {
 		t.Error("an operation that is left alone is protected")
 	}

@@ -8,6 +8,10 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
 
 	"github.com/crenel-project/crenel/config"
 	"github.com/crenel-project/crenel/internal/exchange"
@@ -29,6 +33,10 @@ import (
 // Nobody can lock others out: a wait holds for the address or device that has
 // failed, and what many addresses do to an account costs its owner at most the work
 // of a challenge, and nothing from where he has logged in before.
+//
+// Tries are counted by a name folded as far as any API folds names, and a success
+// counts for the name exactly as it was sent: whoever has an account of a name like
+// another's (on an API that tells them apart) buys no tries at the other by logging in.
 type logins struct {
 	g       *Guard
 	set     config.LoginLimit
@@ -40,12 +48,16 @@ type logins struct {
 	account account
 	all     account
 	known   account // addresses that accounts have logged in from
+	spelled account // failed tries of a name as it was sent, for a success to forget
 }
 
 // accountPlace is where an operation's account stands.
 type accountPlace struct {
 	in   string // "body", "path", "query", "header", "identity"
 	name string // JSON pointer or parameter
+	// also are pointers to other members of the body that name an account where the
+	// first need not be there.
+	also []string
 }
 
 // newLogins finds the operations; nil when there are none.
@@ -104,6 +116,8 @@ func (g *Guard) newLogins(o *Options) (*logins, error) {
 	l.pair, l.device = g.newAccount("login", "pair", backoff(l.set.Tries)), g.newAccount("login", "device", backoff(l.set.Tries))
 	l.many, l.account, l.all = g.newAccount("login", "accounts", laws["accounts"]), g.newAccount("login", "account", laws["account"]), g.newAccount("login", "all", laws["all"])
 	l.known = g.newAccount("login", "known", state.Law{Kind: state.Sequence, Keep: int64(l.set.Known)})
+	// It counts, and makes nobody wait.
+	l.spelled = g.newAccount("login", "spelled", state.Law{Kind: state.Backoff, Unit: 1, Capacity: 1, Extra: low, Keep: int64(l.set.Forget)})
 	return l, nil
 }
 
@@ -166,17 +180,44 @@ func bodyFields(op *spec.Operation) (names []string) {
 	return names
 }
 
-// accountOf finds the account among a body's members: by the most telling name.
+// sharedWords are those of accountWords by which other things are called, too, such as
+// an account that many users have: beside another they name no account.
+var sharedWords = []string{"account", "name"}
+
+// accountOf finds the account among a body's members: by the most telling name, and where
+// a login may do without it by the others.
 func accountOf(op *spec.Operation) *accountPlace {
 	names := bodyFields(op)
+	var found *accountPlace
 	for _, word := range accountWords {
 		for _, n := range names {
-			if plain(n) == word {
-				return &accountPlace{in: "body", name: "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(n)}
+			if plain(n) != word {
+				continue
+			}
+			at := "/" + value.EscapeToken(n)
+			if found != nil {
+				if !slices.Contains(sharedWords, word) {
+					found.also = append(found.also, at)
+				}
+				continue
+			}
+			found = &accountPlace{in: "body", name: at}
+			if always(op, n) {
+				return found
 			}
 		}
 	}
-	return nil
+	return found
+}
+
+// always reports whether every body of an operation has a member.
+func always(op *spec.Operation, name string) bool {
+	for _, m := range op.Body.Content {
+		if m.Schema == nil || !slices.Contains(m.Schema.Required(), name) {
+			return false
+		}
+	}
+	return true
 }
 
 // looksLikeLogin reports whether an operation takes an account and a password, at
@@ -199,46 +240,98 @@ func looksLikeLogin(op *spec.Operation) bool {
 	return says
 }
 
-// read returns the account of a try, folded as mail providers and most APIs fold
-// it, so that "Alice " is no other account than "alice".
-func (p *accountPlace) read(x *exchange.Exchange) string {
-	text := ""
+// mostNames are how many accounts one try may be of; what is beyond them is one more.
+const mostNames = 3
+
+// read returns the accounts of a try as they were sent: mostly one. Where a document lets
+// them be lists or objects, all texts in them are.
+func (p *accountPlace) read(x *exchange.Exchange) (names []string) {
+	add := func(text string) bool {
+		if strings.TrimSpace(text) != "" && !slices.Contains(names, text) {
+			names = append(names, text)
+		}
+		return len(names) <= mostNames
+	}
 	switch p.in {
 	case "identity":
-		return string(appendCaller(nil, x, [2]uint8{32, 64}))
+		return []string{string(appendCaller(nil, x, [2]uint8{32, 64}))}
 	case "body":
-		if b := x.Request.Body; b != nil {
-			if v := b.Root.At(p.name); v != nil && (v.Kind == value.String || v.Kind == value.Number) {
-				text = v.Text
-			}
+		b := x.Request.Body
+		if b == nil {
+			return nil
+		}
+		whole := leaves(b.Root.At(p.name), add)
+		for _, at := range p.also {
+			whole = whole && leaves(b.Root.At(at), add)
+		}
+		if !whole {
+			names[mostNames-1] = "\ufffe and more" // no name is folded to it
+			names = names[:mostNames]
 		}
 	default:
 		if q := x.Param(p.in, p.name); q != nil {
-			text = q.Raw
+			add(q.Raw)
 		} else if p.in == "header" {
-			text = x.Request.Header.Get(p.name)
+			add(x.Request.Header.Get(p.name))
 		}
 	}
-	return strings.ToLower(strings.TrimSpace(text))
+	return names
+}
+
+// leaves gives the texts of a value, until add has enough.
+func leaves(v *value.Value, add func(string) bool) bool {
+	if v == nil {
+		return true
+	}
+	switch v.Kind {
+	case value.Array, value.Object:
+		for i := range v.Kids {
+			if !leaves(&v.Kids[i], add) {
+				return false
+			}
+		}
+		return true
+	case value.Null:
+		return true
+	}
+	return add(v.Text)
+}
+
+// fold makes names alike that an API or its database may take for the same, by case,
+// spaces around, accents, width and characters that are not seen (MySQL compares so).
+func fold(name string) string {
+	name = strings.ToLower(strings.TrimSpace(name))
+	for i := range len(name) {
+		if c := name[i]; c >= utf8.RuneSelf || c < ' ' {
+			return strings.ToLower(strings.TrimSpace(strings.Map(func(r rune) rune {
+				if unicode.In(r, unicode.Mn, unicode.Cf, unicode.Cc) {
+					return -1
+				}
+				return r
+			}, norm.NFKD.String(name))))
+		}
+	}
+	return name
 }
 
 // try is one login attempt.
 type try struct {
-	account string // a keyed digest
-	device  string // number of the device's token; "" where it is not known
-	skip    bool   // the number of accounts was not charged: this one had failed before
-	trusted bool   // the address or the device is known
+	account string            // a keyed digest of the names as they were sent
+	counted [mostNames]string // and of each, folded: under which it was counted
+	failed  int64             // tries under the names as they were sent that have not succeeded, this one among them
+	device  string            // number of the device's token; "" where it is not known
+	skip    bool              // the number of accounts was not charged: this one had failed before
+	trusted bool              // the address or the device is known
 }
 
 // rule counts a try, or refuses it.
 func (l *logins) rule(ctx context.Context, x *exchange.Exchange) exchange.Verdict {
-	p := l.places[x.Operation.Index]
-	name := p.read(x)
-	if name == "" {
+	names := l.places[x.Operation.Index].read(x)
+	if len(names) == 0 {
 		return exchange.Verdict{} // there is no account to guess for
 	}
 	g := l.g
-	t := try{account: string(g.signer.sum("account", name))}
+	t := try{account: string(g.signer.sum(append([]string{"account"}, names...)...))}
 	if number, ok := g.signer.read(cookie(x, l.cookieName(t.account)), "device "+t.account); ok {
 		t.device, t.trusted = number, true
 	}
@@ -251,40 +344,78 @@ func (l *logins) rule(ctx context.Context, x *exchange.Exchange) exchange.Verdic
 		g.notes(x).try = t
 		return exchange.Verdict{}
 	}
-	pair := l.pairKey(x, &t)
-	mark := l.known.debit(pair, 0)
+	mark := l.known.debit(pairKey(x, t.account), 0)
 	mark.step = 1
 	t.trusted = g.charge(ctx, []debit{mark}, out[:], false)
-	debits := []debit{l.pair.debit(pair, 1), l.many.debit(appendAddress(nil, x.Client, [2]uint8{32, 64}), 1)}
-	debits[1].fresh = true
-	if !t.trusted {
-		debits = append(debits, l.account.debit([]byte(t.account), 1), l.all.debit([]byte("all"), 1))
+	charged := t
+	for i, name := range names {
+		t.counted[i] = string(g.signer.sum("folded", fold(name)))
+		if v := l.count(ctx, x, &t, i); v.Action != exchange.Allow {
+			l.giveBack(x, &charged, 1, 0)
+			return v
+		}
+		charged = t
 	}
-	ok := g.charge(ctx, debits, out[:], false)
-	if !ok {
+	g.notes(x).try = t
+	return exchange.Verdict{}
+}
+
+// count counts a try for one of its names; with the first, what it counts for whatever
+// it names.
+func (l *logins) count(ctx context.Context, x *exchange.Exchange, t *try, n int) exchange.Verdict {
+	g := l.g
+	var room [mostDebits]debit
+	var out [mostDebits]state.Balance
+	debits := func() []debit {
+		list := append(room[:0], l.pair.debit(pairKey(x, t.counted[n]), 1))
+		if n == 0 {
+			list = append(list, l.many.debit(appendAddress(nil, x.Client, [2]uint8{32, 64}), 1))
+			list[1].fresh = true
+		}
+		if !t.trusted {
+			list = append(list, l.account.debit([]byte(t.counted[n]), 1))
+			if n == 0 {
+				list = append(list, l.all.debit([]byte("all"), 1))
+			}
+		}
+		if n == 0 {
+			list = append(list, l.spelled.debit(pairKey(x, t.account), 1))
+		}
+		return list
+	}
+	list := debits()
+	if !g.charge(ctx, list, out[:], false) {
 		if !out[0].OK {
 			return refuseLogin("one account from this address", longestWait(out[:1]))
 		}
-		if !out[1].OK {
+		if n == 0 && !out[1].OK {
 			return refuseLogin("many accounts from this address", longestWait(out[1:2]))
 		}
 		// Only what others may have done stands against it: then work is enough.
 		if v, worked := g.signer.worked(ctx, x, "login"); !worked {
 			return v
 		}
+		if n > 0 {
+			// For its first name it was counted as others are.
+			g.charge(ctx, []debit{l.account.debit([]byte(t.counted[0]), -1), l.all.debit([]byte("all"), -1)}, out[:], true)
+			for i := 1; i < n; i++ {
+				g.charge(ctx, []debit{l.account.debit([]byte(t.counted[i]), -1)}, out[:], true)
+			}
+		}
 		t.trusted = true // neither is it charged for what others are
-		debits = debits[:2]
-		if !g.charge(ctx, debits, out[:], false) {
-			return refuseLogin("one account from this address", longestWait(out[:2]))
+		if list = debits(); !g.charge(ctx, list, out[:], false) {
+			return refuseLogin("one account from this address", longestWait(out[:min(2, len(list))]))
 		}
 	}
-	t.skip = out[1].Skipped
-	g.notes(x).try = t
+	if n == 0 {
+		t.skip, t.failed = out[1].Skipped, out[len(list)-1].Debt
+	}
 	return exchange.Verdict{}
 }
 
-func (l *logins) pairKey(x *exchange.Exchange, t *try) []byte {
-	return appendAddress(appendParts(nil, t.account), x.Client, [2]uint8{32, 64})
+// pairKey is one account from one address.
+func pairKey(x *exchange.Exchange, account string) []byte {
+	return appendAddress(appendParts(nil, account), x.Client, [2]uint8{32, 64})
 }
 
 // cookieName is the device's cookie for one account: several people may share a browser.
@@ -316,21 +447,43 @@ func (l *logins) settle(x *exchange.Exchange, t *try, status int) {
 	if status >= 200 && status < 400 {
 		cost = -64
 	}
-	var out [mostDebits]state.Balance
 	if t.device != "" {
+		var out [1]state.Balance
 		g.charge(ctx, []debit{l.device.debit(appendParts(nil, t.account, t.device), cost)}, out[:], true)
 		return
 	}
-	pair := l.pairKey(x, t)
-	debits := []debit{l.pair.debit(pair, cost)}
-	if !t.skip {
-		debits = append(debits, l.many.debit(appendAddress(nil, x.Client, [2]uint8{32, 64}), -1))
+	if cost == -1 {
+		l.giveBack(x, t, 1, 0)
+		return
 	}
-	if !t.trusted {
-		debits = append(debits, l.account.debit([]byte(t.account), -1), l.all.debit([]byte("all"), -1))
+	l.giveBack(x, t, max(t.failed, 1), 1)
+}
+
+// giveBack takes so many tries off what was counted for one, and with known makes the
+// address known.
+func (l *logins) giveBack(x *exchange.Exchange, t *try, tries, known int64) {
+	var room [mostDebits]debit
+	var out [mostDebits]state.Balance
+	for n, name := range t.counted {
+		if name == "" {
+			return
+		}
+		list := append(room[:0], l.pair.debit(pairKey(x, name), -tries))
+		if n == 0 && !t.skip {
+			list = append(list, l.many.debit(appendAddress(nil, x.Client, [2]uint8{32, 64}), -1))
+		}
+		if !t.trusted {
+			list = append(list, l.account.debit([]byte(name), -1))
+			if n == 0 {
+				list = append(list, l.all.debit([]byte("all"), -1))
+			}
+		}
+		if n == 0 {
+			if known > 0 {
+				list = append(list, l.known.debit(pairKey(x, t.account), known))
+			}
+			list = append(list, l.spelled.debit(pairKey(x, t.account), -tries))
+		}
+		l.g.charge(context.Background(), list, out[:], true)
 	}
-	if cost == -64 {
-		debits = append(debits, l.known.debit(pair, 1))
-	}
-	g.charge(ctx, debits, out[:], true)
 }
