@@ -29,7 +29,7 @@ func (g *Guard) newAccount(scope, by string, law state.Law) account {
 	if law.Kind == state.Backoff || law.Kind == state.Sequence {
 		law.Keep = (law.Keep + low) &^ low // its lowest bits hold the count
 	}
-	t := g.store.table(tableName{api: g.name, scope: scope, by: by, law: law})
+	t := g.store.table(tableName{api: g.name, scope: scope, by: by, law: law, alone: true})
 	return account{t, scope + " " + by}
 }
 

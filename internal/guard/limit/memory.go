@@ -37,6 +37,7 @@ type tableName struct {
 	api, scope, by string
 	law            state.Law
 	window         window
+	alone          bool // see table.alone
 }
 
 // NewMemory returns an empty Memory in which each rate remembers so many callers
@@ -52,8 +53,8 @@ func NewMemory(keys int, now time.Time) *Memory {
 	}
 }
 
-// Crowded is how many requests were charged to a shared bucket because a rate
-// had more callers with unpaid requests than it remembers.
+// Crowded is how many requests were charged to a shared bucket, or made another be
+// forgotten, because a rate had more callers with unpaid requests than it remembers.
 func (m *Memory) Crowded() uint64 { return m.crowded.Load() }
 
 // at turns a moment into the Memory's own clock, which is monotonic where now is.
@@ -78,6 +79,7 @@ func (m *Memory) table(n tableName) *table {
 	}
 	m.nextID++
 	t := newTable(m.nextID, meter{Law: n.law, window: n.window, epoch: m.epoch.UnixNano()}, m.keys)
+	t.alone = n.alone
 	m.tables[n] = weak.Make(t)
 	return t
 }
@@ -94,9 +96,14 @@ const (
 // When neither set has a free slot, the caller is charged to the overflow bucket
 // of its first set, shared by all in that position, at the same rate. Who gets a
 // slot later starts with what that bucket owes, so that nobody gains by it.
+//
+// What tries and steps are counted by cannot be shared so: what one has failed at would
+// make another wait, and where one has been another would seem to have been. In tables of
+// these (alone) the number that would be forgotten first gives way.
 type table struct {
 	id      uint64 // order in which locks are taken
 	meter   meter
+	alone   bool
 	perLock uint64 // sets under one lock, a power of two
 	sets    []set
 	locks   [stripes]stripe
@@ -145,6 +152,7 @@ func (t *table) find(key uint64, now int64) place {
 	b := &t.sets[base+(key>>24)&(t.perLock-1)]
 	p := place{home: a, key: key}
 	free, best := (*slot)(nil), -1
+	oldest := &a.slots[0]
 	for _, s := range [2]*set{a, b} {
 		var empty *slot
 		n := 0
@@ -157,12 +165,18 @@ func (t *table) find(key uint64, now int64) place {
 				empty = &s.slots[i]
 				n++
 			}
+			if s.slots[i].word < oldest.word {
+				oldest = &s.slots[i]
+			}
 		}
 		if n > best && empty != nil { // the emptier set: two choices fill evenly
 			free, best = empty, n
 		}
 	}
 	p.slot, p.word = free, a.over
+	if free == nil && t.alone {
+		p.slot = oldest
+	}
 	return p
 }
 
@@ -234,6 +248,9 @@ func (m *Memory) commit(p *place, now int64) {
 	}
 	if p.word <= now && !p.mine {
 		return // nothing to remember
+	}
+	if !p.mine && p.slot.word > now {
+		m.crowded.Add(1)
 	}
 	p.slot.key, p.slot.word = p.key, p.word
 }
