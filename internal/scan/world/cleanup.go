@@ -23,8 +23,8 @@ type Leftover struct {
 	Why      string `json:"why"`
 }
 
-// Cleanup deletes what the run made, the newest first, and lists what it could
-// not delete and why. It never touches anything else.
+// Cleanup deletes what the run made, the newest first, sets accounts that it was given
+// to what they were, and lists what it could not and why. It never touches anything else.
 func (w *World) Cleanup(ctx context.Context) []Leftover {
 	w.mu.Lock()
 	objects := slices.Clone(w.objects)
@@ -51,7 +51,7 @@ func (w *World) Cleanup(ctx context.Context) []Leftover {
 			w.takeAway(ctx, []*Object{o}, why)
 		}
 	}
-	var out []Leftover
+	out := w.putBack(ctx)
 	for _, o := range list {
 		switch {
 		case why[o] != "":

@@ -138,6 +138,7 @@ func (w *World) learn(c *Call, x *target.Exchange) {
 	} else {
 		w.g.Observe(c.Op, nil, x.Header)
 	}
+	w.keepOrigin(c, x)
 	with := c.used()
 	var made *Object
 	if c.Op.Kind == graph.Create && c.Op.About != nil {

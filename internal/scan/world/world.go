@@ -85,6 +85,7 @@ type World struct {
 	failed   map[callKey]map[string]int // combinations of identifiers that did not work
 	readers  map[*graph.Resource]*graph.Op
 	barren   map[callKey]bool // resources' Create that failed as an actor
+	origins  []*origin        // what given accounts were before the run
 	pending  []*Call          // Creates whose answer named no identifier
 	spent    int
 	until    time.Time               // when the part of Build that runs tries nothing more; zero: never
