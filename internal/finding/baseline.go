@@ -52,9 +52,12 @@ func (b *Baseline) Has(fingerprint string) bool {
 func (b *Baseline) Mark(list []*Finding) (gone []Known) {
 	now := map[string]bool{}
 	for _, f := range list {
-		n := !b.Has(f.Fingerprint)
+		n := !f.known(b.Has)
 		f.New = &n
 		now[f.Fingerprint] = true
+		for i := range f.Places {
+			now[f.Places[i].Fingerprint] = true
+		}
 	}
 	for _, k := range b.Findings {
 		if !now[k.Fingerprint] {
@@ -111,13 +114,22 @@ func (s Suppression) Check() error {
 
 // Suppress marks findings that a suppression in force names, and returns those
 // that are expired or name nothing.
+//
+// A row with several places is suppressed by its own fingerprint, or by those of all
+// its places.
 func Suppress(list []*Finding, rules []Suppression, now time.Time) (idle []Suppression) {
+	valid := func(mark string) bool {
+		return slices.ContainsFunc(rules, func(s Suppression) bool {
+			until, err := time.Parse(time.DateOnly, s.Expires)
+			return err == nil && now.Before(until) && s.Fingerprint == mark
+		})
+	}
 	for _, s := range rules {
 		until, err := time.Parse(time.DateOnly, s.Expires)
 		used := false
 		if err == nil && now.Before(until) {
 			for _, f := range list {
-				if f.Fingerprint == s.Fingerprint {
+				if f.Fingerprint == s.Fingerprint || slices.ContainsFunc(f.Places, func(a At) bool { return a.Fingerprint == s.Fingerprint }) && f.known(valid) {
 					c := s
 					f.Suppressed, used = &c, true
 				}

@@ -26,6 +26,12 @@ type Finding struct {
 	Operation   string   `json:"operation,omitempty"`   // operationId
 	Where       string   `json:"where,omitempty"`       // place in the request or answer: "path.id", "body./role", "header.Authorization"
 	Description string   `json:"description,omitempty"` // what was shown, in a few sentences
+	// Cause, where it is set, is what the hole comes from in the program as a whole, for
+	// people, such as "DELETE is not described, and works": findings of one check with
+	// one cause are one row.
+	Cause string `json:"cause,omitempty"`
+	// Places are those in which the hole shows, the row's own first; nil for one alone.
+	Places []At `json:"places,omitempty"`
 	// Evidence is the exchanges that prove it, in order, credentials taken out.
 	Evidence []Evidence `json:"evidence"`
 	// Reproduce is a shell script of curl calls that shows it again.

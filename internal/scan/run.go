@@ -64,6 +64,7 @@ type run struct {
 	archive  *target.HAR
 	written  []*check.Check // the user's own
 	deadly   deadly
+	proofs   []*check.Proof // of the report's findings
 	debt     debt
 	spentOn  tallies
 	journal  *journal // nil: none is kept
@@ -141,12 +142,7 @@ func Run(ctx context.Context, o *Options, ev Events) (*Result, error) {
 		}
 	}
 	res := &Result{Report: r.report, Graph: r.graph}
-	switch {
-	case r.lab != nil:
-		res.Proofs = r.lab.Proofs()
-	case r.journal != nil:
-		res.Proofs = r.journal.proofs
-	}
+	res.Proofs = r.proofs
 	var down *target.DownError
 	switch {
 	case errors.Is(ended, ErrTarget):
@@ -483,6 +479,18 @@ func (r *run) attack(ctx context.Context, mode check.Mode) error {
 	return err
 }
 
+// join makes one row of what is one hole, and keeps the rows' proofs.
+func (r *run) join() {
+	switch {
+	case r.lab != nil:
+		r.proofs = r.lab.Proofs()
+	case r.journal != nil:
+		r.proofs = r.journal.proofs
+	}
+	r.report.Findings = finding.Join(r.report.Findings)
+	r.proofs = slices.DeleteFunc(r.proofs, func(p *check.Proof) bool { return !slices.Contains(r.report.Findings, p.Finding) })
+}
+
 // some says how many of something, and names the first of them.
 func some(names []string, of int, what string) string {
 	text := fmt.Sprintf("%d of %d %ss", len(names), of, what)
@@ -542,6 +550,7 @@ func (r *run) finish(ctx context.Context, ended error, baseline *finding.Baselin
 	if e, p := r.eased(); e != nil {
 		r.report.Stats.Eased, r.report.Problems = e, append(r.report.Problems, *p)
 	}
+	r.join()
 	if baseline != nil {
 		r.report.Gone = slices.DeleteFunc(baseline.Mark(r.report.Findings), func(k finding.Known) bool {
 			op := r.graph.Op(k.Method, k.Path)

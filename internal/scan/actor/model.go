@@ -32,12 +32,13 @@ type Actor struct {
 	// Proven says by which call the session was seen to be worth something, "" when nothing tells.
 	Proven string
 
-	by      *entrance // how it logs in again
-	witness *witness
-	turn    sync.Mutex // taken for a request where each answer brings a new credential
-	renew   sync.Mutex
-	who     *persona
-	asked   time.Time // when it was last looked whether the session lives; guarded by People.mu
+	by       *entrance // how it logs in again
+	witness  *witness
+	turn     sync.Mutex // taken for a request where each answer brings a new credential
+	renew    sync.Mutex
+	who      *persona
+	asked    time.Time     // when it was last looked whether the session lives; guarded by People.mu
+	patience time.Duration // how long none is taken after it; guarded by People.mu
 }
 
 // Session is what makes a request an actor's. An actor's own may change while

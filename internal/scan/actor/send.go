@@ -33,8 +33,12 @@ func (p *People) Send(ctx context.Context, a *Actor, r *target.Request) (*target
 		return ex, nil
 	}
 	if err := p.Alive(ctx, a); !errors.Is(err, ErrSessionEnded) {
+		p.lives(a)
 		return ex, nil
 	}
+	p.mu.Lock()
+	a.patience = 0
+	p.mu.Unlock()
 	if err := p.Renew(ctx, a); err != nil {
 		if stops(err) {
 			return ex, err
@@ -61,11 +65,25 @@ func calledOK(ex *target.Exchange) bool { return cmp.Or(ex.Wire, ex.Status)/100 
 func (p *People) due(a *Actor) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if a.by == nil || a.by.fixed || a.witness == nil || time.Since(a.asked) < 500*time.Millisecond {
+	if a.by == nil || a.by.fixed || a.witness == nil || time.Since(a.asked) < max(a.patience, leastPatience) {
 		return false
 	}
 	a.asked = time.Now()
 	return true
+}
+
+// How long after a look whether a session lives none is taken again: longer each
+// time that it lives, for then it is what was asked that is refused.
+const (
+	leastPatience = 500 * time.Millisecond
+	mostPatience  = 4 * time.Second
+)
+
+// lives notes that a session lives though something was refused.
+func (p *People) lives(a *Actor) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	a.patience = min(2*max(a.patience, leastPatience/2), mostPatience)
 }
 
 func (p *People) send(ctx context.Context, a *Actor, r *target.Request) (*target.Exchange, error) {

@@ -41,7 +41,7 @@ func conformance(ctx context.Context, p *Probe) error {
 			return nil //nolint:nilerr // a call that cannot be written as a step proves nothing
 		}
 		_, err = p.Prove(ctx, Hypothesis{
-			Op: op, Where: "answer", Title: fmt.Sprintf("%s %s: %s", op.Method, op.Path, what),
+			Op: op, Where: "answer", Title: fmt.Sprintf("%s %s: %s", op.Method, op.Path, what), Cause: what,
 			Description: "The description and the program disagree: " + what + ". Who writes clients or rules after the description is misled.",
 			Scenario:    &scenario.Scenario{Name: "an answer against its description", Steps: l.list},
 		})

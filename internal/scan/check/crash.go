@@ -109,8 +109,10 @@ func (p *Probe) bounds(op *graph.Op, call *world.Call) []bound {
 		switch in.In {
 		case "path":
 			add(&path, hugeInteger, "a number that no machine word holds")
-			add(&path, nulText, "a NUL byte")
-			add(&path, "-1", "a negative number")
+			if p.firsts(op, in) {
+				add(&path, nulText, "a NUL byte")
+				add(&path, "-1", "a negative number")
+			}
 		case "query":
 			switch {
 			case number:
@@ -148,6 +150,27 @@ func (p *Probe) bounds(op *graph.Op, call *world.Call) []bound {
 		rest = append(rest, bound{"", `{"crenel`, "a body that breaks off"}, bound{"", `"crenel"`, "a text in place of an object"})
 	}
 	return slices.Concat(path, query, body, rest)
+}
+
+// firsts: the path's variable is looked at by this operation as by no more than one
+// before it. What reads a path's identifier is the same wherever it stands: two
+// operations show whether it holds, and the others are asked with what a type lets
+// through.
+func (p *Probe) firsts(op *graph.Op, in *graph.Input) bool {
+	r := p.resourceOf(in)
+	if r == nil {
+		return true
+	}
+	before := 0
+	for _, o := range p.Graph.Ops {
+		if o == op {
+			break
+		}
+		if slices.ContainsFunc(o.Inputs, func(other *graph.Input) bool { return other.In == "path" && p.resourceOf(other) == r }) {
+			before++
+		}
+	}
+	return before < 2
 }
 
 // identifies: what the account is known by is left as it is.
@@ -211,10 +234,17 @@ func (p *Probe) crashes(ctx context.Context, op *graph.Op, call *world.Call, b b
 		place = "body"
 	}
 	return p.Prove(ctx, Hypothesis{
-		Op: op, Where: "robustness", Title: fmt.Sprintf("%s %s breaks on %s in %s", op.Method, op.Path, b.note, strings.TrimPrefix(place, "body./")),
+		Op: op, Where: "robustness", Title: fmt.Sprintf("%s %s breaks on %s in %s", op.Method, op.Path, b.note, strings.TrimPrefix(place, "body./")), Cause: "breaks on " + b.note + " in " + kindOfPlace(place),
 		Description: fmt.Sprintf("With %s in %s the server's program fails; everything else of the call is as it should be.", b.note, place),
 		Scenario:    &scenario.Scenario{Name: "an input that breaks the program", Steps: l.list},
 	})
+}
+
+// kindOfPlace is where a program reads a value from: one mistake in reading it shows
+// in each operation that does.
+func kindOfPlace(where string) string {
+	in, _, _ := strings.Cut(where, ".")
+	return "the " + in
 }
 
 // crashesPlain: the call as the description says is answered 500.

@@ -36,30 +36,9 @@ func (p *Probe) slotsOf(ctx context.Context, op *graph.Op, takes func(*graph.Inp
 	if op.Kind == graph.Delete || p.Mode == Safe && op.Method != http.MethodGet {
 		return nil, nil
 	}
-	var call *world.Call
-	var base *target.Exchange
-	actors := append(slices.DeleteFunc(p.People.All(), madeForProofs), nil)
-	for i, a := range actors[:min(len(actors), 6)] {
-		if a == nil && i == 0 && op.Secured {
-			continue
-		}
-		c, err := p.World.Call(ctx, op, a, nil)
-		if err != nil {
-			continue
-		}
-		if c = p.sparing(op, c); c == nil {
-			continue
-		}
-		x, err := p.send(ctx, c)
-		if err != nil {
-			return nil, err
-		}
-		if base == nil || x.Status/100 == 2 && base.Status/100 != 2 {
-			call, base = c, x
-		}
-		if x.Status/100 == 2 {
-			break
-		}
+	call, base, err := p.opened(ctx, op)
+	if err != nil {
+		return nil, err
 	}
 	// A read that finds nothing by what was made up works as well as any.
 	if base == nil || base.Status/100 != 2 && base.Status/100 != 3 && !op.Has(graph.Login) && !(base.Status == http.StatusNotFound && op.Method == http.MethodGet && slices.ContainsFunc(op.Inputs, func(in *graph.Input) bool { return in.In == "query" && takes(in) })) {
@@ -79,6 +58,40 @@ func (p *Probe) slotsOf(ctx context.Context, op *graph.Op, takes func(*graph.Inp
 		out = append(out, s)
 	}
 	return out, nil
+}
+
+// opened is a call of an operation as the actor that gets furthest, and its answer
+// at some time of this run: sent once for all who put something into its inputs, and
+// again when what it names is gone.
+func (p *Probe) opened(ctx context.Context, op *graph.Op) (*world.Call, *target.Exchange, error) {
+	return p.survey.once(&p.survey.slots, op, func() (*world.Call, *target.Exchange, error) {
+		var call *world.Call
+		var base *target.Exchange
+		actors := append(slices.DeleteFunc(p.People.All(), madeForProofs), nil)
+		for i, a := range actors[:min(len(actors), 6)] {
+			if a == nil && i == 0 && op.Secured {
+				continue
+			}
+			c, err := p.World.Call(ctx, op, a, nil)
+			if err != nil {
+				continue
+			}
+			if c = p.sparing(op, c); c == nil {
+				continue
+			}
+			x, err := p.send(ctx, c)
+			if err != nil {
+				return nil, nil, err
+			}
+			if base == nil || x.Status/100 == 2 && base.Status/100 != 2 {
+				call, base = c, x
+			}
+			if x.Status/100 == 2 {
+				break
+			}
+		}
+		return call, base, nil
+	})
 }
 
 // sparing is a call that does not turn on the account it is made with: who may change

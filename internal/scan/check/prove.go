@@ -23,7 +23,9 @@ type Hypothesis struct {
 	CWE          string    // "" the check's
 	OWASP        string    // "" the check's
 	CVSS         string    // "" the check's
-	Scenario     *scenario.Scenario
+	// Cause, when set, is what it comes from in the program as a whole (finding.Finding).
+	Cause    string
+	Scenario *scenario.Scenario
 }
 
 // Prove runs a hypothesis' scenario; when it is proven, reduces it, runs it
@@ -178,7 +180,7 @@ func (p *Probe) finding(h Hypothesis, mark string, sc *scenario.Scenario, o *sce
 	c := p.Check
 	f := &finding.Finding{
 		Fingerprint: mark, Check: c.ID, Title: h.Title, OWASP: h.OWASP, CWE: h.CWE, WSTG: c.WSTG, CVSS: h.CVSS,
-		Method: h.Method, Path: h.Path, Where: h.Where, Description: h.Description, Fix: c.Fix,
+		Method: h.Method, Path: h.Path, Where: h.Where, Cause: h.Cause, Description: h.Description, Fix: c.Fix,
 		Evidence: o.Evidence(p.Origin),
 	}
 	if p.Client != nil {

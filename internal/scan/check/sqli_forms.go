@@ -198,6 +198,9 @@ func (p *Probe) sqlNumber(ctx context.Context, s *slot) error {
 		return err
 	}
 	if x.Status/100 == 2 {
+		if err := p.settled(ctx, s); err != nil {
+			return err
+		}
 		if done, err := p.sqlBoolean(ctx, s, sqlNumerals); err != nil || done {
 			return err
 		}

@@ -26,6 +26,7 @@ const (
 type survey struct {
 	mu    sync.Mutex
 	calls map[*graph.Op]*surveyed
+	slots map[*graph.Op]*surveyed // those that something is put into
 }
 
 type surveyed struct {
@@ -47,29 +48,53 @@ func (p *Probe) working(ctx context.Context, op *graph.Op) (*world.Call, *target
 	if op.Kind == graph.Delete || p.Mode == Safe && op.Method != http.MethodGet {
 		return nil, nil, nil
 	}
-	p.survey.mu.Lock()
-	if p.survey.calls == nil {
-		p.survey.calls = map[*graph.Op]*surveyed{}
+	return p.survey.once(&p.survey.calls, op, func() (*world.Call, *target.Exchange, error) {
+		if call, base, err := p.opened(ctx, op); err != nil || base != nil && base.Status/100 == 2 {
+			return call, base, err
+		}
+		return p.furthest(ctx, op)
+	})
+}
+
+// once looks at an operation, once for all who ask while what the call names is there.
+func (v *survey) once(all *map[*graph.Op]*surveyed, op *graph.Op, look func() (*world.Call, *target.Exchange, error)) (*world.Call, *target.Exchange, error) {
+	v.mu.Lock()
+	if *all == nil {
+		*all = map[*graph.Op]*surveyed{}
 	}
-	s := p.survey.calls[op]
+	s := (*all)[op]
 	if s == nil {
 		s = &surveyed{}
-		p.survey.calls[op] = s
+		(*all)[op] = s
 	}
-	p.survey.mu.Unlock()
+	v.mu.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.done {
+	if s.done && !s.stale() {
 		return s.call, s.base, nil
 	}
 	// What could not be sent, because the time of who asked was over, is not what
 	// the next are told.
-	call, base, err := p.furthest(ctx, op)
+	call, base, err := look()
 	if err != nil {
 		return nil, nil, err
 	}
-	s.call, s.base, s.done = call, base, true
+	// A refusal to one who puts something in may have been of the moment.
+	s.call, s.base, s.done = call, base, all == &v.calls || base != nil && base.Status/100 == 2
 	return call, base, nil
+}
+
+// stale: something that the call names was deleted since.
+func (s *surveyed) stale() bool {
+	if s.call == nil {
+		return false
+	}
+	for _, o := range s.call.Uses {
+		if o.Deleted() {
+			return true
+		}
+	}
+	return false
 }
 
 func (p *Probe) furthest(ctx context.Context, op *graph.Op) (*world.Call, *target.Exchange, error) {

@@ -59,7 +59,7 @@ func templateInjection(ctx context.Context, p *Probe) error {
 			all += fmt.Sprintf(f, a[0], a[1])
 		}
 		worth := false
-		for _, text := range []string{all, fmt.Sprintf(templateForms[0], a[0], a[1]), fmt.Sprintf("{{%d}}", a[0])} {
+		for _, text := range []string{all, fmt.Sprintf(templateForms[0]+" {{%d}}", a[0], a[1], a[0]), fmt.Sprintf("{{%d}}", a[0])} {
 			x, err := p.send(ctx, s.with(text))
 			if err != nil {
 				return err
@@ -68,8 +68,8 @@ func templateInjection(ctx context.Context, p *Probe) error {
 				worth = true
 				break
 			}
-			if x.Status/100 != 2 && len(text) > 40 {
-				continue
+			if x.Status/100 == 2 && text != all {
+				break // it was taken as it is
 			}
 		}
 		if !worth {
@@ -127,7 +127,9 @@ func commandInjection(ctx context.Context, p *Probe) error {
 				break
 			}
 			if i == 1 {
-				quoted = x
+				if quoted = x; x.Status/100 == 2 {
+					break // it was taken as it is: a part of it will not do more
+				}
 			}
 		}
 		if !worth {

@@ -101,7 +101,7 @@ func (p *Probe) readsUndescribed(ctx context.Context, op *graph.Op, path string,
 	}
 	send := func(method, path string) *scenario.Send { return &scenario.Send{Method: method, Path: path} }
 	_, err = p.Prove(ctx, Hypothesis{
-		Method: http.MethodGet, Path: op.Path, Where: "method", Title: "GET " + op.Path + " is not described, and answers",
+		Method: http.MethodGet, Path: op.Path, Where: "method", Title: "GET " + op.Path + " is not described, and answers", Cause: "GET is not described, and answers",
 		Description: "Allow names GET, which the description does not have at this path, and it answers with data.",
 		Scenario: &scenario.Scenario{Name: "a method that is not described", Steps: []scenario.Step{
 			{ID: "none", Part: scenario.Control, As: as, Note: "what a made-up method gets", Send: send(noMethod, path), Expect: []scenario.Expect{{Status: "!2xx"}}},
@@ -167,7 +167,7 @@ func (p *Probe) writesUndescribed(ctx context.Context, op *graph.Op, method stri
 			continue
 		}
 		_, err = p.Prove(ctx, Hypothesis{
-			Method: method, Path: op.Path, Where: "method", Title: fmt.Sprintf("%s %s is not described, and works", method, op.Path),
+			Method: method, Path: op.Path, Where: "method", Title: fmt.Sprintf("%s %s is not described, and works", method, op.Path), Cause: method + " is not described, and works",
 			Description: fmt.Sprintf("Allow names %s, which the description does not have at this path. The owner sent it, and %s: whatever guards the described methods may not know of this one.", method, what),
 			Scenario:    &scenario.Scenario{Name: "a method that is not described", Steps: l.list},
 		})

@@ -87,7 +87,7 @@ func (p *Probe) openTwin(ctx context.Context, op *graph.Op, v version) (bool, er
 	}
 	at := v.of(op)
 	return p.Prove(ctx, Hypothesis{
-		Method: op.Method, Path: at, Where: "credentials", Title: fmt.Sprintf("%s %s is still there, and asks for no credentials", op.Method, at),
+		Method: op.Method, Path: at, Where: "credentials", Title: fmt.Sprintf("%s %s is still there, and asks for no credentials", op.Method, at), Cause: v.name + " is still there, and asks for no credentials",
 		Description: "A version of the operation that the description does not have answers whoever asks, where the described one asks for credentials.",
 		Scenario:    &scenario.Scenario{Name: "an older version without credentials", Steps: l.list},
 	})

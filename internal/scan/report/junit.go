@@ -68,6 +68,9 @@ func JUnit(w io.Writer, r *scan.Report, counted []*finding.Finding) error {
 	told := map[[3]string]bool{}
 	for _, f := range r.Findings {
 		told[[3]string{f.Check, f.Method, f.Path}] = true
+		for _, a := range f.Places {
+			told[[3]string{a.Check, a.Method, a.Path}] = true
+		}
 		suite(f.Check).Cases = append(suite(f.Check).Cases, junitFinding(f, fails[f]))
 	}
 	for _, c := range r.Checks {
@@ -138,6 +141,9 @@ func junitFinding(f *finding.Finding, fails bool) junitCase {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n%s, %s, CVSS %.1f, fingerprint %s\n", clean(f.Description), f.OWASP, f.CWE, f.Score, f.Fingerprint)
+	for _, place := range also(f) {
+		b.WriteString("Also: " + place + "\n")
+	}
 	for _, e := range f.Evidence {
 		b.WriteString("  " + told(e) + "\n")
 	}

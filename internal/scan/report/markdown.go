@@ -81,6 +81,9 @@ func mdFindings(b *strings.Builder, r *scan.Report) {
 		if f.Where != "" {
 			where += " at " + mdCode(f.Where)
 		}
+		if n := len(f.Also()); n > 0 {
+			where += fmt.Sprintf(" and %d more", n)
+		}
 		fmt.Fprintf(b, "| **%s**%s | %s | %s |\n", f.Severity, mark, md(line(f.Title, 160)), where)
 	}
 	for _, f := range r.Findings {
@@ -91,6 +94,16 @@ func mdFindings(b *strings.Builder, r *scan.Report) {
 		fmt.Fprintf(&d, "\n<details><summary><b>%s</b>: %s</summary>\n\n", f.Severity, md(line(f.Title, 160)))
 		if f.Description != "" {
 			fmt.Fprintf(&d, "%s\n\n", md(line(f.Description, 1200)))
+		}
+		for i, place := range also(f) {
+			if i == 30 {
+				fmt.Fprintf(&d, "- and %d more\n", len(f.Also())-i)
+				break
+			}
+			fmt.Fprintf(&d, "- also %s\n", md(line(place, 200)))
+		}
+		if len(f.Also()) > 0 {
+			d.WriteString("\n")
 		}
 		fmt.Fprintf(&d, "**Fix.** %s\n\n", md(line(f.Fix, 1200)))
 		if f.Place != nil && f.Place.Line > 0 {

@@ -23,7 +23,7 @@ var pageText string
 var pageStyle string
 
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
-	"clean": clean, "operation": operation, "lower": strings.ToLower, "count": count, "text": shownText, "who": func(s string) string { return clean(cmp.Or(s, "nobody")) },
+	"clean": clean, "also": also, "operation": operation, "lower": strings.ToLower, "count": count, "text": shownText, "who": func(s string) string { return clean(cmp.Or(s, "nobody")) },
 	"status": status, "stylesheet": func() template.CSS { return template.CSS(pageStyle) }, //nolint:gosec // our own
 	"deref":       func(b *bool) bool { return b != nil && *b },
 	"requestLine": func(m finding.Message) string { return m.Method + " " + m.URL },
@@ -121,6 +121,9 @@ func (p *page) table(r *scan.Report) {
 	links := map[key]string{}
 	for i, f := range r.Findings {
 		links[key{f.Check, f.Method, f.Path}] = fmt.Sprintf("#finding-%d", i+1)
+		for _, a := range f.Places {
+			links[key{a.Check, a.Method, a.Path}] = fmt.Sprintf("#finding-%d", i+1)
+		}
 	}
 	for _, c := range r.Coverage {
 		row := pageRow{Method: c.Method, Path: c.Path, Reason: c.Reason, Reached: c.Reached, Requests: c.Requests}

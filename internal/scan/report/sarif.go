@@ -197,6 +197,9 @@ func result(f *finding.Finding, r *scan.Report, root string) sarifResult {
 		Prints: map[string]string{"crenelFinding/v1": f.Fingerprint}, Locations: []sarifLocation{location(f.Place, f.Method, f.Path, r, root)},
 		Properties: map[string]any{"severity": f.Severity, "score": f.Score, "cvss": f.CVSS, "where": f.Where, "fix": f.Fix, "reproduce": f.Reproduce},
 	}
+	for _, a := range f.Also() {
+		res.Locations = append(res.Locations, location(a.Place, a.Method, a.Path, r, root))
+	}
 	if f.New != nil {
 		res.Baseline = "unchanged"
 		if *f.New {

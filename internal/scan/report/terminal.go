@@ -20,6 +20,9 @@ type Terminal struct {
 // shownUnreached is how many unreached operations a summary tells without All.
 const shownUnreached = 12
 
+// shownPlaces is how many further places of a finding it tells.
+const shownPlaces = 6
+
 // Write writes a summary for a person: what was found and how to mend it, how
 // far the run got and what stood in its way.
 func (t Terminal) Write(w io.Writer, r *scan.Report) error {
@@ -134,6 +137,13 @@ func (s *screen) finding(f *finding.Finding) {
 		where += s.dim(fmt.Sprintf("  %s:%d", clean(f.Place.File), f.Place.Line))
 	}
 	s.line("%s%s", pad, where)
+	if places := also(f); len(places) > 0 {
+		more := ""
+		if n := len(places); n > shownPlaces && !s.All {
+			places, more = places[:shownPlaces], fmt.Sprintf("; and %d more", n-shownPlaces)
+		}
+		s.block(indent, "Also: ", strings.Join(places, "; ")+more)
+	}
 	s.block(indent, "", f.Description)
 	s.block(indent, "Fix: ", f.Fix)
 	refs := fmt.Sprintf("%s · %s · %s · CVSS %.1f · %s", f.Check, f.OWASP, f.CWE, f.Score, f.Fingerprint)

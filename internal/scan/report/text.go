@@ -39,6 +39,23 @@ func operation(method, path string) string {
 	return method + " " + path
 }
 
+// also names the places of a row beside its own; those of another check with what it
+// found there.
+func also(f *finding.Finding) []string {
+	var out []string
+	for _, a := range f.Also() {
+		text := operation(a.Method, a.Path)
+		if a.Where != "" && a.Where != f.Where {
+			text += " at " + a.Where
+		}
+		if a.Check != f.Check {
+			text += " (" + a.Check + ": " + a.Title + ")"
+		}
+		out = append(out, clean(text))
+	}
+	return out
+}
+
 // unreached are the operations without a 2xx.
 func unreached(r *scan.Report) (method, path, reason []string) {
 	for _, c := range r.Coverage {
