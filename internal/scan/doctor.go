@@ -52,6 +52,7 @@ func Doctor(ctx context.Context, o *Options, told func(actor.Point)) (*actor.Dia
 		r.unreached()
 		tidy, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidying)
 		defer cancel()
+		r.client.Extend(tidying)
 		for _, l := range r.world.Cleanup(tidy) {
 			r.ev.Point(actor.Point{Name: "left behind", State: actor.Doubt, Text: fmt.Sprintf("%s %s: %s", l.Resource, l.ID, l.Why)})
 		}

@@ -188,6 +188,13 @@ func score(t *testing.T, res *Result, open []harbour.Hole) (found map[string]boo
 	return found, other
 }
 
+// What is promised of a scan of Harbour with all its holes open, beside 120 s: a
+// busy machine takes longer.
+const (
+	leastFound   = 0.9 // of the documented holes
+	mostRequests = 8000
+)
+
 // TestHarbourOpen scans Harbour with all its holes open.
 func TestHarbourOpen(t *testing.T) {
 	holes := harbour.Holes()
@@ -200,8 +207,14 @@ func TestHarbourOpen(t *testing.T) {
 	partners(o)
 	res := scanned(t, o)
 	found, _ := score(t, res, holes)
-	if len(found) == 0 {
-		t.Error("nothing was found")
+	if *onlyRun != "" {
+		return // some checks alone cannot find all
+	}
+	if float64(len(found)) < leastFound*float64(len(holes)) {
+		t.Errorf("%d of %d holes found, want at least %.0f %%", len(found), len(holes), 100*leastFound)
+	}
+	if n := res.Report.Stats.Requests; n > mostRequests {
+		t.Errorf("%d requests, want at most %d", n, mostRequests)
 	}
 }
 

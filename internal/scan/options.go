@@ -105,7 +105,8 @@ type DNS struct {
 	Forward string `yaml:"forward"` // a resolver for all other names, "10.0.0.2:53"; "": they are refused
 }
 
-// LoadOptions reads a scan.yaml. All mistakes are reported together, each with its line.
+// LoadOptions reads a scan.yaml. What cannot be read, or is unknown, is told with its
+// line; what its values are wrong about, Check tells.
 func LoadOptions(file string) (*Options, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -152,7 +153,7 @@ func (o *Options) Check() error {
 	}
 	for name, v := range map[string]float64{"rate": o.Limits.Rate, "max_requests": float64(o.Limits.MaxRequests), "max_time": float64(o.Limits.MaxTime), "timeout": float64(o.Limits.Timeout), "down_for": float64(o.Limits.DownFor), "workers": float64(o.Limits.Workers)} {
 		if v < 0 {
-			say("limits.%s: %v is less than nothing", name, v)
+			say("limits.%s: less than nothing; want more, or 0 for what holds when it is not given", name)
 		}
 	}
 	if wrong != nil {

@@ -62,13 +62,13 @@ type Stats struct {
 	ByCheck []CheckStats `json:"by_check,omitempty"`
 	// Eased is how the target held the run back; nil when it did not.
 	Eased *Eased `json:"eased,omitempty"`
-	// Phases are the seconds and requests of each phase, by name.
+	// Phases are the seconds and requests of each phase, in their order.
 	Phases []PhaseStats `json:"phases"`
 }
 
 // PhaseStats are one phase's figures.
 type PhaseStats struct {
-	Name     string  `json:"name"` // understand, doctor, world, attack, clean up
+	Name     string  `json:"name"` // understand, doctor, tidy (where a journal is gone on with), world, attack, clean up
 	Requests int64   `json:"requests"`
 	Seconds  float64 `json:"seconds"`
 }

@@ -82,7 +82,9 @@ func scalars(v *value.Value) []scalar {
 
 func ok2xx(ex *target.Exchange) bool { return ex != nil && ex.Status >= 200 && ex.Status < 300 }
 
-// saysNo: the status is a success, and the body says that it is none.
+// saysNo: the status is a success, and the body says that it is none. Answers that
+// are nothing but such an envelope have their status already (target.Exchange.Wire);
+// here, of logins and witnesses, a member among others is enough.
 func saysNo(v *value.Value) bool {
 	if v == nil || v.Kind != value.Object {
 		return false

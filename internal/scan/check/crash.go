@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -43,7 +44,7 @@ func serverError(ctx context.Context, p *Probe) error {
 			return err
 		}
 		if base.Status >= 500 || base.Status == 429 || base.Status == 401 || base.Status == 403 {
-			if base.Status == http.StatusInternalServerError {
+			if broke(base) {
 				return p.crashesPlain(ctx, op, call)
 			}
 			return nil // there is no way in, and nothing to compare with
@@ -58,7 +59,7 @@ func serverError(ctx context.Context, p *Probe) error {
 			if err != nil {
 				return err
 			}
-			if x == nil || x.Status != http.StatusInternalServerError {
+			if x == nil || !broke(x) {
 				continue
 			}
 			done, err := p.crashes(ctx, op, call, b)
@@ -68,6 +69,12 @@ func serverError(ctx context.Context, p *Probe) error {
 		}
 		return nil
 	})
+}
+
+// broke reports whether the server's program failed, by the status that was sent:
+// {"code": 500, "msg": "no such order"} with a 200 is how many an API says no.
+func broke(x *target.Exchange) bool {
+	return cmp.Or(x.Wire, x.Status) == http.StatusInternalServerError
 }
 
 func streamsOut(op *graph.Op) bool {
@@ -288,7 +295,7 @@ func (p *Probe) smaller(ctx context.Context, op *graph.Op, call *world.Call, b b
 		if err != nil {
 			return nil, err
 		}
-		if x != nil && x.Status == http.StatusInternalServerError {
+		if x != nil && broke(x) {
 			call = less
 		}
 	}

@@ -13,8 +13,8 @@ import (
 // maxUnion is how many columns a statement is thought to have, at most.
 const maxUnion = 24
 
-// unionForm is how a statement's own value is left: what comes before the second
-// statement, for text and for numbers.
+// How a statement's own value is left: what comes before the second statement, for
+// text and for numbers.
 var (
 	unionTexts    = []string{"'", "')", "'))", `"`}
 	unionNumerals = []string{"", ")"}

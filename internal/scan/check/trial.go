@@ -2,6 +2,7 @@ package check
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -77,7 +78,10 @@ func (p *Probe) boughtFor(c *world.Call, user *actor.Actor) *bought {
 // buys adds the steps in which the user buys something for the account.
 func (a *act) buys(b *bought) {
 	recipe, err := a.p.World.RecipeOf(b.object, "bought_"+a.as)
-	if err != nil || len(recipe.Steps) == 0 {
+	if err == nil && len(recipe.Steps) == 0 {
+		err = errors.New("nobody knows how it is made")
+	}
+	if err != nil {
 		a.setup.add(scenario.Step{}, fmt.Errorf("what the user buys: %w", err))
 		return
 	}

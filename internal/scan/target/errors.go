@@ -17,7 +17,7 @@ var (
 	// ErrRequest: it cannot be written as an HTTP request.
 	ErrRequest = errors.New("not a request that can be sent")
 	// ErrRefused: Options.Allow said no.
-	ErrRefused = errors.New("not allowed in this mode")
+	ErrRefused = errors.New("not sent")
 	// ErrClosed: the Client was closed.
 	ErrClosed = errors.New("the client is closed")
 )

@@ -204,7 +204,28 @@ func (h *HAR) entry(ex *Exchange) harEntry {
 	return e
 }
 
-func (h *HAR) url(r *Request) string { return h.text(h.c.URL(r)) }
+// url is the whole address, its parameters as query has them.
+func (h *HAR) url(r *Request) string {
+	u := h.c.URL(r)
+	if at := strings.IndexByte(u, '?'); at >= 0 && !h.secrets {
+		pairs := strings.Split(u[at+1:], "&")
+		for i, pair := range pairs {
+			if name, v, _ := strings.Cut(pair, "="); v != "" && secretName(unescaped(name)) {
+				pairs[i] = name + "=" + Redacted
+			}
+		}
+		u = u[:at+1] + strings.Join(pairs, "&")
+	}
+	return h.text(u)
+}
+
+// unescaped is a part of a query as it is meant; as it is where it is not well formed.
+func unescaped(s string) string {
+	if u, err := url.QueryUnescape(s); err == nil {
+		return u
+	}
+	return s
+}
 
 func (h *HAR) query(raw string) []harPair {
 	out := []harPair{}
@@ -213,12 +234,7 @@ func (h *HAR) query(raw string) []harPair {
 	}
 	for _, pair := range strings.Split(raw, "&") {
 		name, v, _ := strings.Cut(pair, "=")
-		if n, err := url.QueryUnescape(name); err == nil {
-			name = n
-		}
-		if u, err := url.QueryUnescape(v); err == nil {
-			v = u
-		}
+		name, v = unescaped(name), unescaped(v)
 		if !h.secrets && secretName(name) {
 			v = Redacted
 		}

@@ -110,13 +110,18 @@ func (p *pace) turn(ctx context.Context, r *Request) (int64, error) {
 	if rate := p.rate(); !r.Measures || rate == 0 || rate >= easeSlow || p.floor > 0 {
 		return p.take(ctx, 1)
 	}
+	if deadline := p.late(); !deadline.IsZero() && time.Now().After(deadline) {
+		return 0, p.end(fmt.Errorf("%w (%s)", ErrTime, p.limit))
+	}
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	if p.max > 0 && p.sent >= p.max-p.kept {
-		return 0, fmt.Errorf("%w (%d)", ErrBudget, p.max)
+		p.mu.Unlock()
+		return 0, p.end(fmt.Errorf("%w (%d)", ErrBudget, p.max))
 	}
 	p.sent++
-	return p.sent, nil
+	seq := p.sent
+	p.mu.Unlock()
+	return seq, nil
 }
 
 // late is when the time is over; zero: never.

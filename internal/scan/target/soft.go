@@ -3,6 +3,7 @@ package target
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -52,7 +53,8 @@ func refusal(body []byte) (int, bool) {
 		}
 	}
 	code, says, told := 0, false, false
-	for name, at := range v {
+	for _, name := range slices.Sorted(maps.Keys(v)) { // of two statuses the last counts, the same one each time
+		at := v[name]
 		n := strings.NewReplacer("_", "", "-", "").Replace(strings.ToLower(name))
 		n = strings.TrimPrefix(n, "is")
 		if !slices.Contains(softNames, n) {
@@ -87,8 +89,8 @@ func refusal(body []byte) (int, bool) {
 		case map[string]any:
 			if n == "error" || n == "errors" {
 				says = says || len(t) > 0
-				for inside, c := range t {
-					if num, ok := c.(json.Number); ok {
+				for _, inside := range slices.Sorted(maps.Keys(t)) {
+					if num, ok := t[inside].(json.Number); ok {
 						code = cmpCode(code, num.String(), strings.ToLower(inside))
 					}
 				}

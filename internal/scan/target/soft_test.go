@@ -21,6 +21,7 @@ func TestRefusalsThatCallThemselvesASuccess(t *testing.T) {
 		{`{"code":401,"msg":"please log in"}`, 401},
 		{`{"status":404,"message":"no such thing","data":null}`, 404},
 		{`{"statusCode":"403","message":"not yours"}`, 403},
+		{`{"code":400,"status":404,"message":"no such thing"}`, 404}, // one of them, and always the same
 		{`{"success":false,"error":{"code":429,"message":"slow down"}}`, 429},
 
 		{`{"status":"ok","data":{"id":1}}`, 200},
