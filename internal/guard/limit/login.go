@@ -278,14 +278,20 @@ func (p *accountPlace) read(x *exchange.Exchange) (names []string) {
 	return names
 }
 
-// leaves gives the texts of a value, until add has enough.
+// leaves gives the texts of a value, until add has enough: of an object that names an
+// account, as {"email": …, "language": …} does, no others.
 func leaves(v *value.Value, add func(string) bool) bool {
 	if v == nil {
 		return true
 	}
 	switch v.Kind {
 	case value.Array, value.Object:
+		named := func(k value.Value) bool { return slices.Contains(accountWords, plain(k.Name)) }
+		some := v.Kind == value.Object && slices.ContainsFunc(v.Kids, named)
 		for i := range v.Kids {
+			if some && !named(v.Kids[i]) {
+				continue
+			}
 			if !leaves(&v.Kids[i], add) {
 				return false
 			}

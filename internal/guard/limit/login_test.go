@@ -52,10 +52,19 @@ func TestOneAccountByManyNames(t *testing.T) {
 
 // A field that all users of a company fill in alike is not what they are counted by.
 func TestASharedFieldIsNoAccount(t *testing.T) {
+	for _, body := range []func(i int) string{
+		func(i int) string { return fmt.Sprintf(`{"account":"company","username":"u%d"}`, i) },
+		func(i int) string { return fmt.Sprintf(`{"email":{"email":"u%d","language":"en"}}`, i) },
+	} {
+		sharedIsNone(t, body)
+	}
+}
+
+func sharedIsNone(t *testing.T, body func(i int) string) {
+	t.Helper()
 	s := openShop(t, config.Limit{}, nil)
 	for i := range 12 {
-		body := fmt.Sprintf(`{"account":"company","username":"u%d"}`, i)
-		if v, _ := s.send(visit{from: "192.0.2.1", op: "enter", body: body, status: 401}); v.Action != exchange.Allow {
+		if v, _ := s.send(visit{from: "192.0.2.1", op: "enter", body: body(i), status: 401}); v.Action != exchange.Allow {
 			t.Fatalf("user %d: %+v", i, v)
 		}
 	}
