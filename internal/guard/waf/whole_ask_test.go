@@ -133,14 +133,14 @@ func (w *wholeRun) name(g *Guard, s *spotOfText, it *item, tried bool) {
 	long := len(it.text)+len(it.name) > 400
 	if level == 4 || level == 1 || it.all[4] || it.rules[4] == nil || long {
 		it.rules[level], it.all[level] = named(g, s.text(&it.field))
-		if level == 1 && it.rules[4] != nil && !it.all[4] && !long && !slices.Equal(it.rules[1], among(it.rules[4], g.silence.triage.Looking(s.kind))) {
+		if level == 1 && it.rules[4] != nil && !it.all[4] && !it.all[1] && !long && !slices.Equal(it.rules[1], among(it.rules[4], g.silence.triage.Looking(s.kind))) {
 			w.t.Errorf("%s: at level 1 %v are named, at level 4 %v: %q", s.name, it.rules[1], it.rules[4], s.text(&it.field).Text)
 		}
 		return
 	}
 	it.rules[level] = among(it.rules[4], g.silence.triage.Looking(s.kind))
 	if tried {
-		if rules, all := named(g, s.text(&it.field)); all || !slices.Equal(rules, it.rules[level]) {
+		if rules, all := named(g, s.text(&it.field)); !all && !slices.Equal(rules, it.rules[level]) {
 			w.t.Errorf("level %d, %s: %v are named, at level 4 %v: %q", level, s.name, rules, it.rules[4], s.text(&it.field).Text)
 		}
 	}
@@ -180,8 +180,11 @@ func (w *wholeRun) muted(s *spotOfText, spot int, items [][]item) {
 			}
 			row.Judged++
 			x, m := s.text(&it.field), s.mute(g, &it.field)
-			if i%loudEvery == 0 {
-				if rules, all := named(g, x); all != it.all[level] || !slices.Equal(rules, it.rules[level]) {
+			// Whether an automaton gives up depends on what it has read before.
+			if it.all[level] {
+				it.rules[level], it.all[level] = named(g, x)
+			} else if i%loudEvery == 0 {
+				if rules, all := named(g, x); !all && !slices.Equal(rules, it.rules[level]) {
 					w.t.Errorf("level %d, %s: exact names %v, tuned %v: %q", level, s.name, it.rules[level], rules, x.Text)
 				}
 			}
