@@ -67,7 +67,7 @@ func figures(x *target.Exchange) map[string]float64 {
 
 var (
 	reDecimal = regexp.MustCompile(`^-?\d{1,12}\.\d{1,4}$`)
-	rePriced  = regexp.MustCompile(`(?i)(total|price|cost|amount|sum|fee|fare|charge|due|subtotal)`)
+	rePriced  = regexp.MustCompile(`(?i)(total|price|cost|amount|sum|fee|fare|charge|due|subtotal|rent|premium|tariff|(monthly|hourly|daily|weekly|yearly|annual|nightly|day|night|unit|base)_?rate)`)
 	// What people may well name a price for.
 	reOwnPrice = regexp.MustCompile(`(?i)\b(bid|offer|auction|quote|estimate|proposal|donat|tip|gift|pledge|invoice|listing|expense|budget|salary|loan|refund|claim|top.?up|deposit)`)
 )

@@ -20,7 +20,7 @@ var _ = register(&Check{
 	ID: "bfla", Title: "A user can do what only others should",
 	OWASP: "API5:2023", CWE: "CWE-862", WSTG: "WSTG-ATHZ-02",
 	CVSS:  "CVSS:4.0/AV:N/AC:L/AT:N/PR:L/UI:N/VC:H/VI:H/VA:N/SC:N/SI:N/SA:N",
-	About: "Calls, as an ordinary user, the operations that are for administrators or for another role: by their paths, tags, scopes, roles and descriptions.",
+	About: "Calls, as an ordinary user, the operations that are for administrators or for another role: by their paths, tags, scopes, roles and descriptions; those that approve what the user handed in; and, in aggressive runs, changes (and sets back) what all see where making such a thing is refused.",
 	Proof: "A read gives the user what it gives to the one it is for, or what is another user's; a change is seen in a read that said the same twice before. Controls: nobody without credentials gets it; the status code alone proves nothing.",
 	Fix:   "Check the caller's role at every operation, by default denied; keep one table of operations and roles, and test it.",
 	Mode:  Default, Dirty: true,
@@ -77,6 +77,13 @@ func bfla(ctx context.Context, p *Probe) error {
 		return nil
 	}
 	return Each(ctx, p, p.Ops(), func(ctx context.Context, op *graph.Op) error {
+		for _, try := range []func(context.Context, *graph.Op, *actor.Actor) error{p.changesShared, p.approvesOwn} {
+			if p.Mode > Safe {
+				if err := try(ctx, op, user); err != nil {
+					return err
+				}
+			}
+		}
 		if !op.Secured || op.Has(graph.Hazard) || op.Has(graph.Login) || op.Has(graph.Logout) || op.Kind == graph.Delete || p.restricted(op, user) == "" {
 			return nil
 		}

@@ -33,6 +33,9 @@ func bolaReference(ctx context.Context, p *Probe) error {
 		if op.Method == http.MethodGet || op.Kind == graph.Delete || op.Has(graph.Hazard) || op.Has(graph.Admin) || op.Has(graph.Login) || op.Has(graph.Register) {
 			return nil
 		}
+		if err := p.spendsOthers(ctx, op, user); err != nil {
+			return err
+		}
 		for _, in := range op.Inputs {
 			r := p.resourceOf(in)
 			if r == nil || r == op.About || r.IsPerson || r.IsTenant || in.In == "path" || in.In == "header" || strings.Contains(in.Pointer, "*") {

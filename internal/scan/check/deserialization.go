@@ -96,6 +96,9 @@ func javaObject(class string, version uint64) string {
 }
 
 func deserialization(ctx context.Context, p *Probe) error {
+	if err := Each(ctx, p, p.Ops(), p.namedClasses); err != nil {
+		return err
+	}
 	return Each(ctx, p, p.Ops(), func(ctx context.Context, op *graph.Op) error {
 		if op.Has(graph.Login) || op.Has(graph.Register) || op.Has(graph.Payment) {
 			return nil

@@ -2,8 +2,8 @@ package check
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -12,7 +12,6 @@ import (
 	"github.com/crenel-project/crenel/internal/scan/actor"
 	"github.com/crenel-project/crenel/internal/scan/graph"
 	"github.com/crenel-project/crenel/internal/scan/scenario"
-	"github.com/crenel-project/crenel/internal/scan/target"
 	"github.com/crenel-project/crenel/internal/scan/world"
 )
 
@@ -59,33 +58,16 @@ func (p *Probe) dials(ctx context.Context, a *actor.Actor, c *world.Call) []*wor
 }
 
 // reading is what the dials' numbers are: dial → pointer → number.
-func (p *Probe) reading(ctx context.Context, dials []*world.Call) ([]map[string]int64, error) {
-	out := make([]map[string]int64, len(dials))
+func (p *Probe) reading(ctx context.Context, dials []*world.Call) ([]map[string]float64, error) {
+	out := make([]map[string]float64, len(dials))
 	for i, d := range dials {
 		x, err := p.send(ctx, d)
 		if err != nil {
 			return nil, err
 		}
-		out[i] = numbers(x)
+		out[i] = figures(x)
 	}
 	return out, nil
-}
-
-// numbers are the whole numbers of an answer outside of lists.
-func numbers(x *target.Exchange) map[string]int64 {
-	out := map[string]int64{}
-	body, ok := scenario.Decode(x.Body)
-	if x.Status/100 != 2 || !ok {
-		return out
-	}
-	scenario.Walk(body, func(at string, v any) {
-		if n, ok := v.(json.Number); ok && !reIndex.MatchString(at) {
-			if i, err := strconv.ParseInt(string(n), 10, 64); err == nil {
-				out[at] = i
-			}
-		}
-	})
-	return out
 }
 
 // usable reports whether a new account may call op for these checks.
@@ -93,7 +75,7 @@ func usable(op *graph.Op) bool {
 	return op.Secured && op.Method != http.MethodGet && op.Kind != graph.Delete && !op.Has(graph.Hazard) && !op.Has(graph.Admin) && !op.Has(graph.Register) && !op.Has(graph.Login)
 }
 
-func sorted(m map[string]int64) []string {
+func sorted(m map[string]float64) []string {
 	out := make([]string, 0, len(m))
 	for k := range m {
 		out = append(out, k)
@@ -104,7 +86,7 @@ func sorted(m map[string]int64) []string {
 
 // funds are how a new account comes by money: a call that makes one of its
 // numbers grow; nil when none is known. The number is one that is called so.
-func (p *Probe) funds(ctx context.Context) (fund *world.Call, g *gauge, has int64, err error) {
+func (p *Probe) funds(ctx context.Context) (fund *world.Call, g *gauge, has float64, err error) {
 	if f := &p.funding; f.done {
 		return f.call, f.gauge, f.has, nil
 	}
@@ -114,13 +96,13 @@ func (p *Probe) funds(ctx context.Context) (fund *world.Call, g *gauge, has int6
 	return fund, g, has, err
 }
 
-func (p *Probe) fundedBy(ctx context.Context) (fund *world.Call, g *gauge, has int64, err error) {
+func (p *Probe) fundedBy(ctx context.Context) (fund *world.Call, g *gauge, has float64, err error) {
 	user := p.Actor(actor.User)
 	a, err := p.People.Fresh(ctx)
 	if err != nil {
 		return nil, nil, 0, nil //nolint:nilerr // without new accounts there is nothing to try it with
 	}
-	find := func(dials []*world.Call, now []map[string]int64) (*gauge, int64) {
+	find := func(dials []*world.Call, now []map[string]float64) (*gauge, float64) {
 		for i, d := range dials {
 			for _, at := range sorted(now[i]) {
 				if name := at[strings.LastIndexByte(at, '/')+1:]; now[i][at] > 0 && reFunds.MatchString(name) {
@@ -184,7 +166,7 @@ func races(ctx context.Context, p *Probe) error {
 		}
 		for _, in := range op.Inputs {
 			if in.In == "body" && in.Meaning == graph.MeansMoney && !in.Listed {
-				if err := p.spends(ctx, op, p.towards(c).With(in.Where(), strconv.FormatInt(has, 10)), fund); err != nil {
+				if err := p.spends(ctx, op, p.towards(c).With(in.Where(), strconv.FormatFloat(has, 'f', -1, 64)), fund); err != nil {
 					return err
 				}
 				break
@@ -206,16 +188,24 @@ func (p *Probe) spends(ctx context.Context, op *graph.Op, c, fund *world.Call) e
 			return err
 		}
 	}
+	held, err := p.heldBy(ctx, c, p.Actor(actor.User))
+	if err != nil {
+		return err
+	}
+	own, err := p.holding(ctx, c, a, held)
+	if err != nil {
+		return err
+	}
 	dials := p.dials(ctx, a, &world.Call{})
 	had, err := p.reading(ctx, dials)
 	if err != nil {
 		return err
 	}
-	first, err := p.send(ctx, c.By(a))
+	first, err := p.send(ctx, own)
 	if err != nil {
 		return err
 	}
-	second, err := p.send(ctx, c.By(a))
+	second, err := p.send(ctx, own)
 	if err != nil {
 		return err
 	}
@@ -237,7 +227,36 @@ func (p *Probe) spends(ctx context.Context, op *graph.Op, c, fund *world.Call) e
 				continue
 			}
 			tried++
-			if ok, err := p.atOneMoment(ctx, op, c, fund, d, at); err != nil || ok {
+			if ok, err := p.atOneMoment(ctx, c, held, nil, fund, d, at); err != nil || ok {
+				return err
+			}
+		}
+	}
+	// Where what is left was written last, it says nothing: who gets it has more.
+	for _, in := range op.Inputs {
+		if in.In == "header" || !reTowards.MatchString(in.Name) || c.Values[in.Where()] == "" {
+			continue
+		}
+		var to *given
+		for _, other := range p.Attackers() {
+			if to == nil {
+				if to, err = p.onlyOne(ctx, in, c.Values[in.Where()], other); err != nil {
+					return err
+				}
+			}
+		}
+		if to == nil {
+			continue
+		}
+		x, err := p.send(ctx, to.reader)
+		if err != nil {
+			return err
+		}
+		for _, at := range sorted(figures(x)) {
+			if at == to.at || !reFunds.MatchString(at[strings.LastIndexByte(at, '/')+1:]) {
+				continue
+			}
+			if ok, err := p.atOneMoment(ctx, c, held, to, fund, to.reader, at); err != nil || ok {
 				return err
 			}
 		}
@@ -245,10 +264,37 @@ func (p *Probe) spends(ctx context.Context, op *graph.Op, c, fund *world.Call) e
 	return nil
 }
 
-func (p *Probe) atOneMoment(ctx context.Context, op *graph.Op, c, fund, reader *world.Call, at string) (bool, error) {
+// atOneMoment compares where two accounts end that spend the same, one call after
+// the other and all at once: what reader shows to them at a place, or, with to, to
+// those whom they give it.
+func (p *Probe) atOneMoment(ctx context.Context, c *world.Call, held []*given, to *given, fund, reader *world.Call, at string) (bool, error) {
 	var l steps
+	op := c.Op
+	ends := map[string]string{"fresh2": "fresh2", "fresh1": "fresh1"}
+	looking := map[string][]*given{"fresh2": held, "fresh1": held}
+	if to != nil {
+		ends = map[string]string{"fresh2": "fresh4", "fresh1": "fresh3"}
+		looking["fresh4"], looking["fresh3"] = []*given{to}, []*given{to}
+	}
+	for _, as := range slices.Sorted(maps.Keys(looking)) {
+		looks, err := p.looks(looking[as], as, "has_"+as+"_")
+		l.list = append(l.list, looks...)
+		if err != nil {
+			l.err = err
+		}
+	}
 	add := func(call *world.Call, as, id string, part scenario.Part, note string, e ...scenario.Expect) {
 		st, err := p.step(nil, call, id, part)
+		if call == c && len(held)+len(looking["fresh3"]) > 0 {
+			bind := call.Renew(id)
+			maps.Copy(bind, bindings(held, "has_"+as+"_"))
+			if to != nil {
+				maps.Copy(bind, bindings([]*given{to}, "has_"+ends[as]+"_"))
+			}
+			if st, err = p.World.Step(call, bind); err == nil {
+				st.ID, st.Part = id, part
+			}
+		}
 		st.As, st.Note, st.Expect = as, note, e
 		switch id {
 		case "orderly":
@@ -263,13 +309,13 @@ func (p *Probe) atOneMoment(ctx context.Context, op *graph.Op, c, fund, reader *
 	}
 	add(c, "fresh2", "one", scenario.Control, "it spends all of it", scenario.Expect{Status: "2xx"})
 	add(c, "fresh2", "two", scenario.Control, "there is nothing left to spend", scenario.Expect{Status: "4xx"})
-	add(reader, "fresh2", "orderly", scenario.Control, "where that ends", scenario.Expect{Status: "2xx"})
+	add(reader, ends["fresh2"], "orderly", scenario.Control, "where that ends", scenario.Expect{Status: "2xx"})
 	if fund != nil {
 		add(fund, "fresh1", "fund1", scenario.Control, "another new account comes by as much", scenario.Expect{Status: "2xx"})
 	}
 	add(c, "fresh1", "attack", scenario.Attack, fmt.Sprintf("it spends all of it %d times at one moment", atOnce), scenario.Expect{Status: "2xx", AtLeast: 2})
 	orderly := "${orderly}"
-	add(reader, "fresh1", "after", scenario.Observe, "that ends elsewhere", scenario.Expect{Status: "2xx", At: at, Differs: &orderly})
+	add(reader, ends["fresh1"], "after", scenario.Observe, "that ends elsewhere", scenario.Expect{Status: "2xx", At: at, Differs: &orderly})
 	if l.err != nil {
 		return false, nil //nolint:nilerr // a call that cannot be written as a step proves nothing
 	}

@@ -23,6 +23,7 @@ type slot struct {
 	base  *target.Exchange // the call as it is
 	// stable: it is answered the same each time; false as well where nobody looked.
 	stable bool
+	nth    int // of the texts of a document that it holds
 }
 
 // slotsOf are the places of an operation into which text can be put, of the call

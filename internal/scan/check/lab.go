@@ -108,7 +108,7 @@ type Lab struct {
 		done  bool
 		call  *world.Call
 		gauge *gauge
-		has   int64
+		has   float64
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -46,14 +47,54 @@ func (p *Probe) plants(out *graph.Output, now any) []string {
 	case string:
 		switch out.Meaning {
 		case graph.MeansRole:
-			return []string{`"admin"`}
+			return []string{jsonString(styled("admin", v))}
 		case graph.MeansOwner, graph.MeansTenant:
 			return p.otherIDs(out, v)
 		case graph.MeansStatus:
-			return []string{`"approved"`, `"paid"`, `"active"`, `"completed"`}
+			return otherStates(out.Values, v)
 		}
 	}
 	return nil
+}
+
+// otherStates are states that a caller would like better than the one that is: those
+// that the description lists, the last first, else the usual ones, written as that is.
+func otherStates(listed []string, now string) []string {
+	var out []string
+	for _, v := range slices.Backward(listed) {
+		if v != now && !reUndone.MatchString(v) && len(out) < 3 {
+			out = append(out, jsonString(v))
+		}
+	}
+	if len(out) > 0 {
+		return out
+	}
+	for _, v := range []string{"approved", "paid", "active", "completed"} {
+		out = append(out, jsonString(styled(v, now)))
+	}
+	return out
+}
+
+// reUndone are states that nobody wants for what is theirs.
+var reUndone = regexp.MustCompile(`(?i)cancel|reject|fail|delet|declin|denied|expired|void|error|draft|new|open|pending|created`)
+
+// rePrefixed is a name of a constant whose first word is its kind: ROLE_USER, ACCOUNT_ACTIVE.
+var rePrefixed = regexp.MustCompile(`^((?i:roles?|status|state|type|account|user|perm)[_:.-])(.+)$`)
+
+// styled is a word written as another of its kind is: in its case, after its prefix.
+func styled(word, like string) string {
+	prefix, rest := "", like
+	if m := rePrefixed.FindStringSubmatch(like); m != nil {
+		prefix, rest = m[1], m[2]
+	}
+	switch {
+	case rest == "":
+	case rest == strings.ToUpper(rest) && rest != strings.ToLower(rest):
+		word = strings.ToUpper(word)
+	case rest[:1] == strings.ToUpper(rest[:1]) && rest[:1] != strings.ToLower(rest[:1]):
+		word = strings.ToUpper(word[:1]) + word[1:]
+	}
+	return prefix + word
 }
 
 // otherIDs are identifiers of other people, as a field holds them.

@@ -56,8 +56,8 @@ func (p *Probe) rights(name string, now any) []string {
 				out = append(out, jsonString(r))
 			}
 		}
-		for _, r := range []string{"admin", "ADMIN", "administrator", "premium"} {
-			if len(out) < 3 && !strings.EqualFold(r, v) && !slices.Contains(out, jsonString(r)) && (v == strings.ToUpper(v)) == (r == strings.ToUpper(r)) {
+		for _, r := range []string{"admin", "administrator", "premium"} {
+			if r = styled(r, v); len(out) < 3 && !strings.EqualFold(r, v) && !slices.Contains(out, jsonString(r)) {
 				out = append(out, jsonString(r))
 			}
 		}
@@ -91,17 +91,21 @@ func massRegister(ctx context.Context, p *Probe) error {
 	type field struct {
 		at, name string
 		now      any
+		listed   bool
 	}
 	var fields []field
 	scenario.Walk(body, func(at string, v any) {
-		name := at[strings.LastIndexByte(at, '/')+1:]
+		at, name, listed := fieldAt(at)
 		if !takes[name] && strings.Count(at, "/") <= 2 && len(p.rights(name, v)) > 0 && len(fields) < 6 {
-			fields = append(fields, field{at, name, v})
+			fields = append(fields, field{at, name, v, listed})
 		}
 	})
 	p.Note(e.Op, Clean)
 	for _, f := range fields {
 		for _, v := range p.rights(f.name, f.now) {
+			if f.listed {
+				v = "[" + v + "]"
+			}
 			ok, err := p.registersWith(ctx, e, d, who, f.at, f.name, v)
 			if err != nil {
 				return err
@@ -112,6 +116,13 @@ func massRegister(ctx context.Context, p *Probe) error {
 		}
 	}
 	return nil
+}
+
+// fieldAt is the field that a value of an answer is of, and its name: of the first
+// of a list, as roles often are, the list.
+func fieldAt(at string) (field, name string, listed bool) {
+	field, listed = strings.CutSuffix(at, "/0")
+	return field, field[strings.LastIndexByte(field, '/')+1:], listed
 }
 
 // selfRead is the user's read of what the account is; nil when there is none.

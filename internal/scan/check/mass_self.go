@@ -49,7 +49,7 @@ func (p *Probe) assignsSelf(ctx context.Context, op *graph.Op, user *actor.Actor
 		type hit struct{ at, name, v string }
 		var hits []hit
 		scenario.Walk(body, func(at string, v any) {
-			name := at[strings.LastIndexByte(at, '/')+1:]
+			at, name, listed := fieldAt(at)
 			if takes[name] || strings.Count(at, "/") > 2 || reIndex.MatchString(at) {
 				return
 			}
@@ -58,6 +58,9 @@ func (p *Probe) assignsSelf(ctx context.Context, op *graph.Op, user *actor.Actor
 				list = list[:1]
 			}
 			for _, text := range list {
+				if listed {
+					text = "[" + text + "]"
+				}
 				hits = append(hits, hit{at, name, text})
 			}
 		})

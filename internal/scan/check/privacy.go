@@ -56,6 +56,17 @@ func (p *Probe) Private(ctx context.Context, r *graph.Resource) (*Privacy, error
 	if err := p.byExperiment(ctx, r, v); err != nil {
 		return nil, err
 	}
+	// What lies under somebody's own thing is as private as that, whatever such
+	// things are elsewhere: the comments of a contract are no blog's.
+	if up := r.Parent; up != nil && up != r && !up.IsPerson && !up.IsTenant && v.Score > -1 && v.Score < 1 {
+		above, err := p.Private(ctx, up)
+		if err != nil {
+			return nil, err
+		}
+		if above.Private() {
+			v.add(1, "it lies under %q, which is private", up.Name)
+		}
+	}
 	p.mu.Lock()
 	p.privacy[r] = v
 	p.mu.Unlock()

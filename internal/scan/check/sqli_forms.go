@@ -38,6 +38,8 @@ var sqlTexts = []sqlForm{
 	{"%[1]s' AND %[2]s -- ", true},
 	{"%[1]s%%' AND %[2]s AND '%%'='", false},
 	{"%[1]s%%' AND %[2]s -- ", true},
+	{"%[1]s'||(CASE WHEN %[2]s THEN '' ELSE (SELECT '7' UNION SELECT '8') END)||'", false}, // where nothing is found either way
+	{"%[1]s'||(CASE WHEN %[2]s THEN '' ELSE " + breaksSQLite + " END)||'", false},
 	{"%[1]s') AND %[2]s AND '1'=('1", false},
 	{"%[1]s%%') AND %[2]s -- ", true},
 	{"%[1]s' OR %[2]s -- ", true},
@@ -116,14 +118,16 @@ type tell struct {
 
 // tellOf is how two answers differ, nil where they do not.
 func tellOf(s *slot, yes, no *target.Exchange, vary ...string) *tell {
+	// What is said where the statement breaks may hold the statement, and so be
+	// another for each condition.
+	if no.Status/100 != 2 {
+		return &tell{}
+	}
 	if s.stable {
 		if scenario.Alike(yes, no, vary...) {
 			return nil
 		}
 		return &tell{like: true}
-	}
-	if no.Status/100 != 2 {
-		return &tell{}
 	}
 	body, ok := scenario.Decode(yes.Body)
 	other, ok2 := scenario.Decode(no.Body)

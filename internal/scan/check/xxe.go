@@ -71,18 +71,38 @@ func (p *Probe) xmlTexts(ctx context.Context, try func(context.Context, *slot) (
 				continue
 			}
 			p.Note(op, Clean)
-			if done, err := try(ctx, s); err != nil || done {
-				return err
+			// Of a document that is described as a text, each text in it is tried.
+			for i := range max(1, min(len(documentTexts(s)), 4)) {
+				s.nth = i
+				if done, err := try(ctx, s); err != nil || done {
+					return err
+				}
 			}
 		}
 		return nil
 	})
 }
 
+// reDocumentText is a text between two tags.
+var reDocumentText = regexp.MustCompile(`>([^<>]*[^<>\s][^<>]*)</`)
+
+// documentTexts are the places of the texts of a document that a slot holds as a
+// whole; nil when it holds none.
+func documentTexts(s *slot) [][]int {
+	if text := strings.TrimSpace(s.value); !strings.HasPrefix(text, "<") || strings.Contains(text, "<!DOCTYPE") {
+		return nil
+	}
+	return reDocumentText.FindAllStringSubmatchIndex(s.value, -1)
+}
+
 // withEntity is a call whose body declares an entity and holds it in one text.
 func (p *Probe) withEntity(s *slot, id string, part scenario.Part, note, system string, e ...scenario.Expect) (scenario.Step, error) {
 	bind := s.call.Renew(id)
 	bind[s.in.Where()] = `"ENTITYHERE"`
+	if texts := documentTexts(s); s.nth < len(texts) {
+		at := texts[s.nth]
+		bind[s.in.Where()] = jsonString(s.value[:at[2]] + "ENTITYHERE" + s.value[at[3]:])
+	}
 	st, err := p.World.Step(s.call, bind)
 	if err != nil {
 		return st, err

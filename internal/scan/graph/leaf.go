@@ -31,6 +31,20 @@ type leaf struct {
 	under string
 }
 
+// values are the texts that a leaf is one of, where its schema lists them.
+func (l *leaf) values() []string {
+	if l.schema == nil || l.typ != "string" {
+		return nil
+	}
+	var out []string
+	for _, v := range l.schema.Enum() {
+		if v.Kind == value.String {
+			out = append(out, v.Text)
+		}
+	}
+	return out
+}
+
 // leaves are the values of one schema, with what is known of its root.
 type leaves struct {
 	list     []leaf

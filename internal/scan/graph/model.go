@@ -219,7 +219,8 @@ type Output struct {
 	Object  *spec.ObjectRef
 	Owner   bool
 	Class   spec.DataClass
-	Seen    bool // a real answer held it (Observe), declared or not
+	Seen    bool     // a real answer held it (Observe), declared or not
+	Values  []string // texts of which the description says that it is one; nil: it does not say
 
 	holder *Resource // of the object that it is a member of
 	key    string    // its name without that of its holder's resource

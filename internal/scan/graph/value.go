@@ -410,7 +410,7 @@ func (b *builder) outputs(op *Op) {
 					continue
 				}
 				seen[l.pointer] = true
-				o := &Output{Op: op, Pointer: l.pointer, Name: l.name, Type: l.typ, Format: l.format, under: l.under}
+				o := &Output{Op: op, Pointer: l.pointer, Name: l.name, Type: l.typ, Format: l.format, Values: l.values(), under: l.under}
 				b.means(o, l)
 				op.Outputs = append(op.Outputs, o)
 			}

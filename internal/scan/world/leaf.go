@@ -98,6 +98,10 @@ func (m *maker) leaf(s *spot) bool {
 	if text := m.plan.over[s.where]; text != "" {
 		return put(text)
 	}
+	if o, text := m.lockOf(s); text != "" {
+		c.Uses[s.where] = o
+		return put(text)
+	}
 	t := m.taught.of(s.place())
 	if t == nil {
 		t = m.w.shared[sharedKey(s)]
@@ -138,6 +142,18 @@ func (m *maker) leaf(s *spot) bool {
 	}
 	if text := m.personal(s); ok(text) {
 		return put(text)
+	}
+	if text := m.givenBack(s); ok(text) {
+		return put(text)
+	}
+	if list := m.documents(s); len(list) > 0 {
+		n := 0
+		if t != nil {
+			n = t.next % len(list)
+		}
+		if ok(list[n]) {
+			return put(list[n])
+		}
 	}
 	if list := s.enum(); len(list) > 0 {
 		for i := range list {

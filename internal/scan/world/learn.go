@@ -265,6 +265,7 @@ func (w *World) created(c *Call, x *target.Exchange, body *value.Value) *Object 
 	if body != nil {
 		if node, at := objectIn(body, r); node != nil {
 			w.identify(o, node, at)
+			o.locks = lockSources(node, at)
 		}
 		if len(o.ids) == 0 && (body.Kind == value.String || body.Kind == value.Number) && body.Text != "" {
 			o.ids["id"], o.sources["id"] = body.Text, source{at: ""}

@@ -39,6 +39,7 @@ type Object struct {
 	own     bool              // an earlier run made it by an account of its own
 	before  string            // the id of the earlier run that made it; "" this one
 	spare   bool              // made to be changed and deleted: others are looked at
+	locks   map[string]source // where the answer of MadeBy says which state of it this is
 	sources map[string]source // where the answer of MadeBy holds each of ids
 	tokens  map[string]string // what canaries are made of, by the input that took it
 }
@@ -131,5 +132,6 @@ type Recipe struct {
 	ID       string            // variable of the identifier that paths take
 	Canaries map[string]string // JSON pointer in the reader's answer → canary placeholder text
 
-	of map[*Object]*Recipe // what it makes: the object that it was written after and those that it lies under
+	locks map[string]string   // field that says which state of it this is → variable
+	of    map[*Object]*Recipe // what it makes: the object that it was written after and those that it lies under
 }

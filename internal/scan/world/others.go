@@ -2,6 +2,7 @@ package world
 
 import (
 	"regexp"
+	"slices"
 
 	"github.com/crenel-project/crenel/internal/scan/actor"
 	"github.com/crenel-project/crenel/internal/scan/graph"
@@ -19,11 +20,20 @@ func (w *World) ofOthers(in *graph.Input, r *graph.Resource) bool {
 	if t := w.taughtOf(in.Op).of(in.Where()); t != nil && t.others {
 		return true
 	}
-	if r == nil || !r.IsPerson || in.In == "path" {
+	if r == nil || in.In == "path" {
 		return false
 	}
 	words := wordsOf(in.Name)
-	return len(words) > 0 && (words[0] == "to" || has(words, "recipient", "receiver", "payee", "beneficiary", "invitee", "addressee"))
+	if r.IsPerson {
+		return len(words) > 0 && (words[0] == "to" || has(words, "recipient", "receiver", "payee", "beneficiary", "invitee", "addressee"))
+	}
+	// Between two of a kind: what it comes from is the caller's, what it goes to is another's.
+	if in.Op.Reads() || !has(words, "to", "target", "destination", "dest", "recipient", "receiver", "beneficiary", "payee", "credit") {
+		return false
+	}
+	return slices.ContainsFunc(in.Op.Inputs, func(o *graph.Input) bool {
+		return o != in && o.In == in.In && has(wordsOf(o.Name), "from", "source", "src", "sender", "payer", "debit", "origin") && w.resourceOf(o) == r
+	})
 }
 
 // worthOfOthers is how fit an object is where it must be another's: what the run's
@@ -33,7 +43,7 @@ func worthOfOthers(o *Object, as *actor.Actor, score float64) float64 {
 	case o == nil:
 	case owns(as, o):
 		return score - 6
-	case o.owner != nil && owner(o.owner) && (o.Made || o.Resource.IsPerson):
+	case o.owner != nil && owner(o.owner):
 		return max(score, 4.2)
 	}
 	return score

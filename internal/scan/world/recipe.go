@@ -129,6 +129,14 @@ func (b *recipeWriter) object(o *Object, prefix string, depth int) (*Recipe, err
 		step.Save = append(step.Save, s)
 		r.IDs[field] = v
 	}
+	for _, name := range sortedKeys(o.locks) {
+		v := prefix + ".lock_" + identifier(name)
+		step.Save = append(step.Save, scenario.Save{As: v, At: o.locks[name].at, Optional: true})
+		if r.locks == nil {
+			r.locks = map[string]string{}
+		}
+		r.locks[name] = v
+	}
 	b.steps = append(b.steps, step)
 	field := idField(o.Resource, o.IDs())
 	if r.ID = r.IDs[field]; r.ID == "" {

@@ -3,6 +3,7 @@ package world
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/crenel-project/crenel/internal/scan/actor"
 )
@@ -27,6 +28,15 @@ func (c *Call) With(where, text string) *Call {
 func (c *Call) On(where, text string, o *Object) *Call {
 	d := c.With(where, text)
 	d.Uses[where] = o
+	// The state that a change was written after is that of the object which it names.
+	for at, was := range c.Uses {
+		if name := lockField(was, at); at != where && name != "" && o != nil && was.Resource == o.Resource {
+			if state := o.Fields()[name]; state != "" {
+				d.override(at, state)
+				d.Uses[at] = o
+			}
+		}
+	}
 	return d
 }
 
@@ -45,6 +55,15 @@ func (c *Call) Renew(name string) map[string]string {
 func (r *Recipe) Bind(c *Call) map[string]string {
 	bind := map[string]string{}
 	for where, o := range c.Uses {
+		if name := lockField(o, where); name != "" {
+			if made := r.of[o]; made != nil && made.locks[name] != "" {
+				bind[where] = "${" + made.locks[name] + "}"
+				if strings.HasPrefix(c.Values[where], `"`) {
+					bind[where] = `"` + bind[where] + `"`
+				}
+			}
+			continue
+		}
 		if v := r.Text(o, c.Values[where]); v != "" {
 			bind[where] = v
 		}
