@@ -27,6 +27,7 @@ type haulage struct {
 	hauls   []*haul
 	remarks []map[string]any
 	purses  []*haulier // by number
+	sent    []map[string]any
 }
 
 type haulier struct {
@@ -52,6 +53,7 @@ components:
   schemas:
     Haul: {type: object, properties: {haul_id: {type: integer}, carrier_id: {type: string}, cargo: {type: string}, days: {type: integer}, day_rate: {type: number}, rebate: {type: number}, state: {type: string, enum: [PLANNED, UNDERWAY, SETTLED]}, revision: {type: integer}}}
     Remark: {type: object, properties: {remark_id: {type: integer}, haul_id: {type: integer}, comment: {type: string}}}
+    Transfer: {type: object, properties: {id: {type: integer}, from_purse_id: {type: integer}, to_purse_id: {type: integer}, amount: {type: number}, note: {type: string}}}
     Me: {type: object, properties: {id: {type: string}, email: {type: string}, display: {type: string}, roles: {type: array, items: {type: string}}}}
     Purse: {type: object, properties: {purse_id: {type: integer}, owner_id: {type: string}, balance: {type: number}}}
 security: [{bearer: []}]
@@ -112,10 +114,12 @@ paths:
     get:
       responses: {"200": {description: own, content: {"*/*": {schema: {$ref: '#/components/schemas/Purse'}}}}}
   /purse/transfers:
+    get:
+      responses: {"200": {description: in and out, content: {"*/*": {schema: {type: array, items: {$ref: '#/components/schemas/Transfer'}}}}}}
     post:
       operationId: transferMoney
-      requestBody: {required: true, content: {application/json: {schema: {type: object, required: [from_purse_id, to_purse_id, amount], properties: {from_purse_id: {type: integer}, to_purse_id: {type: integer}, amount: {type: number, minimum: 0.01}}}}}}
-      responses: {"200": {description: done, content: {"*/*": {schema: {type: object, properties: {from_purse_id: {type: integer}, to_purse_id: {type: integer}, amount: {type: number}}}}}}}
+      requestBody: {required: true, content: {application/json: {schema: {type: object, required: [from_purse_id, to_purse_id, amount], properties: {from_purse_id: {type: integer}, to_purse_id: {type: integer}, amount: {type: number, minimum: 0.01}, note: {type: string, maxLength: 80}}}}}}
+      responses: {"201": {description: done, content: {"*/*": {schema: {$ref: '#/components/schemas/Transfer'}}}}}
 `
 
 func newHaulage(open string) *haulage {
@@ -144,16 +148,16 @@ func (s *haulage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(status, map[string]any{"timestamp": time.Now().Format(time.RFC3339Nano), "status": status, "error": http.StatusText(status), "message": text, "path": r.URL.Path})
 	}
 	var in struct {
-		Email, Password, Display, Cargo, State, Comment string
-		Roles                                           []string
-		Lorry                                           int `json:"lorry_id"`
-		Days                                            int
-		Revision                                        *int
-		Amount                                          float64
-		Rate                                            *float64 `json:"day_rate"`
-		Code                                            string   `json:"gift_card_code"`
-		From                                            int      `json:"from_purse_id"`
-		To                                              int      `json:"to_purse_id"`
+		Email, Password, Display, Cargo, State, Comment, Note string
+		Roles                                                 []string
+		Lorry                                                 int `json:"lorry_id"`
+		Days                                                  int
+		Revision                                              *int
+		Amount                                                float64
+		Rate                                                  *float64 `json:"day_rate"`
+		Code                                                  string   `json:"gift_card_code"`
+		From                                                  int      `json:"from_purse_id"`
+		To                                                    int      `json:"to_purse_id"`
 	}
 	if r.Method != http.MethodGet && json.NewDecoder(r.Body).Decode(&in) != nil {
 		fail(400, "JSON parse error")
@@ -205,6 +209,16 @@ func (s *haulage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "GET gift-cards":
 		answer(200, []any{map[string]any{"gift_card_code": me.card, "percent": 10}})
 	case "GET purse":
+		if len(path) == 2 { // who is sent money sees it as its sender does
+			list := []any{}
+			for _, m := range s.sent {
+				if m["from_purse_id"] == me.purse || m["to_purse_id"] == me.purse {
+					list = append(list, m)
+				}
+			}
+			answer(200, list)
+			return
+		}
 		answer(200, map[string]any{"purse_id": me.purse, "owner_id": me.id, "balance": float64(me.cents) / 100})
 	case "POST purse":
 		from, to, cents := s.purse(in.From), s.purse(in.To), int(math.Round(in.Amount*100))
@@ -224,7 +238,8 @@ func (s *haulage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			}
 			from.cents = left
 			to.cents += cents
-			answer(200, map[string]any{"from_purse_id": in.From, "to_purse_id": in.To, "amount": in.Amount})
+			s.sent = append(s.sent, map[string]any{"id": 90 + len(s.sent), "from_purse_id": in.From, "to_purse_id": in.To, "amount": in.Amount, "note": in.Note})
+			answer(201, s.sent[len(s.sent)-1])
 		}
 	case "POST hauls":
 		if len(path) == 1 && in.Lorry != 11 && in.Lorry != 12 {
@@ -346,7 +361,7 @@ func TestHaulage(t *testing.T) {
 		t.Run("open="+c.open, func(t *testing.T) {
 			t.Parallel()
 			found := map[string]bool{}
-			for _, f := range tested(t, haulageSpec, newHaulage(c.open), "bola-read", "bola-write", "bola-reference", "mass-assignment", "client-price", "single-use", "race").Report.Findings {
+			for _, f := range tested(t, haulageSpec, newHaulage(c.open), "bola-read", "bola-write", "bola-list", "bola-reference", "mass-assignment", "client-price", "single-use", "race").Report.Findings {
 				found[fmt.Sprintf("%s %s %s %s", f.Check, f.Method, f.Path, f.Where)] = true
 			}
 			if got := slices.Sorted(maps.Keys(found)); !slices.Equal(got, c.want) {

@@ -65,6 +65,9 @@ func (p *Probe) lists(ctx context.Context, op *graph.Op) error {
 		}
 		for _, r := range p.Graph.Resources {
 			for _, s := range p.subjects(r, user, 3) {
+				if s.meantFor(other) {
+					continue
+				}
 				if !p.anyHeld(mine, s) || !p.anyHeld(theirs, s) {
 					p.Note(op, Clean)
 					continue

@@ -141,6 +141,7 @@ func (p *Probe) readBy(ctx context.Context, op *graph.Op, in *graph.Input, r *gr
 
 // readAs tries the attackers in turn, and says whether one got through.
 func (p *Probe) readAs(ctx context.Context, op *graph.Op, in *graph.Input, s *subject, own *world.Call, mine *target.Exchange, others []*actor.Actor) (bool, error) {
+	others = slices.DeleteFunc(slices.Clone(others), s.meantFor)
 	marked := false
 	for _, c := range s.object.Canaries() {
 		marked = marked || scenario.Holds(mine, c)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/crenel-project/crenel/internal/scan/actor"
@@ -96,7 +97,7 @@ func (p *Probe) writeBy(ctx context.Context, op *graph.Op, in *graph.Input, s *s
 		p.Note(op, Clean)
 		return false, nil
 	}
-	for _, foreign := range p.aims(ctx, own, in, p.Attackers()) {
+	for _, foreign := range p.aims(ctx, own, in, slices.DeleteFunc(p.Attackers(), s.meantFor)) {
 		h, err := p.writeHypothesis(op, in, s, reader, foreign, deletes)
 		if err != nil {
 			p.Note(op, Inconclusive)

@@ -48,6 +48,30 @@ func (s *subject) named(c *world.Call) map[string]string {
 	return bind
 }
 
+// meantFor reports whether what made the subject named something of an actor's, or
+// the actor: who is sent money sees the transfer as its sender does.
+func (s *subject) meantFor(a *actor.Actor) bool {
+	c := s.object.MadeBy
+	if c == nil {
+		return false
+	}
+	for where, text := range c.Values {
+		if strings.HasPrefix(where, "path.") {
+			continue
+		}
+		if o := c.Uses[where]; o != nil && o.Owner() != nil && o.Owner().Name == a.Name {
+			return true
+		}
+		v := scenario.Plain(decoded(text))
+		for _, fact := range []string{"id", "email", "username", "phone"} {
+			if f := a.Facts[fact]; len(f) > 3 && f == v {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }
 
 // subjects are the objects of a resource that an actor owns, those that a
