@@ -119,13 +119,20 @@ func (p *Probe) changedShared(ctx context.Context, same *world.Call, maker *grap
 
 var (
 	reApproves = regexp.MustCompile(`(?i)^(approve|approval|authori[sz]e|sign[_-]?off|counter[_-]?sign)$`)
-	reHandsIn  = regexp.MustCompile(`(?i)^(submit|submission|hand[_-]?in|propose|request[_-]?approval|send[_-]?for[_-]?approval)$`)
+	// reAnother is how a description says that who hands in does not decide.
+	reAnother = regexp.MustCompile(`(?i)\b(managers?|approvers?|reviewers?|supervisors?|admins?|administrators?|another|different|some(one|body) else|four[- ]eyes|two[- ]person)\b`)
+	reHandsIn = regexp.MustCompile(`(?i)^(submit|submission|hand[_-]?in|propose|request[_-]?approval|send[_-]?for[_-]?approval)$`)
 )
 
-// approvesOwn: whoever hands something in for a decision decides on it as well.
+// approvesOwn: whoever hands something in for a decision decides on it as well. Where the
+// description does not say that somebody else does, or a role, it may be meant so: who
+// is alone in an organisation of their own decides for themselves.
 func (p *Probe) approvesOwn(ctx context.Context, op *graph.Op, user *actor.Actor) error {
 	last := func(o *graph.Op) string { return o.Path[strings.LastIndexByte(o.Path, '/')+1:] }
 	if op.Method == http.MethodGet || !op.Secured || op.About == nil || !reApproves.MatchString(last(op)) || !p.ordinary(user) {
+		return nil
+	}
+	if !reAnother.MatchString(op.Summary+" "+op.Description) && p.restricted(op, user) == "" {
 		return nil
 	}
 	for _, hand := range op.About.Ops {
