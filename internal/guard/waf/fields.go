@@ -201,6 +201,21 @@ func (c *collector) headers(x *exchange.Exchange) bool {
 			}
 		}
 	}
+	return c.exact || c.declaredHeaders(x)
+}
+
+// declaredHeaders adds the header fields that the document has for parameters: they are
+// arguments of the operation as those of the query are, where CRS reads most of its rules.
+func (c *collector) declaredHeaders(x *exchange.Exchange) bool {
+	for i := range x.Params {
+		p := &x.Params[i]
+		if p.Spec.In != "header" || c.pinned(x, "header", p.Spec.Name) || proven(x, "header", p.Spec.Name) {
+			continue
+		}
+		if !c.add(field{src: fromQuery, name: p.Spec.Name, at: headerAt(p.Spec.Name), text: p.Raw, fixed: true}) {
+			return false
+		}
+	}
 	return true
 }
 
@@ -215,9 +230,34 @@ func (c *collector) cookies(x *exchange.Exchange) bool {
 			if !c.add(field{src: fromCookie, name: name, at: "cookie:" + name, text: v}) {
 				return false
 			}
+			// Servers in Python read what is quoted with its escapes (RFC 2109).
+			if text, ok := unquoted(v); ok && !c.exact && !c.add(field{src: fromCookie, name: name, at: "cookie:" + name, text: text}) {
+				return false
+			}
 		}
 	}
 	return true
+}
+
+// unquoted is a quoted cookie with its escapes read: a backslash before three octal digits
+// or any one character. false: it is not quoted, or has none.
+func unquoted(s string) (string, bool) {
+	if len(s) < 2 || s[0] != '"' || s[len(s)-1] != '"' || strings.IndexByte(s, '\\') < 0 {
+		return "", false
+	}
+	out := make([]byte, 0, len(s))
+	for s = s[1 : len(s)-1]; s != ""; {
+		octal := func(i int) bool { return s[i] >= '0' && s[i] <= '7' }
+		switch {
+		case s[0] != '\\' || len(s) == 1:
+			out, s = append(out, s[0]), s[1:]
+		case len(s) > 3 && s[1] <= '3' && octal(1) && octal(2) && octal(3):
+			out, s = append(out, (s[1]-'0')<<6|(s[2]-'0')<<3|s[3]-'0'), s[4:]
+		default:
+			out, s = append(out, s[1]), s[2:]
+		}
+	}
+	return string(out), true
 }
 
 // proven reports whether a credential stood here that authn has verified: it is

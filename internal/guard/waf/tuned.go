@@ -68,6 +68,9 @@ var (
 	// short parameter, or look for the encodings of a URL.
 	deafInLeaf     = []int{921151, 942420, 942421, 942430, 942431, 942432, 942460}
 	deafInArgument = []int{920230, 931130, 942420, 942421, 942430, 942431, 942432, 942460}
+	// deafInMessage allow few parameters of a content type, and few charsets: which there may be
+	// is between the document and its clients, and whatever is read is read as UTF-8 or refused.
+	deafInMessage = []int{920470, 920480}
 	// weakRules match words of shells and SQL, and punctuation, that prose shares.
 	weakRules = []int{
 		932200, 932220, 932230, 932231, 932235, 932236, 932240, 932250, 932340, 932370, 932371, 941320,
@@ -110,6 +113,7 @@ func newWeights(rules []loaded) *weights {
 		lower(inArgument, weakWeight, weak || slices.Contains(weakInArgument, r.id))
 		lower(inLeaf, deafWeight, slices.Contains(deafInLeaf, r.id))
 		lower(inArgument, deafWeight, slices.Contains(deafInArgument, r.id))
+		lower(inMessage, deafWeight, slices.Contains(deafInMessage, r.id))
 		if one != (weight{fullWeight, fullWeight, fullWeight}) {
 			w.rules[r.id] = one
 		}

@@ -343,7 +343,11 @@ func (g *Guard) feedTuned(tx types.Transaction, state plugintypes.TransactionSta
 		tx.AddRequestHeader("Content-Length", strconv.Itoa(len(r.Body.Bytes)))
 		if !own["Content-Type"] {
 			// The contract let it come without, or another portion has it.
-			tx.AddRequestHeader("Content-Type", r.Body.MediaType)
+			mediaType := r.Body.MediaType
+			if mediaType == "" && !g.exact {
+				mediaType = "application/octet-stream" // as RFC 9110, section 8.3, has it
+			}
+			tx.AddRequestHeader("Content-Type", mediaType)
 		}
 	}
 	if g.exact {
