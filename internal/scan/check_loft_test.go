@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -194,12 +195,11 @@ func (s *loft) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if s.open {
 			statement, args = `SELECT id, label FROM crates WHERE label LIKE '%`+in.Label+`%'`, nil
 		}
-		rows, err := s.db.QueryContext(r.Context(), statement, args...)
+		rows, err := s.db.QueryContext(r.Context(), statement, args...) //nolint:sqlclosecheck // it is read to its end just below
 		if err == nil {
 			for rows.Next() { //nolint:revive // what is found is nothing
 			}
-			err = rows.Err()
-			_ = rows.Close()
+			err = errors.Join(rows.Err(), rows.Close())
 		}
 		if err != nil {
 			fail(500, "could not prepare statement ["+statement+"]")

@@ -2,9 +2,9 @@ package check
 
 import (
 	"context"
-	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/crenel-project/crenel/internal/scan/graph"
@@ -45,7 +45,7 @@ func (p *Probe) commandFollows(ctx context.Context, s *slot, yes *target.Exchang
 	}
 	var l steps
 	for i, n := range []string{"7", "9"} {
-		id := fmt.Sprint(i + 1)
+		id := strconv.Itoa(i + 1)
 		like := func(what string) scenario.Expect {
 			if i == 0 {
 				return scenario.Expect{Status: "2xx"}
