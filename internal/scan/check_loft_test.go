@@ -4,7 +4,6 @@ import (
 	"database/sql"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -195,11 +194,12 @@ func (s *loft) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if s.open {
 			statement, args = `SELECT id, label FROM crates WHERE label LIKE '%`+in.Label+`%'`, nil
 		}
-		rows, err := s.db.QueryContext(r.Context(), statement, args...) //nolint:sqlclosecheck // it is read to its end just below
+		rows, err := s.db.QueryContext(r.Context(), statement, args...)
 		if err == nil {
+			defer func() { _ = rows.Close() }()
 			for rows.Next() { //nolint:revive // what is found is nothing
 			}
-			err = errors.Join(rows.Err(), rows.Close())
+			err = rows.Err()
 		}
 		if err != nil {
 			fail(500, "could not prepare statement ["+statement+"]")
