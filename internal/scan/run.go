@@ -147,8 +147,10 @@ func Run(ctx context.Context, o *Options, ev Events) (*Result, error) {
 	switch {
 	case errors.Is(ended, ErrTarget):
 		return res, ended
-	case ended != nil && ctx.Err() == nil && (r.report.Stats.Reached == 0 || errors.As(ended, &down)):
+	case ended != nil && ctx.Err() == nil && errors.As(ended, &down):
 		return res, fmt.Errorf("%w: %w", ErrTarget, ended)
+	case ended != nil && ctx.Err() == nil && r.report.Stats.Reached == 0:
+		return res, fmt.Errorf("%w: no operation answered anybody with a success: %w", ErrTarget, ended)
 	case ended != nil && ctx.Err() == nil && r.lab == nil:
 		return res, fmt.Errorf("%w: nothing was attacked, give more time or requests: %w", ErrTarget, ended)
 	case ended == nil && r.report.Stats.Reached == 0 && len(r.report.Counted(finding.Low, false)) == 0:

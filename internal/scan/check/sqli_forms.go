@@ -38,8 +38,8 @@ var sqlTexts = []sqlForm{
 	{"%[1]s' AND %[2]s -- ", true},
 	{"%[1]s%%' AND %[2]s AND '%%'='", false},
 	{"%[1]s%%' AND %[2]s -- ", true},
-	{"%[1]s'||(CASE WHEN %[2]s THEN '' ELSE (SELECT '7' UNION SELECT '8') END)||'", false}, // where nothing is found either way
-	{"%[1]s'||(CASE WHEN %[2]s THEN '' ELSE " + breaksSQLite + " END)||'", false},
+	{"%[1]s'||(CASE WHEN %[2]s THEN '' ELSE (SELECT '7' UNION SELECT '8') END)||'", true}, // where nothing is found either way
+	{"%[1]s'||(CASE WHEN %[2]s THEN '' ELSE " + breaksSQLite + " END)||'", true},
 	{"%[1]s') AND %[2]s AND '1'=('1", false},
 	{"%[1]s%%') AND %[2]s -- ", true},
 	{"%[1]s' OR %[2]s -- ", true},

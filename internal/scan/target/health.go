@@ -46,6 +46,7 @@ type health struct {
 	away     chan struct{}
 	dead     *DownError
 	outages  []*Outage
+	current  *Outage // while away is not nil; it is among outages once a probe has failed as well
 	back     []func(Outage)
 }
 
@@ -107,7 +108,7 @@ func (h *health) end(ex *Exchange, kind failure, home bool) {
 	if h.away != nil || h.dead != nil || h.c.ctx.Err() != nil {
 		if h.away != nil && kind == broken {
 			// It was in flight when the target went: it is as likely as the first.
-			h.suspect(h.outages[len(h.outages)-1], ex, "was in flight when the target went away")
+			h.suspect(h.current, ex, "was in flight when the target went away")
 		}
 		return
 	}
@@ -123,7 +124,7 @@ func (h *health) end(ex *Exchange, kind failure, home bool) {
 			h.suspect(o, e, "was answered just before the target went away")
 		}
 	}
-	h.away = make(chan struct{})
+	h.away, h.current = make(chan struct{}), o
 	h.c.wg.Add(1)
 	go h.watch(o)
 }

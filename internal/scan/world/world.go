@@ -264,7 +264,6 @@ func (w *World) Send(ctx context.Context, c *Call) (*target.Exchange, error) {
 	if !c.reached(x) {
 		return x, nil
 	}
-	c.Last = x
 	if body := decode(x); body != nil {
 		w.g.Observe(c.Op, body, x.Header)
 	}
