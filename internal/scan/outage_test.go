@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -127,9 +128,9 @@ func TestTargetDiesForGood(t *testing.T) {
 // One that is restarted by somebody else accuses nobody.
 func TestTargetIsRestartedByItself(t *testing.T) {
 	var p *scantest.Process
-	calls := 0
+	var calls atomic.Int32
 	p, o := fragile(t, 200*time.Millisecond, func(p *scantest.Process, w http.ResponseWriter, _ *http.Request) {
-		if calls++; calls == 1 {
+		if calls.Add(1) == 1 {
 			p.Die()
 		}
 		w.WriteHeader(http.StatusNotFound)
