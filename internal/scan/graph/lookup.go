@@ -68,37 +68,6 @@ func (op *Op) Input(where string) *Input {
 	return nil
 }
 
-// Taking lists op's inputs of a meaning, required ones first.
-func (op *Op) Taking(m Meaning) []*Input {
-	var out []*Input
-	for _, in := range op.Inputs {
-		if in.Meaning == m {
-			out = append(out, in)
-		}
-	}
-	slices.SortStableFunc(out, func(a, b *Input) int {
-		switch {
-		case a.Required == b.Required:
-			return 0
-		case a.Required:
-			return -1
-		}
-		return 1
-	})
-	return out
-}
-
-// Giving lists op's declared outputs of a meaning.
-func (op *Op) Giving(m Meaning) []*Output {
-	var out []*Output
-	for _, o := range op.Outputs {
-		if o.Meaning == m {
-			out = append(out, o)
-		}
-	}
-	return out
-}
-
 // Reads reports whether op changes nothing, as far as its method and kind say.
 func (op *Op) Reads() bool {
 	return (op.Method == http.MethodGet || op.Method == http.MethodHead || op.Method == http.MethodOptions) && op.Kind != Delete && op.Kind != Create && op.Kind != Update

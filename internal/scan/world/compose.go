@@ -1,6 +1,7 @@
 package world
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -311,7 +312,7 @@ func (m *maker) rawBody(mt *spec.MediaType) {
 	list := files([]string{m.c.Media}, m.op.ID+" "+m.op.Path)
 	f := list[i%len(list)]
 	if m.c.Media == "application/octet-stream" || strings.HasSuffix(m.c.Media, "*") {
-		m.c.Media = cmpOr(strings.TrimSuffix(m.c.Media, "/*"), f.Type)
+		m.c.Media = cmp.Or(strings.TrimSuffix(m.c.Media, "/*"), f.Type)
 		if m.c.Media != "application/octet-stream" {
 			m.c.Media = f.Type
 		}

@@ -1,6 +1,7 @@
 package world
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"slices"
@@ -88,10 +89,10 @@ func (w *World) explain(op *graph.Op, t *tally) string {
 	var denied, parts []string
 	for _, name := range w.ranked(t.by) {
 		if slices.Contains(t.by[name], http.StatusForbidden) || slices.Contains(t.by[name], http.StatusUnauthorized) {
-			denied = append(denied, cmpOr(name, "nobody"))
+			denied = append(denied, cmp.Or(name, "nobody"))
 		}
 		if r := t.reasons[name]; r != "" {
-			text := fmt.Sprintf("as %s: %s", cmpOr(name, "nobody"), r)
+			text := fmt.Sprintf("as %s: %s", cmp.Or(name, "nobody"), r)
 			if !slices.ContainsFunc(parts, func(p string) bool { return strings.HasSuffix(p, r) }) {
 				parts = append(parts, text)
 			}

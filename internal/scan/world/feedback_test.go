@@ -1,6 +1,7 @@
 package world
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"testing"
@@ -87,7 +88,7 @@ func describe(c Complaint) string {
 	if c.Values != nil {
 		detail = strings.Join(c.Values, ",")
 	}
-	return strings.TrimRight(fmt.Sprintf("%s %s %s", c.Field, c.Rule, cmpOr(c.Want, detail)), " ")
+	return strings.TrimRight(fmt.Sprintf("%s %s %s", c.Field, c.Rule, cmp.Or(c.Want, detail)), " ")
 }
 
 func TestReadComplaints(t *testing.T) {

@@ -2,6 +2,7 @@ package world
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"maps"
 	"net/http"
@@ -348,7 +349,7 @@ func (w *World) add(o *Object) *Object {
 		if old.owner == nil {
 			old.owner = o.owner
 		}
-		old.tenant = cmpOr(old.tenant, o.tenant)
+		old.tenant = cmp.Or(old.tenant, o.tenant)
 		if o.Made && !old.Made && old.MadeBy == nil {
 			// A Create that gave an object that was there before: it is not the run's.
 			old.tokens = o.tokens

@@ -1,6 +1,7 @@
 package world
 
 import (
+	"cmp"
 	"regexp"
 	"strings"
 
@@ -92,7 +93,7 @@ func (c *Complaint) classify(text string) {
 		c.Rule, c.Bound = isLong, number(reTooLong)
 	case reLength.MatchString(text):
 		m := reLength.FindStringSubmatch(text)
-		c.Rule, c.Bound, c.Other = isLong, m[2], cmpOr(m[1], m[2])
+		c.Rule, c.Bound, c.Other = isLong, m[2], cmp.Or(m[1], m[2])
 	case reItems.MatchString(text):
 		c.Rule, c.Bound = isShort, "1"
 	case reRequired.MatchString(text) && !strings.Contains(lower, "yyyy"):

@@ -1,6 +1,7 @@
 package world
 
 import (
+	"cmp"
 	"math/big"
 	"net/http"
 	"regexp"
@@ -398,7 +399,7 @@ func retyped(sent, want string) []string {
 		if strings.HasPrefix(sent, "[") {
 			return []string{`["crenel"]`, "[1]"}
 		}
-		return []string{"[" + cmpOr(sent, `"crenel"`) + "]", "[]"}
+		return []string{"[" + cmp.Or(sent, `"crenel"`) + "]", "[]"}
 	case "object":
 		return []string{"{}"}
 	}

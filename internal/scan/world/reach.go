@@ -1,6 +1,7 @@
 package world
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -36,7 +37,7 @@ func (w *World) exhausted() string {
 // leftOut notes that an operation's turn did not come. w.mu is held.
 func (w *World) leftOut(op *graph.Op, as string) {
 	if t := w.tallyOf(op); t.requests == 0 {
-		t.reasons[as] = cmpOr(w.exhausted(), ReasonBudget)
+		t.reasons[as] = cmp.Or(w.exhausted(), ReasonBudget)
 	}
 }
 
@@ -73,7 +74,7 @@ func (w *World) reach(ctx context.Context, op *graph.Op, as *actor.Actor) (*Call
 		w.mu.Lock()
 		if why := w.exhausted(); why != "" && w.building {
 			w.mu.Unlock()
-			return nil, cmpOr(reason, why), nil
+			return nil, cmp.Or(reason, why), nil
 		}
 		c, err := w.compose(op, as, p)
 		w.mu.Unlock()

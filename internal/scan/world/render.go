@@ -2,6 +2,7 @@ package world
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"mime/multipart"
 	"net/textproto"
@@ -186,7 +187,7 @@ func (c *Call) writeBody(r *target.Request) error {
 	n, ok := c.body()
 	if f, whole := c.Files["body."]; whole {
 		r.Body = slices.Clone(f.Content)
-		r.Header = append(r.Header, target.Field{Name: "Content-Type", Value: cmpOr(c.Media, f.Type)})
+		r.Header = append(r.Header, target.Field{Name: "Content-Type", Value: cmp.Or(c.Media, f.Type)})
 		return nil
 	}
 	if !ok && len(c.Files) == 0 {
@@ -195,7 +196,7 @@ func (c *Call) writeBody(r *target.Request) error {
 	if n == nil {
 		n = &node{kind: value.Object}
 	}
-	media := cmpOr(c.Media, jsonType)
+	media := cmp.Or(c.Media, jsonType)
 	contentType := media
 	switch {
 	case isJSON(media):
@@ -226,13 +227,6 @@ func (c *Call) writeBody(r *target.Request) error {
 	}
 	r.Header = append(r.Header, target.Field{Name: "Content-Type", Value: contentType})
 	return nil
-}
-
-func cmpOr(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }
 
 // plain is a leaf's text as it stands where there are no types.

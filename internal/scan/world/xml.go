@@ -1,6 +1,7 @@
 package world
 
 import (
+	"cmp"
 	"encoding/xml"
 	"strings"
 
@@ -80,7 +81,7 @@ func xmlElement(b *strings.Builder, name string, n *node, s *schema.Schema, dept
 			b.WriteString("<" + name + ">")
 		}
 		for _, k := range n.kids {
-			xmlElement(b, cmpOr(hintedName(items), name), k, items, depth+1)
+			xmlElement(b, cmp.Or(hintedName(items), name), k, items, depth+1)
 		}
 		if wrapped {
 			b.WriteString("</" + name + ">")
@@ -90,7 +91,7 @@ func xmlElement(b *strings.Builder, name string, n *node, s *schema.Schema, dept
 	b.WriteString("<" + name)
 	for _, k := range n.kids {
 		if t := sub(k); t != nil && t.Extension("xml").Get("attribute").IsTrue() && xmlName(k.name) {
-			b.WriteString(" " + cmpOr(hintedName(t), k.name) + `="`)
+			b.WriteString(" " + cmp.Or(hintedName(t), k.name) + `="`)
 			xmlText(b, plain(k))
 			b.WriteString(`"`)
 		}
@@ -104,7 +105,7 @@ func xmlElement(b *strings.Builder, name string, n *node, s *schema.Schema, dept
 		if t != nil && t.Extension("xml").Get("attribute").IsTrue() {
 			continue
 		}
-		xmlElement(b, cmpOr(hintedName(t), k.name), k, t, depth+1)
+		xmlElement(b, cmp.Or(hintedName(t), k.name), k, t, depth+1)
 	}
 	b.WriteString("</" + name + ">")
 }
