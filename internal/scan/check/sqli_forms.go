@@ -240,8 +240,11 @@ var rePaged = regexp.MustCompile(`(?i)limit|offset|page|size|count|^n$|^top$|^sk
 // sqlVersion tries comments that MySQL and MariaDB read according to their own
 // version: where a statement is limited to so many rows, no expression can be.
 func (p *Probe) sqlVersion(ctx context.Context, s *slot) (bool, error) {
-	if !s.stable || s.in.Meaning != graph.MeansPageSize && s.in.Meaning != graph.MeansPage && !rePaged.MatchString(s.in.Name) {
+	if s.in.Meaning != graph.MeansPageSize && s.in.Meaning != graph.MeansPage && !rePaged.MatchString(s.in.Name) {
 		return false, nil
+	}
+	if err := p.settled(ctx, s); err != nil || !s.stable {
+		return false, err
 	}
 	yesText, noText := "1/*!99999,1*/", "1/*!50000,1*/"
 	yes, err := p.send(ctx, s.with(yesText))
