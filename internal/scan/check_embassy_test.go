@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
+
+	"github.com/crenel-project/crenel/internal/freeport"
 )
 
 // embassy is an API over a real directory, into whose filters it pastes what it
@@ -63,7 +65,7 @@ func newEmbassy(binds bool) func(t *testing.T, open bool) http.Handler {
 		if _, err := os.Stat(server); err != nil {
 			server = "slapd"
 		}
-		dir, address := t.TempDir(), freePort(t)
+		dir, address := t.TempDir(), freeport.Address(t)
 		if err := os.Mkdir(filepath.Join(dir, "db"), 0o700); err != nil {
 			t.Fatal(err)
 		}

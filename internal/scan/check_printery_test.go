@@ -5,6 +5,8 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"testing"
+
+	"github.com/crenel-project/crenel/internal/freeport"
 )
 
 const printerySpec = `openapi: 3.0.3
@@ -50,7 +52,7 @@ paths:
 // printery is the API of testdata/printery.php, in PHP's own server.
 func printery(t *testing.T, open string) http.Handler {
 	t.Helper()
-	address := freePort(t)
+	address := freeport.Address(t)
 	t.Setenv("OPEN", open)
 	program(t, address, "php", "-S", address, "testdata/printery.php")
 	return httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: address})

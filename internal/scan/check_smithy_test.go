@@ -8,8 +8,11 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"strconv"
 	"testing"
 	"time"
+
+	"github.com/crenel-project/crenel/internal/freeport"
 )
 
 const smithySpec = `openapi: 3.0.3
@@ -62,17 +65,12 @@ func newSmithy(t *testing.T, open bool) http.Handler {
 	if err != nil {
 		notThere(t, "python3")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().(*net.TCPAddr)
-	_ = l.Close() // it was for the port
+	port := freeport.Port(t)
 	flag := "0"
 	if open {
 		flag = "1"
 	}
-	c := exec.Command(python, "testdata/smithy.py", fmt.Sprint(address.Port), flag)
+	c := exec.Command(python, "testdata/smithy.py", fmt.Sprint(port), flag)
 	out, err := c.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -98,7 +96,7 @@ func newSmithy(t *testing.T, open bool) http.Handler {
 	case <-time.After(20 * time.Second):
 		t.Fatal("the smithy does not open")
 	}
-	return httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: address.String()})
+	return httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(port))})
 }
 
 func TestSmithy(t *testing.T) {

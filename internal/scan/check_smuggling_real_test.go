@@ -24,6 +24,8 @@ import (
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+
+	"github.com/crenel-project/crenel/internal/freeport"
 )
 
 // downgrade speaks HTTP/2, and passes requests on as HTTP/1.1 to a back. open: with
@@ -189,17 +191,6 @@ func program(t *testing.T, address, name string, args ...string) {
 	t.Fatalf("%s does not answer: %s", name, said.String())
 }
 
-// freePort is an address at which nobody listens now.
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
-}
-
 func written(t *testing.T, name, text string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), name)
@@ -211,7 +202,7 @@ func written(t *testing.T, name, text string) string {
 
 func nodeCanal(t *testing.T) string {
 	t.Helper()
-	address := freePort(t)
+	address := freeport.Address(t)
 	_, port, _ := net.SplitHostPort(address)
 	program(t, address, "node", "-e", `require('http').createServer((q, a) => {
   let b = ''
@@ -254,7 +245,7 @@ func nginxAt(t *testing.T, pem, back string) string {
 	if pem != "" {
 		tls = fmt.Sprintf(" ssl http2; ssl_certificate %[1]s; ssl_certificate_key %[1]s;", pem)
 	}
-	address := freePort(t)
+	address := freeport.Address(t)
 	dir := t.TempDir()
 	conf := written(t, "nginx.conf", fmt.Sprintf(`daemon off; error_log /dev/null; pid %[1]s/pid; worker_processes 1;
 events { worker_connections 64; }
@@ -283,7 +274,7 @@ func haproxyAt(t *testing.T, pem, back string) string {
 	if pem != "" {
 		tls = " ssl crt " + pem + " alpn h2,http/1.1"
 	}
-	address := freePort(t)
+	address := freeport.Address(t)
 	conf := written(t, "haproxy.cfg", fmt.Sprintf(`defaults
   mode http
   timeout connect 5s

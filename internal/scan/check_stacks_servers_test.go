@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -16,6 +15,8 @@ import (
 
 	_ "github.com/go-sql-driver/mysql" // MariaDB's driver
 	_ "github.com/jackc/pgx/v5/stdlib" // PostgreSQL's
+
+	"github.com/crenel-project/crenel/internal/freeport"
 )
 
 // database is a server of the test's own, in a directory of its own, as the
@@ -28,12 +29,8 @@ type database struct {
 
 func newDatabase(t *testing.T, owner string) *database {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := &database{port: l.Addr().(*net.TCPAddr).Port}
-	_ = l.Close() // it was for the port
+	d := &database{port: freeport.Port(t)}
+	var err error
 	if d.dir, err = os.MkdirTemp("", "crenel-"+owner); err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,8 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"testing"
+
+	"github.com/crenel-project/crenel/internal/freeport"
 )
 
 const strongboxSpec = `openapi: 3.0.3
@@ -49,7 +51,7 @@ paths:
 // behind is the API of a program that is given a port.
 func behind(t *testing.T, name string, args func(port string) []string) http.Handler {
 	t.Helper()
-	address := freePort(t)
+	address := freeport.Address(t)
 	_, port, err := net.SplitHostPort(address)
 	if err != nil {
 		t.Fatal(err)

@@ -6,11 +6,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/crenel-project/crenel/internal/freeport"
 	"github.com/crenel-project/crenel/internal/state"
 	"github.com/crenel-project/crenel/internal/state/statetest"
 )
@@ -38,8 +40,8 @@ func serveCluster(t testing.TB, nodes, replicas int) *clustered {
 	c := &clustered{}
 	var addresses []string
 	for range nodes {
-		s := &server{t: t, path: binary(t), dir: t.TempDir(), port: freePort(t)}
-		bus, users := freePort(t), filepath.Join(s.dir, "users.acl")
+		s := &server{t: t, path: binary(t), dir: t.TempDir(), port: strconv.Itoa(freeport.Port(t))}
+		bus, users := strconv.Itoa(freeport.Port(t)), filepath.Join(s.dir, "users.acl")
 		if err := os.WriteFile(users, []byte("user default on nopass ~* &* +@all\n"+acl("p")+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}

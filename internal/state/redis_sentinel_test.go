@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/crenel-project/crenel/internal/freeport"
 	"github.com/crenel-project/crenel/internal/state"
 	"github.com/crenel-project/crenel/internal/state/statetest"
 )
@@ -36,7 +38,7 @@ func serveWatched(t testing.TB) *watched {
 		return strings.Contains(replica.ask("AUTH "+serversPassword, "INFO replication"), "master_link_status:up")
 	})
 	for range 3 {
-		s := &server{t: t, path: binary(t), dir: t.TempDir(), port: freePort(t)}
+		s := &server{t: t, path: binary(t), dir: t.TempDir(), port: strconv.Itoa(freeport.Port(t))}
 		conf := filepath.Join(s.dir, "sentinel.conf")
 		text := fmt.Sprintf(`port %s
 bind 127.0.0.1
@@ -143,8 +145,10 @@ func TestSentinelWrong(t *testing.T) {
 		"a name that they do not know": func(o *state.RedisOptions) { o.Sentinel.Master = "other" },
 		"their password is wrong":      func(o *state.RedisOptions) { o.Sentinel.Password = "guess" },
 		"the server's is":              func(o *state.RedisOptions) { o.Password = "guess" },
-		"nobody is there":              func(o *state.RedisOptions) { o.Sentinel.Addresses = []string{"redis://127.0.0.1:" + freePort(t)} },
-		"servers, and no sentinels":    func(o *state.RedisOptions) { o.Sentinel.Addresses = []string{"redis://127.0.0.1:" + w.servers[0].port} },
+		"nobody is there": func(o *state.RedisOptions) {
+			o.Sentinel.Addresses = []string{"redis://127.0.0.1:" + strconv.Itoa(freeport.Port(t))}
+		},
+		"servers, and no sentinels": func(o *state.RedisOptions) { o.Sentinel.Addresses = []string{"redis://127.0.0.1:" + w.servers[0].port} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := w.options("wrong")

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/crenel-project/crenel/internal/freeport"
 	"github.com/crenel-project/crenel/internal/state"
 	"github.com/crenel-project/crenel/internal/state/statetest"
 )
@@ -57,21 +59,10 @@ func long(t testing.TB) {
 	}
 }
 
-func freePort(t testing.TB) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	_, port, _ := net.SplitHostPort(ln.Addr().String())
-	return port
-}
-
 // serve starts a server that keeps nothing on disk, unless args say so.
 func serve(t testing.TB, args ...string) *server {
 	t.Helper()
-	s := &server{t: t, path: binary(t), dir: t.TempDir(), port: freePort(t), args: args}
+	s := &server{t: t, path: binary(t), dir: t.TempDir(), port: strconv.Itoa(freeport.Port(t)), args: args}
 	s.start()
 	t.Cleanup(s.stop)
 	return s

@@ -13,11 +13,13 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/crenel-project/crenel/internal/freeport"
 	"github.com/crenel-project/crenel/internal/state"
 	"github.com/crenel-project/crenel/internal/state/statetest"
 )
@@ -117,7 +119,7 @@ func serveTLS(t testing.TB, a *authority) *server {
 	if err := os.WriteFile(users, []byte(nobody+"\n"+acl("p")+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := &server{t: t, path: binary(t), dir: t.TempDir(), port: freePort(t)}
+	s := &server{t: t, path: binary(t), dir: t.TempDir(), port: strconv.Itoa(freeport.Port(t))}
 	s.whole = []string{
 		"--port", "0", "--tls-port", s.port, "--bind", "127.0.0.1", "--dir", s.dir, "--save", "", "--aclfile", users,
 		"--tls-cert-file", a.path("server.pem"), "--tls-key-file", a.path("server.key"), "--tls-ca-cert-file", a.path("ca.pem"), "--tls-auth-clients", "yes",

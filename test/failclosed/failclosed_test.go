@@ -32,6 +32,7 @@ import (
 
 	"github.com/crenel-project/crenel/config"
 	"github.com/crenel-project/crenel/internal/exchange"
+	"github.com/crenel-project/crenel/internal/freeport"
 	"github.com/crenel-project/crenel/internal/gateway"
 	"github.com/crenel-project/crenel/internal/guard/authn/revocation"
 	"github.com/crenel-project/crenel/internal/state"
@@ -477,7 +478,7 @@ var table = []struct {
 		}, status: 503, code: "gateway.overloaded"},
 	}},
 	{"The upstream", []*row{
-		{what: "nobody listens", real: func(s *stand) string { return "http://" + freeAddr(s.t) }, status: 502, code: "gateway.upstream_unreachable"},
+		{what: "nobody listens", real: func(s *stand) string { return "http://" + freeport.Address(s.t) }, status: 502, code: "gateway.upstream_unreachable"},
 		{what: "it closes the connection", real: raw(readHead), status: 502, code: "gateway.upstream_unreachable"},
 		{what: "it answers rubbish", real: raw(func(c net.Conn) { readHead(c); _, _ = io.WriteString(c, "220 smtp ready\r\n") }), status: 502, code: "gateway.upstream_unreachable"},
 		{what: "it does not answer in time", setting: "upstream.response_timeout", real: raw(func(c net.Conn) { readHead(c); _, _ = io.Copy(io.Discard, c) }), status: 504, code: "gateway.upstream_timeout"},

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/crenel-project/crenel/internal/freeport"
 	"github.com/crenel-project/crenel/internal/gateway"
 	"github.com/crenel-project/crenel/internal/guard/limit/hashcash"
 	"github.com/crenel-project/crenel/internal/state"
@@ -152,4 +153,4 @@ var limitRows = []*row{
 }
 
 // idle is an upstream that nobody comes to.
-func idle(s *stand) string { return "http://" + freeAddr(s.t) }
+func idle(s *stand) string { return "http://" + freeport.Address(s.t) }

@@ -23,6 +23,7 @@ import (
 
 	"github.com/crenel-project/crenel/config"
 	"github.com/crenel-project/crenel/internal/exchange"
+	"github.com/crenel-project/crenel/internal/freeport"
 	"github.com/crenel-project/crenel/internal/gateway"
 	"github.com/crenel-project/crenel/internal/gateway/caddy"
 	"github.com/crenel-project/crenel/internal/oauth/oauthtest"
@@ -164,7 +165,7 @@ func (r *row) run(t *testing.T) {
 	if r.decisions {
 		s.keepDecisions()
 	}
-	listen, upstream := freeAddr(t), "http://127.0.0.1:1"
+	listen, upstream := freeport.Address(t), "http://127.0.0.1:1"
 	if r.real != nil {
 		upstream = r.real(s)
 	}
@@ -348,16 +349,6 @@ func (s *stand) token(alg jwa.SignatureAlgorithm, key any) string {
 		s.t.Fatal(err)
 	}
 	return string(signed)
-}
-
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
 }
 
 // raw is a real upstream that answers each connection as told.

@@ -30,6 +30,8 @@ import (
 
 	"github.com/lestrrat-go/jwx/v3/jwa"
 	"github.com/lestrrat-go/jwx/v3/jwt"
+
+	"github.com/crenel-project/crenel/internal/freeport"
 )
 
 const document = `
@@ -128,12 +130,7 @@ func start(t *testing.T) *running {
 		_, _ = io.WriteString(w, `[{"a":"b"}]`)
 	}))
 	t.Cleanup(up.Close)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	g := &running{address: ln.Addr().String()}
-	_ = ln.Close()
+	g := &running{address: freeport.Address(t)}
 	cert, key := certificate(t)
 	for name, text := range map[string][]byte{"api.yaml": []byte(document), "cert.pem": cert, "key.pem": key, "crenel.yaml": []byte(
 		"version: 1\nserver: {listen: [\"" + g.address + "\"], tls: {mode: files, certificates: [{cert: cert.pem, key: key.pem}]}}\nadmin: {listen: \"off\"}\n" +

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/crenel-project/crenel/internal/freeport"
 	"github.com/crenel-project/crenel/test/providers"
 )
 
@@ -91,20 +92,10 @@ func program(t *testing.T, name string) string {
 	return ""
 }
 
-func freePort(t *testing.T) int {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().(*net.TCPAddr).Port
-}
-
 // newFront runs a provider and the gateway; the front itself is started by launch.
 func newFront(t *testing.T, format string) *front {
 	t.Helper()
-	f := &front{stand: newStand(t), port: freePort(t), inside: newAuthority(t, "inside"), clients: newAuthority(t, "clients")}
+	f := &front{stand: newStand(t), port: freeport.Port(t), inside: newAuthority(t, "inside"), clients: newAuthority(t, "clients")}
 	f.outer, f.proxy = f.servers.named("api", "api.example.com"), f.inside.client("proxy")
 	ca := newAuthority(t, "provider")
 	f.pool.AddCert(ca.cert)

@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"github.com/crenel-project/crenel/config"
+	"github.com/crenel-project/crenel/internal/freeport"
 	"github.com/crenel-project/crenel/internal/gateway"
 	"github.com/crenel-project/crenel/internal/gateway/caddy"
 	"github.com/crenel-project/crenel/internal/trail"
@@ -52,14 +52,7 @@ func newStand(t *testing.T) *stand {
 	a := newAuthority(t, "servers")
 	own := a.server()
 	s := &stand{t: t, servers: a, ca: a.file, pool: a.pool, cert: [2]string{own.cert, own.key}}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.port = ln.Addr().(*net.TCPAddr).Port
-	if err := ln.Close(); err != nil {
-		t.Fatal(err)
-	}
+	s.port = freeport.Port(t)
 	s.origin = fmt.Sprintf("https://localhost:%d", s.port)
 	return s
 }

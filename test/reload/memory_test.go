@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/crenel-project/crenel/config"
+	"github.com/crenel-project/crenel/internal/freeport"
 	"github.com/crenel-project/crenel/internal/gateway/server"
 )
 
@@ -47,7 +48,7 @@ func TestMemory(t *testing.T) {
 	}
 	c := exec.Command(os.Args[0], "-test.run", "^TestMemory$", "-test.timeout", "30m")
 	c.Env = append(os.Environ(), "CRENEL_MEMORY_CHILD="+strconv.Itoa(reloads), "RELOAD_SECRET="+secret,
-		"MEMORY_LISTEN="+free(t), "MEMORY_ADMIN="+free(t), "MEMORY_DIR="+t.TempDir())
+		"MEMORY_LISTEN="+freeport.Address(t), "MEMORY_ADMIN="+freeport.Address(t), "MEMORY_DIR="+t.TempDir())
 	out, err := c.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)

@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -29,6 +28,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/crenel-project/crenel/config"
+	"github.com/crenel-project/crenel/internal/freeport"
 	"github.com/crenel-project/crenel/internal/gateway/server"
 )
 
@@ -92,16 +92,6 @@ func token() string {
 	h := hmac.New(sha256.New, []byte(secret))
 	h.Write([]byte(body))
 	return "Bearer " + body + "." + base64.RawURLEncoding.EncodeToString(h.Sum(nil))
-}
-
-func free(t *testing.T) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
 }
 
 // load is clients that call without pause.
@@ -178,7 +168,7 @@ func TestReloadsUnderLoad(t *testing.T) {
 	}))
 	defer up.Close()
 	dir := t.TempDir()
-	listen, admin := free(t), free(t)
+	listen, admin := freeport.Address(t), freeport.Address(t)
 	file := filepath.Join(dir, "crenel.yaml")
 	write := func(path, text string) {
 		t.Helper()

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/crenel-project/crenel/internal/freeport"
 )
 
 // redis is a real server.
@@ -21,7 +23,7 @@ type redis struct {
 
 func newRedis(t testing.TB) *redis {
 	t.Helper()
-	_, port, _ := net.SplitHostPort(free(t))
+	_, port, _ := net.SplitHostPort(freeport.Address(t))
 	r := &redis{t: t, port: port}
 	r.start()
 	t.Cleanup(r.stop)

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -29,6 +28,7 @@ import (
 	"github.com/lestrrat-go/jwx/v3/jws"
 
 	"github.com/crenel-project/crenel/config"
+	"github.com/crenel-project/crenel/internal/freeport"
 	"github.com/crenel-project/crenel/internal/gateway/server"
 )
 
@@ -108,7 +108,7 @@ blocked[s] if some s in data.blocked
 func start(t testing.TB, p *idp, upstream, more string) *gateway {
 	t.Helper()
 	g := &gateway{t: t, dir: t.TempDir(), log: &bytes.Buffer{}}
-	listen, admin := free(t), free(t)
+	listen, admin := freeport.Address(t), freeport.Address(t)
 	g.url, g.admin = "https://"+listen, "http://"+admin
 	g.write("openapi.yaml", document)
 	g.write("policy/p.rego", policy)
@@ -262,16 +262,6 @@ func (g *gateway) aborted(id string) string {
 	}
 	g.t.Errorf("no completion of %s", id)
 	return ""
-}
-
-func free(t testing.TB) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
 }
 
 // idp gives tokens and sends events.

@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/crenel-project/crenel/internal/freeport"
 )
 
 // Clients that connect anew for each request notice nothing of a reload that
@@ -43,7 +45,7 @@ func TestANewFrameDropsNoConnection(t *testing.T) {
 		next := *cfg
 		next.Server.Listen = []string{addr}
 		if i%2 == 0 {
-			next.Server.Listen = append(next.Server.Listen, freeAddr(t))
+			next.Server.Listen = append(next.Server.Listen, freeport.Address(t))
 		}
 		before := served.Load()
 		if err := p.Load(&next, &passing{mark: fmt.Sprint(i + 1)}); err != nil {

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/crenel-project/crenel/config"
+	"github.com/crenel-project/crenel/internal/freeport"
 	"github.com/crenel-project/crenel/internal/gateway"
 	"github.com/crenel-project/crenel/internal/trail"
 )
@@ -33,7 +34,7 @@ func TestSizesAreBoundedInEveryVersion(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "api.json"), []byte(spec), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	listen := freeAddr(t)
+	listen := freeport.Address(t)
 	cfg, err := config.Parse([]byte(`
 server:
   listen: ["`+listen+`"]

@@ -19,6 +19,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/crenel-project/crenel/config"
+	"github.com/crenel-project/crenel/internal/freeport"
 	"github.com/crenel-project/crenel/internal/gateway/caddy"
 )
 
@@ -119,7 +120,7 @@ func TestStartFailsCleanly(t *testing.T) {
 	if err := p.Load(cfg, &passing{}); err == nil {
 		t.Fatal("started on a port in use")
 	}
-	cfg.Server.Listen = []string{freeAddr(t)}
+	cfg.Server.Listen = []string{freeport.Address(t)}
 	start(t, cfg, &passing{}) // another plane may run: the first does not
 	if err := p.Load(cfg, &passing{}); err == nil {
 		t.Fatal("two planes run")
@@ -238,7 +239,7 @@ func TestANewFrame(t *testing.T) {
 	p := start(t, cfg, one)
 	get(t, http.DefaultClient, "http://"+cfg.Server.Listen[0])
 	next := *cfg
-	next.Server.Listen = []string{cfg.Server.Listen[0], freeAddr(t)}
+	next.Server.Listen = []string{cfg.Server.Listen[0], freeport.Address(t)}
 	if err := p.Load(&next, two); err != nil {
 		t.Fatal(err)
 	}

@@ -23,6 +23,7 @@ import (
 
 	"github.com/crenel-project/crenel/config"
 	"github.com/crenel-project/crenel/internal/exchange"
+	"github.com/crenel-project/crenel/internal/freeport"
 	"github.com/crenel-project/crenel/internal/gateway"
 	"github.com/crenel-project/crenel/internal/gateway/caddy"
 )
@@ -88,20 +89,10 @@ func (g *passing) code() string {
 	return ""
 }
 
-func freeAddr(t testing.TB) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
-}
-
 func plain(t testing.TB, upstreams ...string) *config.Config {
 	return &config.Config{
 		DataDir: t.TempDir(),
-		Server:  config.Server{Listen: []string{freeAddr(t)}, TLS: config.TLS{Mode: "off"}, Timeouts: config.Timeouts{Shutdown: 2 * time.Second}},
+		Server:  config.Server{Listen: []string{freeport.Address(t)}, TLS: config.TLS{Mode: "off"}, Timeouts: config.Timeouts{Shutdown: 2 * time.Second}},
 		APIs:    []config.API{{Name: "shop", Upstream: config.Upstream{URLs: upstreams}}},
 	}
 }

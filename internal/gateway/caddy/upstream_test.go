@@ -22,6 +22,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/crenel-project/crenel/config"
+	"github.com/crenel-project/crenel/internal/freeport"
 	"github.com/crenel-project/crenel/internal/gateway"
 )
 
@@ -58,7 +59,7 @@ func readHead(c net.Conn) *http.Request {
 
 func TestUpstreamFailures(t *testing.T) {
 	hang := func(c net.Conn) { readHead(c); _, _ = io.Copy(io.Discard, c) }
-	refused := "http://" + freeAddr(t)
+	refused := "http://" + freeport.Address(t)
 	tests := []struct {
 		name   string
 		url    string
@@ -142,7 +143,7 @@ func eventually(t testing.TB, ok func() bool, why func() string) {
 }
 
 func TestAllDown(t *testing.T) {
-	cfg := plain(t, "http://"+freeAddr(t))
+	cfg := plain(t, "http://"+freeport.Address(t))
 	cfg.APIs[0].Upstream.Health = config.Health{Fails: 2, FailFor: 500 * time.Millisecond}
 	gw := &passing{}
 	p := start(t, cfg, gw)
@@ -162,7 +163,7 @@ func TestAllDown(t *testing.T) {
 
 func TestFailover(t *testing.T) {
 	up := echo(t)
-	cfg := plain(t, "http://"+freeAddr(t), up.URL)
+	cfg := plain(t, "http://"+freeport.Address(t), up.URL)
 	start(t, cfg, &passing{})
 	for range 6 { // whichever server is first in turn
 		res, err := http.Post("http://"+cfg.Server.Listen[0], "text/plain", strings.NewReader("x"))

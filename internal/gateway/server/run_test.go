@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"github.com/crenel-project/crenel/config"
+	"github.com/crenel-project/crenel/internal/freeport"
 	"github.com/crenel-project/crenel/internal/gateway/watch"
 )
 
@@ -24,12 +24,7 @@ import (
 func TestReload(t *testing.T) {
 	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") }))
 	defer up.Close()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	listen := ln.Addr().String()
-	ln.Close()
+	listen := freeport.Address(t)
 	file := filepath.Join(t.TempDir(), "crenel.yaml")
 	write := func(server string) {
 		t.Helper()

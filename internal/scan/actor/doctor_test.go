@@ -3,12 +3,12 @@ package actor
 import (
 	"bytes"
 	"encoding/json"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 
+	"github.com/crenel-project/crenel/internal/freeport"
 	"github.com/crenel-project/crenel/internal/scan/target"
 )
 
@@ -64,13 +64,7 @@ func TestDoctor(t *testing.T) {
 			return serve(t, h), s, Config{}
 		}, true, []string{"POST /token/refresh gives a new credential"}, []string{"FAILED", "warning"}},
 		{"nothing listens", func(t *testing.T) (string, shapeOf, Config) {
-			l, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			addr := l.Addr().String()
-			_ = l.Close()
-			return "http://" + addr, styles[0].shape, Config{}
+			return "http://" + freeport.Address(t), styles[0].shape, Config{}
 		}, false, []string{"FAILED   target: connection", "Nothing listens there", "skipped"}, []string{"base path"}},
 		{"no such name", func(*testing.T) (string, shapeOf, Config) {
 			return "http://crenel-no-such-host.invalid", styles[0].shape, Config{}

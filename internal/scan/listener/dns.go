@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/miekg/dns"
@@ -29,6 +30,7 @@ type DNS struct {
 const (
 	defaultZone = "oob.crenel.test"
 	maxForwards = 64 // at once
+	maxPorts    = 16 // that are tried until one is free for both
 )
 
 // names is the DNS side of a Listener.
@@ -54,14 +56,8 @@ func (l *Listener) ServeNames(o DNS) error {
 			return fmt.Errorf("listening for lookups: forward: %w", err)
 		}
 	}
-	pc, err := (&net.ListenConfig{}).ListenPacket(context.Background(), "udp", o.Address)
+	pc, ln, err := listenBoth(o.Address)
 	if err != nil {
-		return fmt.Errorf("listening for lookups at %s: %w", o.Address, err)
-	}
-	// The same port, also where the system chose it.
-	ln, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", pc.LocalAddr().String())
-	if err != nil {
-		_ = pc.Close()
 		return fmt.Errorf("listening for lookups at %s: %w", o.Address, err)
 	}
 	handler := dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) { l.answer(n, w, q) })
@@ -74,6 +70,26 @@ func (l *Listener) ServeNames(o DNS) error {
 	}
 	l.names = n
 	return nil
+}
+
+// listenBoth listens on one port for UDP and TCP. A port that the system chose
+// for one may be somebody else's in the other: then another is chosen.
+func listenBoth(address string) (net.PacketConn, net.Listener, error) {
+	_, port, _ := net.SplitHostPort(address)
+	for try := 1; ; try++ {
+		pc, err := (&net.ListenConfig{}).ListenPacket(context.Background(), "udp", address)
+		if err != nil {
+			return nil, nil, err
+		}
+		ln, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", pc.LocalAddr().String())
+		if err == nil {
+			return pc, ln, nil
+		}
+		_ = pc.Close()
+		if port != "0" || try == maxPorts || !errors.Is(err, syscall.EADDRINUSE) {
+			return nil, nil, err
+		}
+	}
 }
 
 // NamesAt is where lookups are heard, "" when they are not.

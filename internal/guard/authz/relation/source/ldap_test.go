@@ -12,6 +12,7 @@ import (
 	"github.com/go-ldap/ldap/v3"
 
 	"github.com/crenel-project/crenel/config"
+	"github.com/crenel-project/crenel/internal/freeport"
 )
 
 // slapd is a directory of the test's own.
@@ -25,7 +26,7 @@ type slapd struct {
 
 func newSlapd(t *testing.T) *slapd {
 	t.Helper()
-	s := &slapd{t: t, path: find(t, "slapd", "/usr/sbin/slapd"), url: fmt.Sprintf("ldap://127.0.0.1:%d", freePort(t))}
+	s := &slapd{t: t, path: find(t, "slapd", "/usr/sbin/slapd"), url: fmt.Sprintf("ldap://127.0.0.1:%d", freeport.Port(t))}
 	dir := t.TempDir()
 	s.conf = filepath.Join(dir, "slapd.conf")
 	if err := os.Mkdir(filepath.Join(dir, "db"), 0o700); err != nil {

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"os/user"
@@ -19,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/crenel-project/crenel/config"
+	"github.com/crenel-project/crenel/internal/freeport"
 )
 
 func exec1(t *testing.T, db *sql.DB, statements ...string) {
@@ -122,16 +122,6 @@ func find(t *testing.T, name string, places ...string) string {
 	return path
 }
 
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
 // run starts a server and ends it with the test.
 func run(t *testing.T, c *exec.Cmd) func() {
 	t.Helper()
@@ -180,7 +170,7 @@ type postgres struct {
 
 func newPostgres(t *testing.T) *postgres {
 	t.Helper()
-	p := &postgres{t: t, port: freePort(t)}
+	p := &postgres{t: t, port: freeport.Port(t)}
 	p.bin = filepath.Dir(find(t, "initdb", "/usr/lib/postgresql/*/bin/initdb"))
 	var err error
 	if p.dir, err = os.MkdirTemp("", "crenel-postgres"); err != nil {
