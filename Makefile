@@ -32,12 +32,13 @@ test: build lint unit ## everything that CI holds a change to
 # scans and the Core Rule Set ten times slower: those run whole without it, and with it
 # what is left of them in short mode. Those with real providers, fronts and a
 # browser wait for others and keep to time-outs, and most scripts of commands are many
-# short processes: without it too; those that prove by
-# time, count what passes in a second, or reload many times, one after the other.
+# short processes: without it too. Scans wait more than they work: eight side by side.
+# Those that prove by time, count what passes in a second, or reload many times, one
+# after the other.
 unit:
 	@$(GO) test -race -short -timeout 15m $$( $(GO) list ./... | grep -v -e /demo/harbour -e /test/providers -e /test/ridepool -e /test/day -e /test/overload -e /test/reload)
 	$(GO) test -timeout 15m ./demo/harbour/... ./internal/cli ./internal/guard/waf ./internal/spec/schema ./internal/state ./test/providers ./test/ridepool ./test/ci
-	$(GO) test -timeout 15m ./internal/scan
+	$(GO) test -timeout 15m -parallel 8 ./internal/scan
 	$(GO) test -short -p 1 -timeout 15m ./test/day ./test/overload ./test/reload
 	$(GO) test -timeout 10m -run '^TestMemory$$' ./test/reload
 	@echo "JSON-Schema-Test-Suite:"

@@ -16,6 +16,7 @@ import (
 
 // Only what differs is attacked: what it needs is called honestly, the rest not at all.
 func TestChangedSince(t *testing.T) {
+	t.Parallel()
 	var mu sync.Mutex
 	var asked []string
 	api := &scantest.Notes{Open: true}
@@ -89,6 +90,7 @@ func TestChangedSince(t *testing.T) {
 
 // What the user says is never called is called by nobody, and ends nothing.
 func TestLeave(t *testing.T) {
+	t.Parallel()
 	var mu sync.Mutex
 	asked := map[string]int{}
 	api := &scantest.Notes{Open: true}

@@ -373,6 +373,7 @@ func (a *alley) write(w http.ResponseWriter, r *http.Request, me *bowler, id int
 }
 
 func TestAlley(t *testing.T) {
+	t.Parallel()
 	for _, open := range []bool{true, false} {
 		t.Run(fmt.Sprintf("open=%v", open), func(t *testing.T) {
 			s := &alley{open: open, people: map[string]*bowler{}, tokens: map[string]*bowler{}, wrong: map[string]int{}, games: map[int]*game{}, notes: map[int]*note{}}

@@ -262,6 +262,7 @@ func (s *museum) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func TestMuseum(t *testing.T) {
+	t.Parallel()
 	twins(t, museumSpec, newMuseum, []hole{
 		{"sqli", "GET", "/pieces/{pieceNumber}", "path.pieceNumber"},
 		{"sqli-time", "GET", "/visits", "query.ticket"},

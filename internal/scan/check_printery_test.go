@@ -53,13 +53,13 @@ paths:
 func printery(t *testing.T, open string) http.Handler {
 	t.Helper()
 	address := freeport.Address(t)
-	t.Setenv("OPEN", open)
-	program(t, address, "php", "-S", address, "testdata/printery.php")
+	programWith(t, []string{"OPEN=" + open}, address, "php", "-S", address, "testdata/printery.php")
 	return httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: address})
 }
 
 // Entities are tried where only the prose, or what is complained of, says XML.
 func TestPrinteryXML(t *testing.T) {
+	t.Parallel()
 	twins(t, printerySpec, func(t *testing.T, open bool) http.Handler {
 		return printery(t, map[bool]string{true: "1", false: "0"}[open])
 	}, []hole{
@@ -71,6 +71,7 @@ func TestPrinteryXML(t *testing.T) {
 
 // Values of PHP: objects are made of them, or their classes are passed over, or they are JSON.
 func TestPrinteryObjects(t *testing.T) {
+	t.Parallel()
 	for _, twin := range []string{"0", "plain"} {
 		twins(t, printerySpec, func(t *testing.T, open bool) http.Handler {
 			return printery(t, map[bool]string{true: "1", false: twin}[open])

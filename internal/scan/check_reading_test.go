@@ -304,6 +304,7 @@ func (s *readingRoom) shelves(q url.Values, answer func(int, any), fail func(int
 }
 
 func TestReadingRoom(t *testing.T) {
+	t.Parallel()
 	spec := strings.Replace(readingRoomSpec, "components: {", "components: {schemas: {Request: {type: object, properties: {id: {type: integer}, reader: {type: string}, purpose: {type: string}}}, Label: {type: object, properties: {id: {type: integer}, title: {type: string}}}}, ", 1)
 	twins(t, spec, func(t *testing.T, open bool) http.Handler {
 		db, err := sql.Open("sqlite", ":memory:")

@@ -100,6 +100,7 @@ func newSmithy(t *testing.T, open bool) http.Handler {
 }
 
 func TestSmithy(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("starts a server, and measures time")
 	}

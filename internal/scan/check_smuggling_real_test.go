@@ -164,6 +164,12 @@ func passedOn(behind string, head *http2.MetaHeadersFrame, data, coding string) 
 // program starts a server of another's making, and waits until it answers.
 func program(t *testing.T, address, name string, args ...string) {
 	t.Helper()
+	programWith(t, nil, address, name, args...)
+}
+
+// programWith is program with variables of its own: "OPEN=1".
+func programWith(t *testing.T, env []string, address, name string, args ...string) {
+	t.Helper()
 	if _, err := exec.LookPath(name); err != nil {
 		if os.Getenv("CI") == "true" {
 			t.Fatalf("%s is not there: .ci/run installs it", name)
@@ -172,6 +178,7 @@ func program(t *testing.T, address, name string, args ...string) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	c := exec.CommandContext(ctx, name, args...)
+	c.Env = append(os.Environ(), env...)
 	var said strings.Builder
 	c.Stdout, c.Stderr = &said, &said
 	// Asked to, it ends its workers as well; killed, it would leave them.
@@ -310,6 +317,7 @@ func goBefore(t *testing.T, back string) string {
 
 // Servers that many use are no pair that disagrees, alone and one before the other.
 func TestSmugglingHonestServers(t *testing.T) {
+	t.Parallel()
 	var list []*trial
 	for name, address := range map[string]string{
 		"Go":                 goCanal(t),

@@ -336,6 +336,7 @@ func tryAll(t *testing.T, list []*trial) {
 }
 
 func TestSmuggling(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("a proof waits for time-outs: run without -short")
 	}
@@ -381,6 +382,7 @@ func TestSmuggling(t *testing.T) {
 // A proof is told again from its file: proven while the servers disagree, refuted
 // when they no longer do; and its record shows the bytes.
 func TestVerifySmuggling(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("a proof waits for time-outs: run without -short")
 	}

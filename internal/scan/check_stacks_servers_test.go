@@ -102,6 +102,7 @@ func (d *database) serve(t *testing.T, driver, dsn, name string, args ...string)
 }
 
 func TestStacksPostgreSQL(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("starts a server")
 	}
@@ -121,6 +122,7 @@ func TestStacksPostgreSQL(t *testing.T) {
 // TestStacksMariaDB runs where the server is installed: it is not among what a
 // change is held to, as its package is large.
 func TestStacksMariaDB(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("starts a server")
 	}

@@ -403,6 +403,7 @@ func everyStack(t *testing.T, db *sql.DB, dollar bool, serial string) {
 }
 
 func TestStacksSQLite(t *testing.T) {
+	t.Parallel()
 	db, err := sql.Open("sqlite", ":memory:")
 	if err != nil {
 		t.Fatal(err)

@@ -63,6 +63,7 @@ func behind(t *testing.T, name string, args func(port string) []string) http.Han
 // Objects of Java, read by Java: an address is called whatever comes of the object
 // afterwards. What is read behind a filter, and what is data, is none.
 func TestStrongbox(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("starts servers")
 	}
@@ -86,6 +87,7 @@ func TestStrongbox(t *testing.T) {
 
 // Where nobody can be called, whether a class is there tells that objects are made.
 func TestStrongboxWithoutListener(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("starts servers")
 	}

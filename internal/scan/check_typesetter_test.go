@@ -68,6 +68,7 @@ func newTypesetter(t *testing.T, open bool) http.Handler {
 }
 
 func TestTypesetter(t *testing.T) {
+	t.Parallel()
 	twins(t, typesetterSpec, newTypesetter, []hole{
 		{"command-injection", "GET", "/widths", "query.line"},
 		{"command-injection", "GET", "/heights", "query.column"},
@@ -77,6 +78,7 @@ func TestTypesetter(t *testing.T) {
 
 // Where nobody can be called and nothing is shown, time tells.
 func TestTypesetterTime(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("measures time")
 	}

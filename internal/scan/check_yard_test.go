@@ -224,6 +224,7 @@ func (s *yard) calls(key string, text func(string) string, answer func(int, any)
 }
 
 func TestYard(t *testing.T) {
+	t.Parallel()
 	holes := []hole{
 		{"prototype-pollution", "PUT", "/v2/settings", "body"},
 		{"old-version", "GET", "/v1/me", "credentials"},

@@ -60,6 +60,7 @@ func serveChecks(at string) error {
 }
 
 func TestLookupsFromANamespace(t *testing.T) {
+	t.Parallel()
 	if os.Geteuid() != 0 {
 		t.Skip("SKIPPED: only root makes network namespaces")
 	}

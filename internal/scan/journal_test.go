@@ -34,6 +34,7 @@ func attackRequests(r *Report) int64 {
 // A run that is broken off again and again finds what one that is not finds, and
 // does not send again what it has done.
 func TestResume(t *testing.T) {
+	t.Parallel()
 	options := func() *Options {
 		srv := httptest.NewServer(newLedger(true))
 		t.Cleanup(srv.Close)

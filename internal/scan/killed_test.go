@@ -80,6 +80,7 @@ func killed(t *testing.T) (*scantest.Notes, *Options) {
 // What a run that was killed had made is taken away by the next one, as those who
 // made it; what an identifier names by then, and is not the run's, is left alone.
 func TestKilled(t *testing.T) {
+	t.Parallel()
 	t.Run("clean", func(t *testing.T) {
 		notes, o := killed(t)
 		before := notes.Left()

@@ -20,6 +20,7 @@ import (
 // A target that points elsewhere wherever it can: what is there is never asked
 // for anything, whatever a description, a redirect or a link says.
 func TestNothingLeavesTheScope(t *testing.T) {
+	t.Parallel()
 	if race.Enabled {
 		t.Skip("a scan of everything, aggressively: it runs without the race detector")
 	}
@@ -81,6 +82,7 @@ func TestNothingLeavesTheScope(t *testing.T) {
 
 // What bounds a run holds, as the target counts it.
 func TestBounds(t *testing.T) {
+	t.Parallel()
 	spec := filepath.Join(t.TempDir(), "api.yaml")
 	if err := os.WriteFile(spec, []byte(scantest.Spec), 0o600); err != nil {
 		t.Fatal(err)
@@ -144,6 +146,7 @@ func TestBounds(t *testing.T) {
 // A target that limits how much it is asked at all slows the run down; the report
 // says so, and what to do about it.
 func TestEasedIsTold(t *testing.T) {
+	t.Parallel()
 	spec := filepath.Join(t.TempDir(), "api.yaml")
 	if err := os.WriteFile(spec, []byte(scantest.Spec), 0o600); err != nil {
 		t.Fatal(err)

@@ -61,6 +61,7 @@ func told(r *Report, text string) bool {
 // A target that dies of one request is waited for, its accounts are made again
 // where it forgot them, and the request is a finding: it has done it twice.
 func TestTargetDiesOfOneRequest(t *testing.T) {
+	t.Parallel()
 	// It is away for longer than a busy machine may keep the scanner from looking,
 	// and slow answers are none of this test's.
 	p, o := fragile(t, 700*time.Millisecond, func(p *scantest.Process, _ http.ResponseWriter, _ *http.Request) {
@@ -91,6 +92,7 @@ func TestTargetDiesOfOneRequest(t *testing.T) {
 
 // One that hangs is noticed as well.
 func TestTargetHangsFromOneRequest(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("SKIPPED in short mode: the target hangs three times, eight seconds each")
 	}
@@ -111,6 +113,7 @@ func TestTargetHangsFromOneRequest(t *testing.T) {
 
 // One that does not come back ends the run: the target is unusable, and what it was answering is told.
 func TestTargetDiesForGood(t *testing.T) {
+	t.Parallel()
 	_, o := fragile(t, 0, func(p *scantest.Process, _ http.ResponseWriter, _ *http.Request) {
 		p.Die()
 		panic(http.ErrAbortHandler)
