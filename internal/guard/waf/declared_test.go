@@ -1,10 +1,13 @@
 package waf
 
 import (
+	"net/url"
 	"testing"
 
 	"github.com/crenel-project/crenel/internal/exchange"
 	"github.com/crenel-project/crenel/internal/spec"
+	"github.com/crenel-project/crenel/internal/spec/schema"
+	"github.com/crenel-project/crenel/internal/value"
 )
 
 // Which parameters a content type has is between the document and its clients.
@@ -61,6 +64,68 @@ func TestEscapesInCookies(t *testing.T) {
 	} {
 		if v := at(t, 1).rule(t.Context(), request(t, 1, "", "", "Cookie", text)); v.Code != want {
 			t.Errorf("%s: %+v, want %q", text, v, want)
+		}
+	}
+}
+
+// A parameter that the document has for JSON is read as one: its leaves are judged,
+// as those of a body, not the quotes between them.
+func TestJSONParameters(t *testing.T) {
+	shape := compile(t, `{"type":"object","additionalProperties":true,"properties":{"limit":{"type":"integer"},"q":{"type":"string"}}}`)
+	with := func(text string, contentType string) *exchange.Exchange {
+		x := request(t, 1, "filter="+url.QueryEscape(text), "")
+		root, err := value.JSON([]byte(text), value.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := exchange.Param{Spec: &spec.Parameter{Name: "filter", In: "query", ContentType: contentType, Schema: shape}, Raw: text, Value: *root}
+		if contentType == "" {
+			p.Spec.Schema, p.Value = nil, value.Value{Kind: value.String, Text: text}
+		}
+		x.Params = append(x.Params, p)
+		return x
+	}
+	for text, want := range map[string]string{
+		`{"q":"select a size or drop by","limit":10}`:                       "",
+		`{"fields":["select","from"],"limit":10}`:                           "",
+		`{"q":"1' UNION SELECT password FROM users--"}`:                     "waf.attack",
+		`{"deep":[{"er":"$(cat /etc/passwd)"}]}`:                            "waf.attack",
+		`{"$where":"sleep(100)"}`:                                           "waf.attack",
+		`{"1' UNION SELECT password FROM users--":{}}`:                      "waf.attack",
+		`{"callback":"http://169.254.169.254/latest/meta-data/","limit":1}`: "waf.ssrf",
+	} {
+		v := at(t, 1).rule(t.Context(), with(text, "application/json"))
+		if v.Code != want || want != "" && v.At != "query:filter" {
+			t.Errorf("%s: %s at %q, want %q", text, v.Code, v.At, want)
+		}
+	}
+	// What is no document to the contract is a text.
+	if v := at(t, 1).rule(t.Context(), with(`{"q":"select a size or drop by","lang":"en"}`, "")); v.Code != "waf.attack" {
+		t.Errorf("as a text: %+v", v)
+	}
+}
+
+// Where any content type is taken, a document that is sent as bytes is read as what it is.
+func TestDocumentsSentAsBytes(t *testing.T) {
+	file := compile(t, `{"type":"string","format":"binary"}`)
+	for _, c := range []struct {
+		text, declared string
+		schema         *schema.Schema
+		want           string
+	}{
+		{`{"q":"1' UNION SELECT password FROM users--"}`, "*/*", nil, "waf.attack"},
+		{` [{"q":["$(cat /etc/passwd)"]}]`, "application/*", nil, "waf.attack"},
+		{`<q>1' UNION SELECT password FROM users--</q>`, "*/*", nil, "waf.attack"},
+		{`{"q":"good morning"}`, "*/*", nil, ""},
+		{`{"q":"1' UNION SELECT password FROM users--"}`, "application/octet-stream", nil, ""},
+		{`{"q":"1' UNION SELECT password FROM users--"}`, "*/*", file, ""},
+		{`{"q":"1' UNION SELECT password FROM users--" and so on`, "*/*", nil, ""},
+	} {
+		x := request(t, 3, "", "")
+		x.Request.Header.Set("Content-Type", "application/octet-stream")
+		x.Request.Body = &exchange.Body{Bytes: []byte(c.text), MediaType: "application/octet-stream", Declared: &spec.MediaType{Type: c.declared, Schema: c.schema}}
+		if v := at(t, 1).rule(t.Context(), x); v.Code != c.want {
+			t.Errorf("%s as %s: %+v, want %q", c.text, c.declared, v, c.want)
 		}
 	}
 }

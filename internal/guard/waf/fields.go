@@ -1,6 +1,7 @@
 package waf
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -47,12 +48,14 @@ type collector struct {
 	fields []field
 	bytes  int
 	skip   skips
-	exact  bool // the rule set judges everything
-	xml    bool // and the body is a document of which it knows the texts only
-	named  bool // the names that lead to the value at hand are the contract's own
-	value  int  // longest value
-	count  int  // most values
-	sample bool // longer values are inspected in part
+	exact  bool   // the rule set judges everything
+	xml    bool   // and the body is a document of which it knows the texts only
+	named  bool   // the names that lead to the value at hand are the contract's own
+	from   source // of the tree at hand
+	whole  bool   // all of that tree stands at one place
+	value  int    // longest value
+	count  int    // most values
+	sample bool   // longer values are inspected in part
 	over   exchange.Verdict
 	// held says that the contract has ruled on this request and found no fault, so
 	// that values pinned down by their schemas need no inspection.
@@ -99,6 +102,32 @@ func (c *collector) pinned(x *exchange.Exchange, in, name string) bool {
 	return p != nil && p.Spec.Schema != nil && p.Spec.ContentType == "" && pinnedAll(&p.Value, p.Spec.Schema.Shape())
 }
 
+// document is a parameter that the contract has for a JSON document and has read as one:
+// its leaves are judged as those of a body. nil: what stands there is a text.
+func (c *collector) document(x *exchange.Exchange, in, name string) *exchange.Param {
+	if !c.held {
+		return nil
+	}
+	p := x.Param(in, name)
+	if p == nil || p.Spec.ContentType == "" || p.Value.Kind != value.Object && p.Value.Kind != value.Array {
+		return nil
+	}
+	return p
+}
+
+// documentTree adds the leaves of a parameter's document. They all stand where the
+// parameter does.
+func (c *collector) documentTree(p *exchange.Param, src source, at string) bool {
+	var shape *schema.Shape
+	if p.Spec.Schema != nil {
+		shape = p.Spec.Schema.Shape()
+	}
+	c.from, c.whole, c.named = src, true, shape != nil
+	ok := c.tree(&p.Value, p.Spec.Name, at, shape)
+	c.from, c.whole, c.named = fromBody, false, false
+	return ok
+}
+
 func pinnedAll(v *value.Value, shape *schema.Shape) bool {
 	switch v.Kind {
 	case value.Array:
@@ -133,7 +162,7 @@ func (c *collector) add(f field) bool {
 }
 
 func (c *collector) collect(x *exchange.Exchange) bool {
-	c.held = !c.exact && held(x)
+	c.held, c.from = !c.exact && held(x), fromBody
 	return c.path(x) && c.query(x) && c.headers(x) && c.cookies(x) && c.body(x)
 }
 
@@ -175,6 +204,12 @@ func (c *collector) query(x *exchange.Exchange) bool {
 	}
 	for i := range pairs {
 		if c.pinned(x, "query", pairs[i].Name) {
+			continue
+		}
+		if p := c.document(x, "query", pairs[i].Name); p != nil {
+			if !c.documentTree(p, fromQuery, "query:"+p.Spec.Name) {
+				return false
+			}
 			continue
 		}
 		if !c.add(field{src: fromQuery, name: pairs[i].Name, at: "query:" + pairs[i].Name, text: pairs[i].Value, fixed: c.held && x.Param("query", pairs[i].Name) != nil}) {
@@ -316,8 +351,11 @@ func (c *collector) body(x *exchange.Exchange) bool {
 		// It did not decode and was let pass nevertheless: all that is known of it is its bytes.
 		return c.add(field{src: fromBody, name: "body", at: "", text: string(b.Bytes)})
 	}
-	if b.Declared != nil || len(b.Parts) > 0 || !readsAsText(b.Bytes) {
+	if len(b.Parts) > 0 || !readsAsText(b.Bytes) {
 		return true
+	}
+	if b.Declared != nil {
+		return c.sniffed(b)
 	}
 	// Bytes by a content type that no contract has agreed to. Many APIs read a
 	// document whatever it was sent as, so a text is inspected as one.
@@ -326,6 +364,35 @@ func (c *collector) body(x *exchange.Exchange) bool {
 		return false
 	}
 	return c.add(field{src: fromBody, name: "body", at: "", text: string(b.Bytes)})
+}
+
+// sniffed adds the leaves of a document that came as bytes where the contract takes any
+// content type: many APIs read a document whatever it was sent as. What the
+// contract has for bytes or a string is a file, and nobody reads it as values.
+func (c *collector) sniffed(b *exchange.Body) bool {
+	if b.Partial || !strings.Contains(b.Declared.Type, "*") || b.Declared.Schema != nil && len(b.Declared.Schema.Types()) == 1 {
+		return true
+	}
+	text := bytes.TrimSpace(b.Bytes)
+	if len(text) == 0 {
+		return true
+	}
+	var root *value.Value
+	var err error
+	name := "json"
+	switch text[0] {
+	case '{', '[':
+		root, err = value.JSON(b.Bytes, value.Limits{})
+	case '<':
+		name = "xml"
+		root, err = value.XML(b.Bytes, value.Limits{})
+	default:
+		return true
+	}
+	if err != nil {
+		return true // no document: a file of its own kind
+	}
+	return c.tree(root, name, "", nil)
 }
 
 // parts adds the documents within a multipart body as the texts that they are to
@@ -369,6 +436,14 @@ func prefix(b *exchange.Body) string {
 	return "json"
 }
 
+// below is the place of a child.
+func (c *collector) below(at, token string) string {
+	if c.whole {
+		return at
+	}
+	return c.join(at, "/", token)
+}
+
 // tree adds the leaves below v that can hold an attack: strings that shape (nil:
 // nothing is known) does not pin down, and names that it does not fix. A number's
 // literal, true, false and null cannot hold one. Names are the engine's habit,
@@ -379,7 +454,7 @@ func (c *collector) tree(v *value.Value, name, at string, shape *schema.Shape) b
 		if c.xml {
 			return c.add(field{src: fromXML, name: xmlTexts, at: at, text: strings.TrimSpace(v.Text)})
 		}
-		return v.File || shape != nil && shape.Pinned() || c.add(field{src: fromBody, name: name, at: at, text: v.Text, fixed: c.named})
+		return v.File || shape != nil && shape.Pinned() || c.add(field{src: c.from, name: name, at: at, text: v.Text, fixed: c.named})
 	case value.Array:
 		for i := range v.Kids {
 			tok := strconv.Itoa(i)
@@ -387,12 +462,12 @@ func (c *collector) tree(v *value.Value, name, at string, shape *schema.Shape) b
 			if shape != nil {
 				below = shape.Item(i)
 			}
-			if !c.tree(&v.Kids[i], c.join(name, ".", tok), c.join(at, "/", tok), below) {
+			if !c.tree(&v.Kids[i], c.join(name, ".", tok), c.below(at, tok), below) {
 				return false
 			}
 		}
 	case value.Number, value.Bool, value.Null:
-		return !c.exact || c.add(field{src: fromBody, name: name, at: at, text: v.Text})
+		return !c.exact || c.add(field{src: c.from, name: name, at: at, text: v.Text})
 	case value.Object:
 		for i := range v.Kids {
 			kid := &v.Kids[i]
@@ -402,7 +477,7 @@ func (c *collector) tree(v *value.Value, name, at string, shape *schema.Shape) b
 				below, fixed = shape.Member(kid.Name)
 				fixed = fixed && !shape.Open() && identifier(kid.Name) || shape.Lists(kid.Name)
 			}
-			sub, place := c.join(name, ".", kid.Name), c.join(at, "/", value.EscapeToken(kid.Name))
+			sub, place := c.join(name, ".", kid.Name), c.below(at, value.EscapeToken(kid.Name))
 			before, named := len(c.fields), c.named
 			c.named = named && shape.Lists(kid.Name)
 			if !c.tree(kid, sub, place, below) {
@@ -410,7 +485,7 @@ func (c *collector) tree(v *value.Value, name, at string, shape *schema.Shape) b
 			}
 			c.named = named
 			// A name is inspected along with a value below it; without one, alone.
-			if len(c.fields) == before && !fixed && !c.xml && !c.add(field{src: fromBody, name: sub, at: place, text: ""}) {
+			if len(c.fields) == before && !fixed && !c.xml && !c.add(field{src: c.from, name: sub, at: place, text: ""}) {
 				return false
 			}
 		}
