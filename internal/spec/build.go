@@ -78,7 +78,7 @@ func (b *builder) report(s Severity, code string, at node, format string, args .
 func (b *builder) describe(name string) {
 	b.api = &API{Source: name, Schemas: map[string]*schema.Schema{}, SecuritySchemes: map[string]*SecurityScheme{}}
 	info := b.root.get("info")
-	b.api.Title, b.api.APIVersion = info.str("title"), scalarText(info.get("version").v)
+	b.api.Title, b.api.Description, b.api.APIVersion = info.str("title"), info.str("description"), scalarText(info.get("version").v)
 	if !info.isObject() {
 		b.report(Warning, "spec.missing_field", b.root, "info is missing; it should be an object with title and version")
 	}

@@ -38,7 +38,7 @@ func (b *builder) response(at, op node) *Response {
 	if r := b.resps[key]; r != nil {
 		return r
 	}
-	r := &Response{Headers: b.headersOf(n.get("headers"))}
+	r := &Response{Description: n.str("description"), Headers: b.headersOf(n.get("headers"))}
 	b.resps[key] = r
 	if b.api.Version == OpenAPI20 {
 		r.Content = b.content20(n, b.produces(op))

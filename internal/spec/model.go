@@ -19,6 +19,7 @@ const (
 // immutable and safe for concurrent use; a reload makes a new one.
 type API struct {
 	Title           string
+	Description     string // info.description: what the document says of the API at length, Markdown
 	APIVersion      string // info.version
 	Version         Version
 	Source          string // file or URL it was loaded from
@@ -157,10 +158,12 @@ type Body struct {
 
 // Response is one declared response.
 type Response struct {
-	Status  string // "200", "4XX", "default"
-	Headers []*Parameter
-	Content []*MediaType
-	Links   []*Link
+	Status string // "200", "4XX", "default"
+	// Description is what the document says of it, Markdown.
+	Description string
+	Headers     []*Parameter
+	Content     []*MediaType
+	Links       []*Link
 }
 
 // MediaType is one entry of content.

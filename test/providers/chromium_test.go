@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -28,6 +29,7 @@ type chromium struct {
 
 	mu  sync.Mutex
 	log []string // what the console said
+	net []string // addresses that were asked for, once Network is enabled
 }
 
 // newChromium starts one, with a profile of its own, until the test ends.
@@ -123,6 +125,14 @@ func (c *chromium) do(method string, params map[string]any) map[string]any {
 			c.mu.Lock()
 			c.log = append(c.log, string(message.Params))
 			c.mu.Unlock()
+		case message.Method == "Network.requestWillBeSent":
+			var sent struct{ Request struct{ URL string } }
+			if err := json.Unmarshal(message.Params, &sent); err != nil {
+				c.t.Fatal(err)
+			}
+			c.mu.Lock()
+			c.net = append(c.net, sent.Request.URL)
+			c.mu.Unlock()
 		case message.ID == c.next && message.Error != nil && method == "Runtime.evaluate" && strings.Contains(message.Error.Message, "navigated or closed"):
 			return nil // the page that was asked gave way to another
 		case message.ID == c.next && message.Error != nil:
@@ -140,6 +150,13 @@ func (c *chromium) said() string {
 	out := strings.Join(c.log, "\n")
 	c.log = nil
 	return out
+}
+
+// asked are the addresses that pages have asked for so far.
+func (c *chromium) asked() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.net)
 }
 
 // open goes to an address.

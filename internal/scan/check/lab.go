@@ -81,30 +81,31 @@ type Lab struct {
 	// Diary, when set, says what was done before, and is told what is done.
 	Diary Diary
 
-	mu        sync.Mutex
-	findings  map[string]*finding.Finding
-	proofs    map[string]*Proof
-	cells     map[cell]State
-	nonce     atomic.Int64
-	slots     *target.Queue
-	once      sync.Once
-	quiet     sync.RWMutex // held for reading by what is sent, for writing by what nothing may disturb
-	privacy   map[*graph.Resource]*Privacy
-	lately    map[string]*graph.Op // what each check noted last, while something was sent
-	cut       map[string]bool      // checks that were not finished
-	written   []*Check             // beside All: those that users wrote
-	crack     sync.Once
-	dozens    atomic.Bool // objects were made by the dozen
-	early     string      // the user's credential as the run began
-	secret    string      // that signs tokens, found by guessing
-	forger    *forgery    // how tokens can be forged here; nil: no way was found
-	survey    survey
-	mirroring map[*graph.Op]bool      // whether a read shows the user the same each time
-	steady    map[*world.Call]*steady // what was found out of calls that things are put into
-	unions    atomic.Int64            // second statements that were tried blind
-	figures   figured
-	singles   []*single // calls that count once, for those who look what else makes them count
-	funding   struct {  // what funds gave
+	mu           sync.Mutex
+	findings     map[string]*finding.Finding
+	proofs       map[string]*Proof
+	cells        map[cell]State
+	nonce        atomic.Int64
+	slots        *target.Queue
+	once         sync.Once
+	quiet        sync.RWMutex // held for reading by what is sent, for writing by what nothing may disturb
+	privacy      map[*graph.Resource]*Privacy
+	lately       map[string]*graph.Op // what each check noted last, while something was sent
+	cut          map[string]bool      // checks that were not finished
+	written      []*Check             // beside All: those that users wrote
+	crack        sync.Once
+	dozens       atomic.Bool // objects were made by the dozen
+	early        string      // the user's credential as the run began
+	secret       string      // that signs tokens, found by guessing
+	forger       *forgery    // how tokens can be forged here; nil: no way was found
+	survey       survey
+	publications publications
+	mirroring    map[*graph.Op]bool      // whether a read shows the user the same each time
+	steady       map[*world.Call]*steady // what was found out of calls that things are put into
+	unions       atomic.Int64            // second statements that were tried blind
+	figures      figured
+	singles      []*single // calls that count once, for those who look what else makes them count
+	funding      struct {  // what funds gave
 		done  bool
 		call  *world.Call
 		gauge *gauge

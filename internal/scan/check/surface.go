@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
-	"slices"
 	"strings"
 
 	"github.com/crenel-project/crenel/internal/scan/actor"
@@ -59,9 +58,9 @@ var (
 	_ = register(&Check{
 		ID: "description-public", Title: "The API's description is there for anybody",
 		OWASP: "API9:2023", CWE: "CWE-200", WSTG: "WSTG-INFO-05", CVSS: vectorInfo,
-		About: "Asks, without credentials, for the paths at which frameworks put OpenAPI documents, and looks into their servers.",
-		Proof: "The answer is such a document; graver by a little where it names servers that are inside. Controls: a made-up path beside it is not there.",
-		Fix:   "Publish descriptions on purpose; leave addresses of internal servers out of them.",
+		About: "Asks, without credentials, for the paths at which frameworks put OpenAPI documents.",
+		Proof: "The answer is such a document. Controls: a made-up path beside it is not there. What it names that it should not is told by server-url.",
+		Fix:   "Publish descriptions on purpose.",
 		Mode:  Safe,
 		Run:   descriptionPublic,
 	})
@@ -234,38 +233,19 @@ func directoryListing(ctx context.Context, p *Probe) error {
 	return nil
 }
 
-var (
-	reDescription = regexp.MustCompile(`"(openapi|swagger)"\s*:\s*"[23]\.|(?m)^(openapi|swagger):\s*['"]?[23]\.`)
-	reInternal    = regexp.MustCompile(`https?://(10\.\d+\.\d+\.\d+|192\.168\.\d+\.\d+|172\.(1[6-9]|2\d|3[01])\.\d+\.\d+|[\w.-]+\.(internal|local|lan|corp|intranet|svc\.cluster\.local))[/:"'\s]`)
-)
-
 func descriptionPublic(ctx context.Context, p *Probe) error {
-	for _, prefix := range p.prefixes() {
-		for _, at := range []string{"/openapi.json", "/openapi.yaml", "/swagger.json", "/v3/api-docs", "/v2/api-docs", "/api-docs", "/swagger/v1/swagger.json", "/docs/openapi.json", "/swagger-ui/swagger.json", "/spec.json"} {
-			path := prefix + at
-			if slices.ContainsFunc(p.Graph.Ops, func(op *graph.Op) bool { return op.Path == path }) {
-				continue // it is described, so it is meant
-			}
-			x, err := p.Do(ctx, nil, &target.Request{Method: http.MethodGet, Path: path})
-			if errors.Is(err, target.ErrRefused) {
-				continue
-			}
-			if err != nil {
-				return err
-			}
-			if x.Status/100 != 2 || !reDescription.Match(x.Body) {
-				continue
-			}
-			h := Hypothesis{Where: "description", Title: "The API's description is there for anybody", Description: "Whoever asks is told of every operation, those for a few as well."}
-			e := scenario.Expect{Matches: reDescription.String()}
-			if reInternal.Match(x.Body) {
-				h.Title, h.CVSS = "The API's public description names servers that are inside", vectorLow
-				h.Description += " It names addresses of the inside, too."
-				e.Matches = reInternal.String()
-			}
-			if ok, err := p.besides(ctx, h, path, e); err != nil || ok {
-				return err
-			}
+	list, err := p.published(ctx)
+	if err != nil {
+		return err
+	}
+	for _, at := range list {
+		if at.described || at.root {
+			continue // it is meant
+		}
+		if ok, err := p.besides(ctx, Hypothesis{
+			Where: "description", Title: "The API's description is there for anybody", Description: "Whoever asks is told of every operation, those for a few as well.",
+		}, at.path, scenario.Expect{Matches: reDescription.String()}); err != nil || ok {
+			return err
 		}
 	}
 	return nil

@@ -43,6 +43,12 @@ func (r *run) expect(ctx context.Context, e *Expect, res *Result) (why string, e
 		}
 		return "", nil
 	}
+	if e.Within > 0 {
+		if took := spans(res.Exchanges); took > e.Within {
+			return fmt.Sprintf("%d requests took %v, want at most %v", len(res.Exchanges), took.Round(time.Millisecond), e.Within), nil
+		}
+		return "", nil
+	}
 	if e.AtLeast > 0 || e.AtMost != nil {
 		return e.count(res.Exchanges), nil
 	}
@@ -260,6 +266,14 @@ func (e *Expect) count(all []*target.Exchange) string {
 	return ""
 }
 
+// exceeded: more answers than the step allows are of a status; those to come change
+// nothing about that.
+func (st *Step) exceeded(all []*target.Exchange) bool {
+	return slices.ContainsFunc(st.Expect, func(e Expect) bool {
+		return e.AtMost != nil && (&Expect{Status: e.Status, Contains: e.Contains, AtMost: e.AtMost}).count(all) != ""
+	})
+}
+
 func containsAll(body []byte, texts []string) bool {
 	for _, t := range texts {
 		if !bytes.Contains(body, []byte(t)) {
@@ -285,6 +299,20 @@ func (r *run) slower(e *Expect, res *Result) (string, error) {
 		}
 	}
 	return "", nil
+}
+
+// spans is the time from the first request's sending to the last answer's end.
+func spans(all []*target.Exchange) time.Duration {
+	var from, to time.Time
+	for _, x := range all {
+		if from.IsZero() || x.Sent.Before(from) {
+			from = x.Sent
+		}
+		if end := x.Sent.Add(x.Duration); end.After(to) {
+			to = end
+		}
+	}
+	return to.Sub(from)
 }
 
 // slowed: the last three answers took so much longer than the slowest of the

@@ -87,6 +87,9 @@ func (s *Scenario) Check() error {
 		if slices.ContainsFunc(st.Expect, func(e Expect) bool { return e.Steady > 0 }) && (st.Times < 6 || st.Together) {
 			say("%s: what is steady is seen in six answers or more, one after the other (times)", name)
 		}
+		if slices.ContainsFunc(st.Expect, func(e Expect) bool { return e.Within > 0 }) && st.Times < 2 {
+			say("%s: within is about several requests (times)", name)
+		}
 		seen[st.ID] = true
 	}
 	if len(s.Steps) > 0 && !proves {

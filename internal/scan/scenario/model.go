@@ -147,6 +147,9 @@ type Expect struct {
 	// Steady: of a step sent Times times, no three answers in a row took so much
 	// longer than its first ones did. The rest is not sent once they have.
 	Steady time.Duration `yaml:"steady,omitempty"`
+	// Within: of a step sent Times times, from the first request's sending to the
+	// last answer's end no more time passed.
+	Within time.Duration `yaml:"within,omitempty"`
 	// Called: the listener of that name was called within By (0: 3 s).
 	Called string `yaml:"called,omitempty"`
 	// Gone: after the step the target answers nobody, for a while or for good.
@@ -163,7 +166,8 @@ type Expect struct {
 	// with the first one's status and header).
 	Answers *int `yaml:"answers,omitempty"`
 	Answer  int  `yaml:"answer,omitempty"`
-	// Count of a step sent Times times: how many answers met Status.
+	// Count of a step sent Times times: how many answers met Status. The rest is not
+	// sent once more than AtMost have.
 	AtLeast int  `yaml:"at_least,omitempty"`
 	AtMost  *int `yaml:"at_most,omitempty"`
 }

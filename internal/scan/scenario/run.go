@@ -200,7 +200,7 @@ func (r *run) step(ctx context.Context, st *Step) (why string, err error) {
 					return "", err
 				}
 				res.Exchanges = append(res.Exchanges, x)
-				if steady > 0 && slowed(res.Exchanges, steady) {
+				if steady > 0 && slowed(res.Exchanges, steady) || st.exceeded(res.Exchanges) {
 					break
 				}
 			}
