@@ -258,6 +258,54 @@ func TestRedisAway(t *testing.T) {
 	}
 }
 
+// What was admitted while Redis was away is charged also when the configuration was
+// loaded anew meanwhile, and what waits to be charged when it is.
+func TestReloadOwesNothing(t *testing.T) {
+	server := statetest.StartServer(t)
+	cfg := rates(config.Rate{By: "identity", Rate: "20/h", Burst: 20})
+	cfg.AwayShare = 0.5
+	memory, store := NewMemory(0, time.Now()), &broken{Buckets: server.Open(t, "reload", nil)}
+	generation := func(m *Memory) *Guard {
+		g, err := New(Options{Name: "pets", API: testAPI(), Config: cfg, Store: m, Shared: store, Now: time.Now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return g
+	}
+	first := generation(memory)
+	store.fails.Store(true)
+	for range 10 {
+		if v := send(first, "192.0.2.1", user("alice"), 0); v.Action != exchange.Allow {
+			t.Fatal(v)
+		}
+	}
+	second := generation(memory)
+	defer second.Close()
+	first.Close()
+	store.fails.Store(false)
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		memory.mu.Lock()
+		left := len(memory.unpaid)
+		memory.mu.Unlock()
+		if left == 0 && second.settler.open.Load() == 0 {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("nobody pays what is owed")
+		}
+	}
+	// Another gateway, which knows of Redis only.
+	third := generation(NewMemory(0, time.Now()))
+	defer third.Close()
+	left := 0
+	for send(third, "192.0.2.1", user("alice"), 0).Action == exchange.Allow {
+		left++
+	}
+	if left != 10 && left != 11 { // a part of one has come back since
+		t.Errorf("%d calls are left of 20 after 10", left)
+	}
+}
+
 type syncBuffer struct {
 	mu sync.Mutex
 	b  strings.Builder

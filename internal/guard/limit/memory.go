@@ -29,6 +29,7 @@ type Memory struct {
 	gates  map[string]*gate // by API
 	// Tables live as long as a generation uses them.
 	tables map[tableName]weak.Pointer[table]
+	unpaid map[string]map[string]job // by API and key: what a generation that ended owed the shared store
 }
 
 // tableName says which rate of which API a table belongs to. A rate whose
@@ -51,6 +52,28 @@ func NewMemory(keys int, now time.Time) *Memory {
 		// A zero arrival time must lie in the past from the start on.
 		epoch: now.Add(-time.Second), keys: keys, tables: map[tableName]weak.Pointer[table]{},
 	}
+}
+
+// leave keeps what an API's generation owed at its end.
+func (m *Memory) leave(api string, owed map[string]job) {
+	if len(owed) == 0 {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.unpaid == nil {
+		m.unpaid = map[string]map[string]job{}
+	}
+	m.unpaid[api] = owed
+}
+
+// inherit takes what was left.
+func (m *Memory) inherit(api string) map[string]job {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	owed := m.unpaid[api]
+	delete(m.unpaid, api)
+	return owed
 }
 
 // Crowded is how many requests were charged to a shared bucket, or made another be

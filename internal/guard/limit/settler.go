@@ -12,7 +12,8 @@ import (
 
 // settler charges in the shared store what is known only after a call, what was
 // refused before all its limits were known, and what this gateway admitted alone.
-// It never makes anybody wait: what it has no room for stays charged in memory.
+// It never makes anybody wait: what it has no room for stays charged in memory. What it
+// still owes when its generation ends, the next one pays.
 type settler struct {
 	g    *Guard
 	jobs chan job
@@ -46,6 +47,10 @@ func newSettler(g *Guard) *settler {
 	return s
 }
 
+// lastTry is how long a generation that ends waits for the shared store.
+const lastTry = time.Second
+
+// close pays what is owed, and leaves to the next generation what cannot be paid now.
 func (s *settler) close() {
 	close(s.stop)
 	s.done.Wait()
@@ -65,42 +70,66 @@ func (s *settler) add(j job) {
 func (s *settler) run() {
 	tick := time.NewTicker(askAgain)
 	defer tick.Stop()
+	s.inherit()
 	for {
 		select {
 		case <-s.stop:
+			s.collect()
+			ctx, cancel := context.WithTimeout(context.Background(), lastTry)
+			s.pay(ctx)
+			cancel()
+			s.g.store.leave(s.g.name, s.owed)
 			return
 		case <-tick.C:
+			s.inherit()
 		case j := <-s.jobs:
 			s.owe(j)
 		}
-		for more := true; more; {
-			select {
-			case j := <-s.jobs:
-				s.owe(j)
-			default:
-				more = false
-			}
+		s.collect()
+		s.pay(context.Background())
+	}
+}
+
+// collect notes what waits.
+func (s *settler) collect() {
+	for {
+		select {
+		case j := <-s.jobs:
+			s.owe(j)
+		default:
+			return
 		}
-		s.pay()
+	}
+}
+
+// inherit notes what the generation before could not pay.
+func (s *settler) inherit() {
+	for _, j := range s.g.store.inherit(s.g.name) {
+		s.open.Add(j.count)
+		s.note(j)
 	}
 }
 
 // owe notes a job.
 func (s *settler) owe(j job) {
 	j.count = 1
+	s.note(j)
+}
+
+func (s *settler) note(j job) {
 	if had, ok := s.owed[j.Key]; ok {
 		j.Cost += had.Cost
 		j.count += had.count
 		j.alone = j.alone && had.alone
 	} else if len(s.owed) >= mostOwed {
-		s.open.Add(-1)
+		s.open.Add(-j.count)
 		return
 	}
 	s.owed[j.Key] = j
 }
 
 // pay charges what is owed, unless the store was away a moment ago.
-func (s *settler) pay() {
+func (s *settler) pay(ctx context.Context) {
 	var batch []state.Charge
 	var out [state.MostCharges]state.Balance
 	jobs := int64(0)
@@ -111,7 +140,7 @@ func (s *settler) pay() {
 		}
 		s.next = now.Add(askAgain)
 		if len(batch) > 0 {
-			if err := s.g.shared.Add(context.Background(), s.g.name, batch, out[:len(batch)]); err != nil {
+			if err := s.g.shared.Add(ctx, s.g.name, batch, out[:len(batch)]); err != nil {
 				s.g.lost(err)
 				return false
 			}
