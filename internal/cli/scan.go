@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,9 +13,11 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/crenel-project/crenel/internal/finding"
 	"github.com/crenel-project/crenel/internal/scan"
+	"github.com/crenel-project/crenel/internal/scan/actor"
 	checks "github.com/crenel-project/crenel/internal/scan/check"
 	"github.com/crenel-project/crenel/internal/scan/report"
 )
@@ -39,7 +42,9 @@ type scanning struct {
 	maxTime               time.Duration
 	verbose               bool
 	only, skip, paths, no []string
-	scope                 []string
+	scope, headers        []string
+	caFile, proxy         string
+	insecure              bool
 }
 
 func newScan() *cobra.Command {
@@ -53,7 +58,7 @@ nobody should be able to do. What it reports it has proven, twice, with controls
 
 Exit codes: 0 nothing that counts was found, 1 findings, 2 the command was called
 wrongly, 3 the target cannot be tested.`,
-		Args: cobra.NoArgs,
+		Args: noScanArgs,
 		Example: examples(
 			"crenel scan --spec openapi.yaml --target http://127.0.0.1:9000",
 			"crenel scan -c scan.yaml --fail-on high --sarif out.sarif --junit out.xml --html report.html",
@@ -65,10 +70,7 @@ wrongly, 3 the target cannot be tested.`,
 		RunE: func(c *cobra.Command, _ []string) error { return s.run(c) },
 	}
 	f := c.Flags()
-	f.StringVarP(&s.file, "config", "c", "", "options in a `file` (scan.yaml); flags override it")
-	f.StringVar(&s.o.Spec, "spec", "", "the API's description: a `file` or address")
-	f.StringVar(&s.o.Target, "target", "", "where the API is: `address` with its base path")
-	f.StringSliceVar(&s.scope, "scope", nil, "further `origins` that requests may go to, such as a login's (https://login.example.com): nothing is sent anywhere else")
+	s.where(f)
 	f.BoolVar(&s.safe, "safe", false, "reads, and changes only of what the run made itself")
 	f.BoolVar(&s.aggressive, "aggressive", false, "also bursts, large inputs and what may hurt")
 	f.StringSliceVar(&s.only, "check", nil, "run only these `checks`")
@@ -92,8 +94,69 @@ wrongly, 3 the target cannot be tested.`,
 	f.StringVar(&s.graphFile, "graph", "", "draw that into a `file` (.svg or .dot), and exit")
 	f.BoolVarP(&s.verbose, "verbose", "v", false, "tell of each hypothesis and why it was not proven")
 	c.MarkFlagsMutuallyExclusive("safe", "aggressive")
+	c.SuggestionsMinimumDistance = 2
 	c.AddCommand(newScanDoctor(), newScanVerify(), newScanClean(), newScanDiff(), newScanCompute())
 	return c
+}
+
+// noScanArgs says what an argument was probably meant for.
+func noScanArgs(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	arg := args[0]
+	switch near := c.SuggestionsFor(arg); {
+	case strings.Contains(arg, "://"):
+		return usagef("%s takes no argument: give the API's address with --target, or its description's with --spec", c.CommandPath())
+	case len(near) > 0:
+		return usagef("%q is not a command of %s, did you mean %s?", plain(arg), c.CommandPath(), near[0])
+	}
+	return usagef("%s takes no argument %q: a description is given with --spec, the API's address with --target", c.CommandPath(), plain(arg))
+}
+
+// where gives a command the flags that say what is tested, and how one gets there.
+func (s *scanning) where(f *pflag.FlagSet) {
+	f.StringVarP(&s.file, "config", "c", "", "options in a `file` (scan.yaml); flags override it")
+	f.StringVar(&s.o.Spec, "spec", "", "the API's description: a `file` or address; without it one is looked for at the target")
+	f.StringVar(&s.o.Target, "target", "", "where the API is: `address` with its base path")
+	f.StringSliceVar(&s.scope, "scope", nil, "further `origins` that requests may go to, such as a login's (https://login.example.com): nothing is sent anywhere else")
+	f.StringArrayVarP(&s.headers, "header", "H", nil, "credentials of the account user, a `field` that is sent as it is ('Authorization: Bearer …'); further accounts are given in a file")
+	f.StringVar(&s.caFile, "ca-file", "", "trust the authorities in this PEM `file`, besides the system's")
+	f.BoolVar(&s.insecure, "insecure", false, "take any certificate of the target's")
+	f.StringVar(&s.proxy, "proxy", "", "send through a proxy: `address` (http://127.0.0.1:8080, socks5://127.0.0.1:1080); the environment is not read")
+}
+
+// way puts those of the flags over the file's options that say how one gets there.
+func (s *scanning) way(o *scan.Options) error {
+	if s.caFile != "" {
+		abs, err := filepath.Abs(s.caFile)
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.caFile, err)
+		}
+		o.TLS.CAFile = abs
+	}
+	o.TLS.Insecure = o.TLS.Insecure || s.insecure
+	if s.proxy != "" {
+		o.TLS.Proxy = s.proxy
+	}
+	if len(s.headers) == 0 {
+		return nil
+	}
+	if _, there := o.Actors.Accounts[actor.User]; there {
+		return usagef("--header gives the credentials of the account user, and %s gives them as well: leave one of them out", s.file)
+	}
+	user := actor.Account{Headers: map[string]actor.Secret{}}
+	for i, h := range s.headers {
+		name, value, ok := strings.Cut(h, ":")
+		if name, value = strings.TrimSpace(name), strings.TrimSpace(value); !ok || name == "" || value == "" {
+			return usagef("--header, the %s: want a name, a colon and a value, as in 'Authorization: Bearer …'", []string{"first", "second", "third", "next"}[min(i, 3)]) // not repeated: it may be a secret
+		}
+		user.Headers[name] = actor.Text(value)
+	}
+	accounts := map[string]actor.Account{actor.User: user}
+	maps.Copy(accounts, o.Actors.Accounts)
+	o.Actors.Accounts = accounts
+	return nil
 }
 
 func (s *scanning) run(c *cobra.Command) error {
@@ -111,15 +174,17 @@ func (s *scanning) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	if err := s.out.ready(); err != nil {
+		return err
+	}
 	var record *os.File
 	if s.record != "" {
 		if record, err = os.OpenFile(s.record, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600); err != nil {
-			return fmt.Errorf("recording what is sent: %w", err)
+			return usagef("recording what is sent: %v", err)
 		}
 		o.Record = record
 	}
-	out := c.ErrOrStderr()
-	p := newProgress(out)
+	p := newProgress(c.ErrOrStderr())
 	p.all = s.verbose
 	res, err := scan.Run(c.Context(), o, p.events())
 	p.end()
@@ -135,13 +200,16 @@ func (s *scanning) run(c *cobra.Command) error {
 		return usagef("%v", err) // nothing was sent: 1 would say that there are findings
 	}
 	counted := limit.counted(res.Report)
-	if werr := s.out.write(c.OutOrStdout(), res, counted); werr != nil {
-		return errors.Join(werr, err)
+	werr := s.out.write(c.OutOrStdout(), res, counted)
+	// The summary is what the command was called for; how it goes is for those who watch.
+	out := c.OutOrStdout()
+	if s.out.standard() {
+		out = c.ErrOrStderr() // what was asked for on standard output stands there alone
 	}
 	if terr := (report.Terminal{Colour: newPrinter(out).colour, Width: width(out), All: s.verbose}).Write(out, res.Report); terr != nil {
-		return errors.Join(terr, err)
+		return errors.Join(terr, werr, err)
 	}
-	if err != nil {
+	if err := errors.Join(werr, err); err != nil {
 		return err
 	}
 	if len(counted) > 0 {
@@ -200,6 +268,9 @@ func (s *scanning) options(c *cobra.Command) (*scan.Options, error) {
 		if c.Flags().Changed("seed") {
 			o.Seed = flags.Seed
 		}
+	}
+	if err := s.way(o); err != nil {
+		return nil, err
 	}
 	if s.maxTime > 0 {
 		o.Limits.MaxTime = s.maxTime

@@ -22,7 +22,7 @@ it goes on.
 
 Exit codes: 0 nothing is left, 1 something could not be deleted, 2 the command
 was called wrongly.`,
-		Args:    cobra.ExactArgs(1),
+		Args:    one("the file that crenel scan --resume wrote"),
 		Example: examples("crenel scan clean run.journal -c scan.yaml", "crenel scan clean run.journal --spec openapi.yaml --target http://127.0.0.1:9000"),
 		RunE: func(c *cobra.Command, args []string) error {
 			o, err := s.options(c)
@@ -48,8 +48,6 @@ was called wrongly.`,
 		},
 	}
 	f := c.Flags()
-	f.StringVarP(&s.file, "config", "c", "", "options in a `file` (scan.yaml); flags override it")
-	f.StringVar(&s.o.Spec, "spec", "", "the API's description: a `file` or address")
-	f.StringVar(&s.o.Target, "target", "", "where the API is: `address` with its base path")
+	s.where(f)
 	return c
 }

@@ -25,7 +25,7 @@ takes away what it made. Each scan begins with it.
 
 Exit codes: 0 the target can be tested, 2 the command was called wrongly, 3 it
 cannot be tested.`,
-		Args: cobra.NoArgs,
+		Args: noScanArgs,
 		Example: examples(
 			"crenel scan doctor --spec openapi.yaml --target http://127.0.0.1:9000",
 			"crenel scan doctor -c scan.yaml",
@@ -61,9 +61,7 @@ cannot be tested.`,
 		},
 	}
 	f := c.Flags()
-	f.StringVarP(&s.file, "config", "c", "", "options in a `file` (scan.yaml); flags override it")
-	f.StringVar(&s.o.Spec, "spec", "", "the API's description: a `file` or address")
-	f.StringVar(&s.o.Target, "target", "", "where the API is: `address` with its base path")
+	s.where(f)
 	f.Uint64Var(&s.o.Seed, "seed", 0, "draw values by this `number`: the same seed makes the same calls")
 	f.BoolVar(&asJSON, "json", false, "print JSON")
 	return c

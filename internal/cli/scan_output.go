@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -30,6 +31,29 @@ func (o *outputs) flags(c *cobra.Command) {
 	f.StringVar(&o.har, "har", "", "write the exchanges of the proofs to a `file`, as an HTTP Archive")
 	f.StringVar(&o.wfc, "wfc", "", "write a Web Fuzzing Commons report to a `file`")
 	f.StringVar(&o.regressions, "regressions", "", "write a file for each finding into a `directory`; crenel scan verify proves them again")
+}
+
+// standard reports whether one of them goes to standard output.
+func (o *outputs) standard() bool {
+	return slices.Contains([]string{o.json, o.sarif, o.junit, o.markdown, o.html, o.har, o.wfc}, "-")
+}
+
+// ready says which file could not be written at the end: before anything is sent, for
+// what a run has found must not be lost for want of a folder.
+func (o *outputs) ready() error {
+	for _, out := range []struct{ flag, file string }{{"json", o.json}, {"sarif", o.sarif}, {"junit", o.junit}, {"markdown", o.markdown}, {"html", o.html}, {"har", o.har}, {"wfc", o.wfc}} {
+		if out.file == "" || out.file == "-" {
+			continue
+		}
+		f, err := os.OpenFile(out.file, os.O_CREATE|os.O_WRONLY, 0o600) // not truncated: an earlier report stays until there is a new one
+		if err != nil {
+			return usagef("--%s: the report could not be written: %v", out.flag, err)
+		}
+		if err := f.Close(); err != nil {
+			return fmt.Errorf("--%s: %w", out.flag, err)
+		}
+	}
+	return nil
 }
 
 // write writes every form that was asked for. One that fails does not keep the

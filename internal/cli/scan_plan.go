@@ -33,6 +33,9 @@ func (s *scanning) plan(c *cobra.Command) error {
 		}
 		o = fromFile
 	}
+	if err := s.way(o); err != nil {
+		return err
+	}
 	if o.Spec == "" && o.Target == "" {
 		return usagef("--spec or --target must be given: what describes the API, or where is it?")
 	}

@@ -79,9 +79,7 @@ command was called wrongly, 3 the target cannot be tested.`,
 		},
 	}
 	f := c.Flags()
-	f.StringVarP(&s.file, "config", "c", "", "options in a `file` (scan.yaml); flags override it")
-	f.StringVar(&s.o.Spec, "spec", "", "the API's description: a `file` or address")
-	f.StringVar(&s.o.Target, "target", "", "where the API is: `address` with its base path")
+	s.where(f)
 	f.StringVar(&asJSON, "json", "", "write what was shown as JSON to a `file` (- for standard output)")
 	return c
 }

@@ -85,7 +85,7 @@ func reachPoint(list []world.Coverage) actor.Point {
 func (r *run) unreached() {
 	for _, c := range r.world.Coverage() {
 		if !c.Reached {
-			r.tell(actor.Point{Name: "operation " + c.Method + " " + c.Path, State: actor.Doubt, Text: c.Reason})
+			r.tell(actor.Unreached(c.Method, c.Path, c.Reason))
 		}
 	}
 }

@@ -121,7 +121,7 @@ func openedJournal(name string, b beginning, begins bool) (*journal, error) {
 	}
 	j := newJournal()
 	data, err := os.ReadFile(name)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err != nil && (!begins || !errors.Is(err, fs.ErrNotExist)) {
 		return nil, fmt.Errorf("%w: %w", ErrJournal, err)
 	}
 	keep, err := j.read(data, b)

@@ -17,6 +17,7 @@ import (
 	"github.com/crenel-project/crenel/internal/finding"
 	"github.com/crenel-project/crenel/internal/scan/actor"
 	"github.com/crenel-project/crenel/internal/scan/check"
+	"github.com/crenel-project/crenel/internal/scan/target"
 )
 
 // Options are what a run is told: a scan.yaml, and the flags that override it.
@@ -25,6 +26,11 @@ type Options struct {
 	// Spec is a file or an address: OpenAPI, a Postman collection, a HAR file.
 	// "" looks for a description at the target.
 	Spec string `yaml:"spec"`
+	// SpecAs is the account, of those whose credentials are given as they are sent
+	// (headers, cookies, query, basic, bearer, api_key), that a description at the
+	// target's own origin is fetched as. "": as nobody and, where nobody may have
+	// it, as the first of admin, user, peer and the others that may.
+	SpecAs string `yaml:"spec_as"`
 	// Target is where the API is: scheme, host, port and base path.
 	Target string `yaml:"target"`
 	// Also are further origins that requests may go to, such as a token endpoint's.
@@ -84,6 +90,8 @@ type TLS struct {
 	CertFile string `yaml:"cert_file"`
 	KeyFile  string `yaml:"key_file"`
 	Insecure bool   `yaml:"insecure"`
+	// ServerName is for SNI and the certificate, in place of the target's host.
+	ServerName string `yaml:"server_name"`
 	// Proxy is one that requests go through: "http://127.0.0.1:8080".
 	Proxy string `yaml:"proxy"`
 }
@@ -125,6 +133,13 @@ func (o *Options) Check() error {
 	say := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
 	if o.Target == "" {
 		say("target: no address given; want something like http://127.0.0.1:9000")
+	} else if err := target.CheckAddress(o.Target); err != nil {
+		say("target: %v", err)
+	}
+	for _, also := range o.Also {
+		if err := target.CheckAddress(also); err != nil {
+			say("also: %v", err)
+		}
 	}
 	if _, err := o.mode(); err != nil {
 		say("%v", err)
@@ -134,6 +149,14 @@ func (o *Options) Check() error {
 	if err := who.Validate(); err != nil {
 		for line := range strings.SplitSeq(err.Error(), "\n") {
 			say("actors.%s", line)
+		}
+	}
+	if o.SpecAs != "" {
+		switch acc, ok := o.Actors.Accounts[o.SpecAs]; {
+		case !ok:
+			say("spec_as: there is no account %q under actors.accounts", o.SpecAs)
+		case !acc.IsFixed():
+			say("spec_as: %s logs in by what the description says; want an account with headers, cookies, query, basic, bearer or api_key", o.SpecAs)
 		}
 	}
 	for _, list := range []struct {

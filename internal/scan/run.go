@@ -227,7 +227,20 @@ func (r *run) understand(ctx context.Context) error {
 	if len(r.graph.Ops) == 0 {
 		return fmt.Errorf("%s describes no operation", r.o.Spec)
 	}
+	for _, p := range r.o.Paths {
+		if !slices.ContainsFunc(r.graph.Ops, func(op *graph.Op) bool { return matches([]string{p}, op) }) {
+			return fmt.Errorf("paths: no operation of the description is %q; a path is written as there, with * for anything and a method before it where one is meant: 'GET %s', '%s*'", p, r.graph.Ops[0].Path, firstStep(r.graph.Ops[0].Path))
+		}
+	}
 	return nil
+}
+
+// firstStep is the head of a path: "/orders/" of "/orders/{id}".
+func firstStep(at string) string {
+	if i := strings.IndexByte(strings.TrimPrefix(at, "/"), '/'); i >= 0 {
+		return at[:i+2]
+	}
+	return at
 }
 
 // resume opens the run's journal, and takes over what an earlier one says.
@@ -253,7 +266,7 @@ func (r *run) open() error {
 	o := r.o
 	c, err := target.New(target.Options{
 		Target: o.Target, Also: o.Also, Workers: o.Limits.Workers, Rate: o.Limits.Rate, MaxRequests: o.Limits.MaxRequests, MaxTime: o.Limits.MaxTime, Timeout: o.Limits.Timeout, DownFor: o.Limits.DownFor,
-		Proxy: o.TLS.Proxy, CAFile: o.file(o.TLS.CAFile), CertFile: o.file(o.TLS.CertFile), KeyFile: o.file(o.TLS.KeyFile), Insecure: o.TLS.Insecure,
+		Proxy: o.TLS.Proxy, CAFile: o.file(o.TLS.CAFile), CertFile: o.file(o.TLS.CertFile), KeyFile: o.file(o.TLS.KeyFile), Insecure: o.TLS.Insecure, ServerName: o.TLS.ServerName,
 		UserAgent: "crenel-scan/" + o.Version, OnExchange: r.ev.Exchange, Allow: r.allow(),
 	})
 	if err != nil {

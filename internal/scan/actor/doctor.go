@@ -292,22 +292,66 @@ func (p *People) refreshPoint(ctx context.Context, a *Actor, s *Session, add fun
 	}
 }
 
-// Print writes a diagnosis for a person.
+// widestName bounds the column of names: a path may be long.
+const widestName = 24
+
+// Print writes a diagnosis for a person. Operations that were not reached for the same
+// reason are told together.
 func (d *Diagnosis) Print(w io.Writer) error {
 	width := 0
 	for _, p := range d.Points {
-		width = max(width, len(p.Name))
+		width = max(width, min(len(p.Name), widestName))
 	}
-	for _, p := range d.Points {
-		mark := map[State]string{Well: "ok     ", Doubt: "warning", Failed: "FAILED ", Skipped: "skipped"}[p.State]
-		if _, err := fmt.Fprintf(w, "%s  %-*s  %s\n", mark, width, p.Name, p.Text); err != nil {
-			return fmt.Errorf("printing the diagnosis: %w", err)
-		}
-		if p.Advice != "" {
-			if _, err := fmt.Fprintf(w, "%s  %-*s  → %s\n", strings.Repeat(" ", len(mark)), width, "", p.Advice); err != nil {
-				return fmt.Errorf("printing the diagnosis: %w", err)
+	var err error
+	line := func(format string, args ...any) {
+		if err == nil {
+			if _, werr := fmt.Fprintf(w, format+"\n", args...); werr != nil {
+				err = fmt.Errorf("printing the diagnosis: %w", werr)
 			}
 		}
 	}
-	return nil
+	alike := map[string][]string{}
+	for _, p := range d.Points {
+		if name, ok := strings.CutPrefix(p.Name, operationPoint); ok {
+			alike[p.Text] = append(alike[p.Text], name)
+		}
+	}
+	for _, p := range d.Points {
+		mark := map[State]string{Well: "ok     ", Doubt: "warning", Failed: "FAILED ", Skipped: "skipped"}[p.State]
+		pad := strings.Repeat(" ", len(mark)+2+width+2)
+		if _, ok := strings.CutPrefix(p.Name, operationPoint); ok {
+			names := alike[p.Text]
+			if len(names) == 0 {
+				continue // it was told with the others
+			}
+			delete(alike, p.Text)
+			line("%s  not reached: %s", mark, strings.Join(names[:min(len(names), shownAlike)], ", "))
+			if n := len(names) - shownAlike; n > 0 {
+				line("%s  and %d more (--json tells all)", strings.Repeat(" ", len(mark)), n)
+			}
+			line("%s     %s", strings.Repeat(" ", len(mark)), p.Text)
+			continue
+		}
+		if len(p.Name) > width {
+			line("%s  %s", mark, p.Name)
+			line("%s%s", pad, p.Text)
+		} else {
+			line("%s  %-*s  %s", mark, width, p.Name, p.Text)
+		}
+		if p.Advice != "" {
+			line("%s→ %s", pad, p.Advice)
+		}
+	}
+	return err
+}
+
+// shownAlike is how many operations that were not reached for one reason are named.
+const shownAlike = 4
+
+// operationPoint begins the name of a point about one operation.
+const operationPoint = "operation "
+
+// Unreached is the point of an operation that nobody got at.
+func Unreached(method, path, why string) Point {
+	return Point{Name: operationPoint + method + " " + path, State: Doubt, Text: why}
 }

@@ -100,7 +100,7 @@ func adviceFor(err error) string {
 	case ok && bl.stop == obstacleRate:
 		return "Lift the limit for the test environment, or give accounts: actors.accounts.user and actors.accounts.peer."
 	case errors.Is(err, target.ErrScope):
-		return "Name that origin among those in scope."
+		return "Name that origin among those in scope: --scope https://login.example.com, or also: [https://login.example.com] in scan.yaml."
 	case errors.Is(err, ErrCannotRegister):
 		return "Give accounts: actors.accounts.user and actors.accounts.peer, by login, bearer, api_key, headers, oauth2, steps or script."
 	case errors.Is(err, ErrCannotLogin):

@@ -197,31 +197,6 @@ func (p *People) asksNobody() bool {
 		!slices.ContainsFunc(p.g.Ops, func(op *graph.Op) bool { return op.Secured })
 }
 
-// adviceFor is what a person can do; where accounts must be given, as the
-// description says that credentials are presented.
-func (p *People) adviceFor(err error) string {
-	text := adviceFor(err)
-	if !errors.Is(err, ErrCannotRegister) {
-		return text
-	}
-	for _, op := range p.g.Ops {
-		for _, r := range op.Security {
-			for _, u := range r {
-				switch {
-				case u.Scheme == nil:
-				case u.Scheme.Type == "apiKey" && u.Scheme.Key != "":
-					return text + fmt.Sprintf(" The description asks for a key: user: {api_key: {in: %s, name: %s, value: {env: USER_KEY}}}.", u.Scheme.In, u.Scheme.Key)
-				case u.Scheme.Type == "http" && u.Scheme.Scheme == "basic":
-					return text + " The description asks for a name and a password: user: {basic: {username: ann, password: {env: ANN_PASSWORD}}}."
-				case u.Scheme.Type == "http" && u.Scheme.Scheme == "bearer":
-					return text + " The description asks for a token: user: {bearer: {env: USER_TOKEN}}."
-				}
-			}
-		}
-	}
-	return text
-}
-
 // tenants: the API keeps callers apart in houses.
 func (p *People) tenants() bool {
 	for _, r := range p.g.Resources {

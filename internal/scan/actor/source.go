@@ -140,8 +140,7 @@ func (p *People) prove(ctx context.Context, a *Actor) error {
 	}
 	if v.sure == no {
 		if len(p.panel()) > 0 {
-			p.problem(a.Name, "the credentials that were given open nothing: every call answers as it does without them",
-				"Look whether they are still valid, and whether they belong into another header, cookie or parameter.")
+			p.openNothing(a)
 		}
 		return nil
 	}
@@ -208,41 +207,19 @@ func (p *People) sourceOf(acc Account) (*entrance, error) {
 			return s, nil, nil
 		}}
 	}
-	switch {
-	case len(acc.Headers)+len(acc.Cookies)+len(acc.Query) > 0:
-		var parts []Part
-		for _, m := range []struct {
-			in   string
-			list map[string]Secret
-		}{{"header", acc.Headers}, {"cookie", acc.Cookies}, {"query", acc.Query}} {
-			for _, n := range slices.Sorted(maps.Keys(m.list)) {
-				text, err := m.list[n].reveal(dir)
-				if err != nil {
-					return nil, fmt.Errorf("%s %s: %w", m.in, n, err)
-				}
-				parts = append(parts, splitPart(m.in, n, text))
+	if acc.IsFixed() {
+		parts, err := acc.fixedParts(dir)
+		if err != nil {
+			return nil, err
+		}
+		if acc.Basic != nil {
+			if pw, err := acc.Basic.Password.reveal(dir); err == nil {
+				p.c.Secrets().Add(pw)
 			}
 		}
 		return fixed(parts...), nil
-	case acc.Basic != nil:
-		pw, err := acc.Basic.Password.reveal(dir)
-		if err != nil {
-			return nil, fmt.Errorf("basic: %w", err)
-		}
-		p.c.Secrets().Add(pw)
-		return fixed(Part{In: "header", Name: "Authorization", Prefix: "Basic ", Value: base64.StdEncoding.EncodeToString([]byte(acc.Basic.Username + ":" + pw))}), nil
-	case !acc.Bearer.IsZero():
-		t, err := acc.Bearer.reveal(dir)
-		if err != nil {
-			return nil, fmt.Errorf("bearer: %w", err)
-		}
-		return fixed(Part{In: "header", Name: "Authorization", Prefix: "Bearer ", Value: t}), nil
-	case acc.APIKey != nil:
-		t, err := acc.APIKey.Value.reveal(dir)
-		if err != nil {
-			return nil, fmt.Errorf("api_key: %w", err)
-		}
-		return fixed(splitPart(acc.APIKey.In, acc.APIKey.Name, t)), nil
+	}
+	switch {
 	case acc.OAuth2 != nil:
 		return p.grant(acc.OAuth2)
 	case acc.Steps != nil:
@@ -256,6 +233,66 @@ func (p *People) sourceOf(acc Account) (*entrance, error) {
 		}}, nil
 	}
 	return nil, fmt.Errorf("%w: no way to get credentials is given", ErrCannotLogin)
+}
+
+// IsFixed reports whether the credentials are given as they are sent.
+func (a Account) IsFixed() bool {
+	return len(a.Headers)+len(a.Cookies)+len(a.Query) > 0 || a.Basic != nil || !a.Bearer.IsZero() || a.APIKey != nil
+}
+
+// fixedParts are the credentials of an account that are given as they are sent.
+func (a Account) fixedParts(dir string) ([]Part, error) {
+	switch {
+	case a.Basic != nil:
+		pw, err := a.Basic.Password.reveal(dir)
+		if err != nil {
+			return nil, fmt.Errorf("basic: %w", err)
+		}
+		return []Part{{In: "header", Name: "Authorization", Prefix: "Basic ", Value: base64.StdEncoding.EncodeToString([]byte(a.Basic.Username + ":" + pw))}}, nil
+	case !a.Bearer.IsZero():
+		t, err := a.Bearer.reveal(dir)
+		if err != nil {
+			return nil, fmt.Errorf("bearer: %w", err)
+		}
+		return []Part{{In: "header", Name: "Authorization", Prefix: "Bearer ", Value: t}}, nil
+	case a.APIKey != nil:
+		t, err := a.APIKey.Value.reveal(dir)
+		if err != nil {
+			return nil, fmt.Errorf("api_key: %w", err)
+		}
+		return []Part{splitPart(a.APIKey.In, a.APIKey.Name, t)}, nil
+	}
+	var parts []Part
+	for _, m := range []struct {
+		in   string
+		list map[string]Secret
+	}{{"header", a.Headers}, {"cookie", a.Cookies}, {"query", a.Query}} {
+		for _, n := range slices.Sorted(maps.Keys(m.list)) {
+			text, err := m.list[n].reveal(dir)
+			if err != nil {
+				return nil, fmt.Errorf("%s %s: %w", m.in, n, err)
+			}
+			parts = append(parts, splitPart(m.in, n, text))
+		}
+	}
+	return parts, nil
+}
+
+// Fixed are the sessions of the accounts whose credentials are given as they are
+// sent, by name: those that can be used before anything is known of the API.
+func (c Config) Fixed() (map[string]*Session, error) {
+	out := map[string]*Session{}
+	for name, acc := range c.Accounts {
+		if !acc.IsFixed() {
+			continue
+		}
+		parts, err := acc.fixedParts(c.Dir)
+		if err != nil {
+			return nil, fmt.Errorf("accounts.%s.%w", name, err)
+		}
+		out[name] = &Session{Parts: parts, Opened: time.Now()}
+	}
+	return out, nil
 }
 
 // oneParameter is a credential that is its scheme's only parameter: token=….

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/crenel-project/crenel/internal/scan/actor"
 	"github.com/crenel-project/crenel/internal/scan/graph"
 	"github.com/crenel-project/crenel/internal/scan/scenario"
 	"github.com/crenel-project/crenel/internal/scan/target"
@@ -95,16 +96,17 @@ func (p *Probe) opened(ctx context.Context, op *graph.Op) (*world.Call, *target.
 	})
 }
 
-// sparing is a call that does not turn on the account it is made with: who may change
-// others' roles or shut their accounts must not lose their own by it. It names an account
-// that the run has made; nil where there is none.
+// sparing is a call that does not turn on the account it is made with, nor on another
+// that the run was given: who may change others' roles or shut their accounts must not
+// lose their own by it, and whoever gave an account wants it back as it was. It names an
+// account that the run has made; nil where there is none.
 func (p *Probe) sparing(op *graph.Op, c *world.Call) *world.Call {
 	if c.As == nil || c.As.Made || op.Method == http.MethodGet {
 		return c
 	}
 	for _, in := range op.Inputs {
 		r := p.resourceOf(in)
-		if r == nil || !r.IsPerson || in.In != "path" || c.As.Facts["id"] == "" || c.Values[in.Where()] != jsonID(in, c.As.Facts["id"]) {
+		if r == nil || !r.IsPerson || in.In != "path" || !p.givenPerson(in, c, r == op.About) {
 			continue
 		}
 		for _, a := range p.People.All() {
@@ -115,6 +117,19 @@ func (p *Probe) sparing(op *graph.Op, c *world.Call) *world.Call {
 		return nil
 	}
 	return c
+}
+
+// givenPerson reports whether a call names a person in its path that the run has not
+// made: the caller and, where the call changes that person, any other.
+func (p *Probe) givenPerson(in *graph.Input, c *world.Call, changes bool) bool {
+	id := c.Values[in.Where()]
+	if c.As.Facts["id"] != "" && id == jsonID(in, c.As.Facts["id"]) {
+		return true
+	}
+	if !changes || c.Uses[in.Where()] != nil && c.Uses[in.Where()].Made {
+		return false
+	}
+	return !slices.ContainsFunc(p.People.All(), func(a *actor.Actor) bool { return a.Made && a.Facts["id"] != "" && id == jsonID(in, a.Facts["id"]) })
 }
 
 // takesText: the input is text, by what the description says.

@@ -66,9 +66,11 @@ func (b *builder) operations() {
 			}
 		}
 	}
+	shared := sharedHeads(steps)
 	for i, o := range g.API.Operations {
 		op := &Op{Operation: o, Purposes: map[Purpose]Guess{}}
 		op.route = readRoute(steps[i], b.nouns)
+		op.route.shared = shared[i]
 		op.said, op.words = map[string]bool{}, map[string]bool{}
 		for _, w := range op.route.areas {
 			op.said[w] = true

@@ -183,6 +183,45 @@ type route struct {
 	nouns   []int        // steps that hold nouns
 	last    int          // step of the last object variable, -1 none
 	areas   []string     // words of all literals
+	shared  int          // steps at its head that most paths of the API begin with
+}
+
+// mostPaths and fewPaths: what so large a part of an API's operations begin with, and
+// so many are, is the name of the API and tells none of them from the others.
+const (
+	mostPaths = 0.6
+	fewPaths  = 10
+)
+
+// sharedHeads counts, for each path, the literals at its head that most others begin
+// with as well: all of what people use may lie below "/api/admin".
+func sharedHeads(paths [][]step) []int {
+	count := map[string]int{}
+	heads := func(steps []step, each func(head string) bool) {
+		head := ""
+		for i := range steps {
+			if head += "/" + steps[i].text; steps[i].isVar() || !each(head) {
+				return
+			}
+		}
+	}
+	for _, steps := range paths {
+		heads(steps, func(head string) bool { count[head]++; return true })
+	}
+	out := make([]int, len(paths))
+	if len(paths) < fewPaths {
+		return out
+	}
+	for i, steps := range paths {
+		heads(steps, func(head string) bool {
+			if float64(count[head]) < mostPaths*float64(len(paths)) {
+				return false
+			}
+			out[i]++
+			return true
+		})
+	}
+	return out
 }
 
 // objectVar is a variable of a path and the object that it names.

@@ -62,8 +62,8 @@ func readTraits(op *Op) *traits {
 		t.out[o.Meaning] = append(t.out[o.Meaning], o)
 	}
 	var said []string
-	for _, s := range op.route.steps {
-		if !s.isVar() {
+	for i, s := range op.route.steps {
+		if !s.isVar() && i >= op.route.shared {
 			said = append(said, s.words...)
 		}
 	}

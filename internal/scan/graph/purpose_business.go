@@ -282,7 +282,7 @@ func (b *builder) operatorPurposes(t *traits) {
 			break
 		}
 	}
-	for _, h := range []string{"admin only", "only admin", "admins only", "for admins", "staff only", "must be admin", "admin-only", "only for admin", "as admin", "by an admin", "by admin", "admin role"} {
+	for _, h := range []string{"admin only", "only admin", "admins only", "administrators only", "for admins", "staff only", "must be admin", "admin-only", "only for admin", "as admin", "by an admin", "by admin", "admin role"} {
 		if strings.Contains(t.text, h) {
 			e.add(0.5, "its description says %q", h)
 			break

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"html"
+	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
@@ -105,7 +106,46 @@ func (e *NotFoundError) Error() string {
 	if answered == 0 {
 		return fmt.Sprintf("%s does not answer: is the API running there?", e.From)
 	}
-	return fmt.Sprintf("no API description was found at %s, nor at %d well-known places there; give one: an OpenAPI file, a Postman collection or a HAR file recorded while the API is used", e.From, len(e.Probed))
+	const instead = "give one: an OpenAPI file, a Postman collection or a HAR file recorded while the API is used"
+	if len(e.Probed) == 1 {
+		return fmt.Sprintf("no API description was found at %s%s; %s", e.From, e.first(), instead)
+	}
+	return fmt.Sprintf("no API description was found at %s%s, nor at %d well-known places there%s; %s", e.From, e.first(), len(e.Probed)-1, e.shut(), instead)
+}
+
+// first says what the address itself answered.
+func (e *NotFoundError) first() string {
+	if len(e.Probed) == 0 {
+		return ""
+	}
+	p := e.Probed[0]
+	switch {
+	case p.Status == 0:
+		return " (it did not answer)"
+	case p.Status == http.StatusUnauthorized || p.Status == http.StatusForbidden:
+		return fmt.Sprintf(" (it answers %d: it wants credentials; give an account that may read it in scan.yaml, with bearer, basic, headers or api_key, and name it in spec_as)", p.Status)
+	case p.Status >= 300 && p.Status < 400:
+		return fmt.Sprintf(" (it answers %d, which leads elsewhere)", p.Status)
+	case p.Status >= 400:
+		return fmt.Sprintf(" (it answers %d)", p.Status)
+	case p.Found == "page":
+		return " (it answers with a page, and what that names is none)"
+	}
+	return fmt.Sprintf(" (it answers %d, and what it answers is none)", p.Status)
+}
+
+// shut says how many places refused.
+func (e *NotFoundError) shut() string {
+	n := 0
+	for _, p := range e.Probed[1:] {
+		if p.Status == http.StatusUnauthorized || p.Status == http.StatusForbidden {
+			n++
+		}
+	}
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (%d of which want credentials: one that may be read by an account, spec and spec_as in scan.yaml name)", n)
 }
 
 // look fetches an address and follows what it names.

@@ -46,14 +46,25 @@ func (r *reading) har(root *value.Value) *capture {
 	if len(c.samples) == 0 {
 		c.samples = pages
 	}
-	// Other origins (analytics, fonts, log-in services) are not this API.
-	origins := c.origins()
-	if len(origins) > 1 {
-		before := len(c.samples)
-		c.samples = slices.DeleteFunc(c.samples, func(s *sample) bool { return s.origin != origins[0] })
-		r.repaired(nil, "/log/entries", "of %d calls, %d went to other origins than %s (%s); they were left out", before, before-len(c.samples), origins[0], strings.Join(origins[1:min(len(origins), 5)], ", "))
-	}
+	r.oneOrigin(c, "/log/entries")
 	return c
+}
+
+// oneOrigin leaves the calls that went to other origins out (analytics, fonts, log-in
+// services): they are not this API. Calls of which nobody knows where they went stay.
+func (r *reading) oneOrigin(c *capture, pointer string) {
+	origins := c.origins()
+	if len(origins) < 2 {
+		return
+	}
+	home := origins[0]
+	if i := slices.IndexFunc(origins, func(o string) bool { return strings.EqualFold(o, r.opts.Origin) }); i > 0 {
+		home = origins[i]
+		origins = slices.Concat([]string{home}, origins[:i], origins[i+1:])
+	}
+	before := len(c.samples)
+	c.samples = slices.DeleteFunc(c.samples, func(s *sample) bool { return s.origin != home && s.origin != "" })
+	r.repaired(nil, pointer, "of %d calls, %d went to other origins than %s (%s); they were left out: to look at one of those, name it as the target", before, before-len(c.samples), home, strings.Join(origins[1:min(len(origins), 5)], ", "))
 }
 
 func pageLike(s *sample) bool {

@@ -2,11 +2,14 @@ package source
 
 import (
 	"net/url"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/crenel-project/crenel/internal/spec"
 	"github.com/crenel-project/crenel/internal/value"
 )
 
@@ -15,7 +18,9 @@ import (
 func (r *reading) postman(root *value.Value) *capture {
 	p := &postman{reading: r, c: &capture{title: strOf(root.Get("info"), "name")}, vars: map[string]string{}}
 	p.variables(root.Get("variable"))
+	p.environment()
 	p.items(root.Get("item"), nil, authOf(root.Get("auth")), 0)
+	r.oneOrigin(p.c, "/item")
 	return p.c
 }
 
@@ -38,6 +43,43 @@ func (p *postman) variables(vs *value.Value) {
 			p.vars[name] = val
 		}
 	})
+}
+
+// environment takes the values of the environment that lies beside the collection, as
+// Postman exports it: NAME.postman_environment.json. One that is switched on there
+// has precedence over the collection's own. Of several none is taken: nobody said which.
+func (p *postman) environment() {
+	if isAddress(p.name) || p.name == "" {
+		return
+	}
+	files, err := filepath.Glob(filepath.Join(filepath.Dir(p.name), "*.postman_environment.json"))
+	switch {
+	case err != nil || len(files) == 0:
+		return
+	case len(files) > 1:
+		p.repaired(nil, "/variable", "%d environments lie beside it (%s …), and none was taken: leave the one that is meant", len(files), filepath.Base(files[0]))
+		return
+	}
+	data, err := os.ReadFile(files[0])
+	if err != nil || int64(len(data)) > p.opts.MaxBytes {
+		p.repaired(nil, "/variable", "the environment %s beside it could not be read", filepath.Base(files[0]))
+		return
+	}
+	root, err := spec.ReadTree(data, files[0], spec.LoadOptions{})
+	if err != nil || !isList(root.Get("values")) {
+		p.repaired(nil, "/variable", "%s beside it is no environment: want an object with a list called values", filepath.Base(files[0]))
+		return
+	}
+	taken := 0
+	each(root.Get("values"), func(v *value.Value) {
+		name, val := strOf(v, "key"), strOf(v, "value")
+		if name == "" || val == "" || strOf(v, "enabled") == "false" || strOf(v, "type") == "secret" || credentialName(name) || strings.Contains(strings.ToLower(name), "password") {
+			return
+		}
+		p.vars[name] = val
+		taken++
+	})
+	p.repaired(nil, "/variable", "%d values were taken from %s, which lies beside it; secrets were not", taken, filepath.Base(files[0]))
 }
 
 func (p *postman) items(items *value.Value, tags []string, auth []credential, depth int) {

@@ -69,6 +69,9 @@ type Options struct {
 	Dirs []string
 	// MaxBytes bounds a document; 0: 64 MiB.
 	MaxBytes int64
+	// Origin is where the API is that is asked for ("https://api.example.com"): of a
+	// capture of several origins, the calls that went there. "", or none did: the commonest.
+	Origin string
 }
 
 // Result is an API and how it was come by.

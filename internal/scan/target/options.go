@@ -59,11 +59,24 @@ type origin struct {
 
 func (o *origin) String() string { return o.scheme + "://" + o.host }
 
+// CheckAddress says what is wrong with the address of a target, nil when nothing is.
+func CheckAddress(text string) error {
+	_, _, err := parseOrigin(text)
+	return err
+}
+
 // parseOrigin reads "scheme://host[:port][/base]".
 func parseOrigin(text string) (*origin, string, error) {
+	if !strings.Contains(text, "://") {
+		return nil, "", fmt.Errorf("the address %q must begin with http:// or https://, as in http://%s", text, strings.TrimLeft(text, "/:"))
+	}
 	u, err := url.Parse(text)
 	if err != nil {
-		return nil, "", fmt.Errorf("reading the address %q: %w", text, err)
+		var why *url.Error
+		if errors.As(err, &why) {
+			err = why.Err // the address is not told twice
+		}
+		return nil, "", fmt.Errorf("the address %q cannot be read: %w", text, err)
 	}
 	var port string
 	switch u.Scheme {
@@ -75,8 +88,11 @@ func parseOrigin(text string) (*origin, string, error) {
 		return nil, "", fmt.Errorf("the address %q must begin with http:// or https://", text)
 	}
 	name := strings.ToLower(u.Hostname())
-	if name == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return nil, "", fmt.Errorf("the address %q must be scheme, host, port and path alone", redactUserinfo(u))
+	if u.User != nil {
+		return nil, "", fmt.Errorf("the address %q must be scheme, host, port and path alone: credentials belong into the configuration (actors.accounts.user.basic)", redactUserinfo(u))
+	}
+	if name == "" || u.RawQuery != "" || u.Fragment != "" {
+		return nil, "", fmt.Errorf("the address %q must be scheme, host, port and path alone, as in http://127.0.0.1:9000/api", u)
 	}
 	o := &origin{scheme: u.Scheme, name: name}
 	o.host = name

@@ -74,7 +74,7 @@ func (c *Client) connected(err error) Stage {
 	case errors.Is(err, syscall.ENETUNREACH) || errors.Is(err, syscall.EHOSTUNREACH):
 		s.Advice = "There is no way to that address from here: check the network or the VPN."
 	default:
-		s.Advice = "Check the address, and the proxy if there is one."
+		s.Advice = "Check the address, and the proxy if there is one (--proxy, tls: {proxy: …} in scan.yaml; the environment is not read)."
 	}
 	return s
 }
@@ -104,15 +104,15 @@ func (c *Client) handshake(ctx context.Context, nc net.Conn) Stage {
 	var record tls.RecordHeaderError
 	switch {
 	case errors.As(err, &unknown):
-		s.Advice = "The certificate is of an authority that is not known here: give its file (ca_file), or say that any certificate will do (insecure)."
+		s.Advice = "The certificate is of an authority that is not known here: give its file (--ca-file, or tls: {ca_file: ca.pem} in scan.yaml), or say that any certificate will do (--insecure)."
 	case errors.As(err, &name):
-		s.Advice = "The certificate is for another name: use that name in the address, or set server_name."
+		s.Advice = "The certificate is for another name: use that name in the address, or name it: tls: {server_name: api.example.com} in scan.yaml."
 	case errors.As(err, &invalid):
-		s.Advice = "The certificate has expired or is not valid yet: renew it, check this machine's clock, or say that any certificate will do (insecure)."
+		s.Advice = "The certificate has expired or is not valid yet: renew it, check this machine's clock, or say that any certificate will do (--insecure)."
 	case errors.As(err, &record):
 		s.Advice = "What listens there does not speak TLS: write http:// in place of https://."
 	default:
-		s.Advice = "The target may want a client certificate (cert_file, key_file), or speak no TLS at all at this port."
+		s.Advice = "The target may want a client certificate (tls: {cert_file: client.pem, key_file: client.key} in scan.yaml), or speak no TLS at all at this port."
 	}
 	return s
 }

@@ -258,11 +258,11 @@ func (m *maker) holds(top string) bool {
 // undescribed makes a body of what error messages asked for, where the
 // description has none.
 func (m *maker) undescribed() {
-	if m.op.Method == http.MethodGet || m.op.Method == http.MethodHead || m.op.Method == http.MethodDelete && len(m.taught.added()) == 0 {
+	if m.op.Method == http.MethodGet || m.op.Method == http.MethodHead || m.op.Method == http.MethodDelete && len(m.taught.added()) == 0 && !m.taught.hollow {
 		return
 	}
 	m.addTaught()
-	if !m.holds("body.") && m.op.Method != http.MethodDelete && m.plan.fullness == everything {
+	if !m.holds("body.") && (m.taught.hollow || m.op.Method != http.MethodDelete && m.plan.fullness == everything) {
 		m.c.Media = jsonType
 		m.c.Values["body."] = "{}"
 	}

@@ -3,13 +3,16 @@ package world
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/crenel-project/crenel/internal/scan/actor"
 	"github.com/crenel-project/crenel/internal/scan/graph"
 	"github.com/crenel-project/crenel/internal/scan/target"
+	"github.com/crenel-project/crenel/internal/spec"
 )
 
 // tally is what is counted of one operation.
@@ -105,11 +108,7 @@ func (w *World) explain(op *graph.Op, t *tally) string {
 	all := len(denied) > 0 && len(denied) == len(t.by)
 	switch {
 	case all && slices.Contains(t.statuses, http.StatusForbidden):
-		role := "another role"
-		if op.Has(graph.Admin) {
-			role = "the role admin"
-		}
-		out += ". It probably needs " + role + ": give an account that has it in scan.yaml"
+		out += ". " + w.role(op, denied)
 	case all:
 		out += ". The credentials of the run are not those that it wants: give others in scan.yaml"
 	case slices.Contains(t.statuses, http.StatusNotFound) && len(t.statuses) == 1:
@@ -120,6 +119,91 @@ func (w *World) explain(op *graph.Op, t *tally) string {
 		out += ". An example in the description of what it takes would help"
 	}
 	return out
+}
+
+// role says what an operation wants of a caller that those who were refused are not.
+func (w *World) role(op *graph.Op, denied []string) string {
+	who := make([]string, 0, len(denied))
+	for _, name := range denied {
+		if a := w.named(name); a != nil && a.Role != "" {
+			name += " (" + a.Role + ")"
+		}
+		who = append(who, name)
+	}
+	wants := "another role than that of " + strings.Join(who, ", ")
+	if op.Has(graph.Admin) && !slices.Contains(denied, actor.Admin) {
+		wants = "the role admin"
+	}
+	out := "It probably needs " + wants
+	if said := demand(op.Operation); said != "" {
+		out += " (the description: " + said + ")"
+	}
+	name := actor.Admin
+	if w.named(actor.Admin) != nil {
+		name = "another name"
+	}
+	return out + ": give an account that has it in scan.yaml, under actors.accounts as " + name
+}
+
+// named is an actor of that name, nil when there is none.
+func (w *World) named(name string) *actor.Actor {
+	for _, a := range w.people.All() {
+		if a.Name == name {
+			return a
+		}
+	}
+	return nil
+}
+
+var (
+	sentenceOf = regexp.MustCompile(`[^.!?\n]+[.!?]?`)
+	demands    = regexp.MustCompile(`(?i)\b(?:roles?|permissions?|privileges?|scopes?|admins?|administrators?|superusers?|owners?|staff|managers?|moderators?|operators?|maintainers?|entitlements?)\b`)
+	demanding  = regexp.MustCompile(`(?i)\b(?:requires?|required|needs?|needed|must|only|restricted|reserved|limited to|for|authori[sz]ed|allowed|may|can)\b`)
+)
+
+// demand is what the description says of who may call an operation: the scopes of
+// its security, an extension such as x-required-roles, a sentence of its texts.
+func demand(op *spec.Operation) string {
+	var scopes []string
+	for _, alternative := range op.Security {
+		for _, use := range alternative {
+			for _, s := range use.Scopes {
+				if !slices.Contains(scopes, s) {
+					scopes = append(scopes, s)
+				}
+			}
+		}
+	}
+	if len(scopes) > 0 {
+		return "scope " + strings.Join(scopes[:min(len(scopes), 4)], ", ")
+	}
+	for _, name := range slices.Sorted(maps.Keys(op.Extensions)) {
+		if !demands.MatchString(strings.ReplaceAll(name, "-", " ")) {
+			continue
+		}
+		switch v := op.Extensions[name].(type) {
+		case string:
+			return name + " " + cut(v, 60)
+		case []any:
+			var list []string
+			for _, item := range v {
+				if t, ok := item.(string); ok {
+					list = append(list, t)
+				}
+			}
+			if len(list) > 0 {
+				return name + " " + cut(strings.Join(list, ", "), 60)
+			}
+		}
+	}
+	for _, text := range []string{op.Description, op.Summary} {
+		for _, s := range sentenceOf.FindAllString(cut(text, 4000), 40) {
+			if s = strings.TrimSpace(s); demands.MatchString(s) && demanding.MatchString(s) && len(s) < 160 {
+				return `"` + strings.TrimRight(s, ".") + `"`
+			}
+		}
+	}
+	return ""
 }
 
 // ranked are the names of actors, the owner of things first.

@@ -26,6 +26,9 @@ func (l *lesson) allows(text string) bool { return !slices.Contains(l.refused, t
 // lessons are those of one operation, by place.
 type lessons struct {
 	by map[string]*lesson
+	// hollow: a call without a body was refused for want of a media type, so an empty
+	// object goes along. Many servers ask every call that writes for one.
+	hollow bool
 }
 
 func (w *World) taughtOf(op *graph.Op) *lessons {

@@ -169,6 +169,9 @@ func (w *World) reach(ctx context.Context, op *graph.Op, as *actor.Actor) (*Call
 		case http.StatusUnsupportedMediaType, http.StatusNotAcceptable:
 			p.media++
 			again = op.Body != nil && p.media < len(op.Body.Content)
+			if t := w.taughtOf(op); op.Body == nil && c.Media == "" && x.Status == http.StatusUnsupportedMediaType && !t.hollow {
+				t.hollow, again = true, true
+			}
 		default:
 			if x.Status >= 300 && x.Status < 400 {
 				break
