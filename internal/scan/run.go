@@ -484,6 +484,12 @@ func (r *run) attack(ctx context.Context, mode check.Mode) error {
 		r.lab.Recall(r.journal.proofs, r.journal.cells)
 	}
 	err := r.lab.Run(ctx, list, func(c *check.Check, done, of int) { r.progress(done, of, c.ID) })
+	if broken := r.lab.Broken(); len(broken) > 0 {
+		r.report.Problems = append(r.report.Problems, actor.Problem{
+			What:   fmt.Sprintf("%s broken off by an error of the scanner's own: what they would have found is not in the report", some(broken, len(list), "check")),
+			Advice: "The fault is Crenel's, not the target's. Run it once more with --verbose and report what the log says.",
+		})
+	}
 	if cut := r.lab.Unfinished(); len(cut) > 0 {
 		r.report.Problems = append(r.report.Problems, actor.Problem{
 			What:   fmt.Sprintf("%s not finished when the run ended: what they would have found is not in the report", some(cut, len(list), "check")),

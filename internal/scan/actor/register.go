@@ -123,6 +123,7 @@ func (p *People) registerBy(ctx context.Context, f *form, name string, who *pers
 	var ex *target.Exchange
 	stop := obstacleNone
 	op := f.op
+	hiccups := 0
 	for try := 0; try < maxTries; try++ {
 		r, err := f.request(who.facts, who.rng)
 		if err != nil {
@@ -156,6 +157,16 @@ func (p *People) registerBy(ctx context.Context, f *form, name string, who *pers
 			if err := p.wait(ctx, ex, ErrCannotRegister); err != nil {
 				return nil, ex, err
 			}
+			delete(seen, key)
+			continue
+		case ex.Status >= 500 && p.theReg() != nil && hiccups < 2:
+			// It has worked before: the target was too busy with others, or has stumbled.
+			hiccups++
+			if err := pause(ctx, time.Duration(hiccups)*150*time.Millisecond); err != nil {
+				return nil, ex, err
+			}
+			who.identity()
+			who.password()
 			delete(seen, key)
 			continue
 		case denied(ex) && by == nil && p.Get(Admin) != nil:

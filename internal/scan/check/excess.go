@@ -97,6 +97,9 @@ func (p *Probe) sent(op *graph.Op, text string) bool {
 // siblings are the names of the members beside one.
 func siblings(body any, at string) []string {
 	i := strings.LastIndexByte(at, '/')
+	if i < 0 {
+		return nil // the answer is a text as a whole
+	}
 	var out []string
 	for _, holder := range scenario.Find(body, at[:i]) {
 		if m, ok := holder.(map[string]any); ok {

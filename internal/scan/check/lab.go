@@ -92,6 +92,7 @@ type Lab struct {
 	privacy      map[*graph.Resource]*Privacy
 	lately       map[string]*graph.Op // what each check noted last, while something was sent
 	cut          map[string]bool      // checks that were not finished
+	broken       []string             // checks that panicked
 	written      []*Check             // beside All: those that users wrote
 	crack        sync.Once
 	dozens       atomic.Bool // objects were made by the dozen
@@ -232,7 +233,7 @@ func (l *Lab) Run(ctx context.Context, list []*Check, progress func(c *Check, do
 		var wg sync.WaitGroup
 		for _, c := range group.list {
 			wg.Go(func() {
-				if err := one(within, c); err != nil && (ctx.Err() != nil || !errors.Is(context.Cause(within), errShare)) {
+				if err := one(within, c); err != nil && !brokeDown(err) && (ctx.Err() != nil || !errors.Is(context.Cause(within), errShare)) {
 					stop(err)
 				}
 			})
@@ -245,7 +246,7 @@ func (l *Lab) Run(ctx context.Context, list []*Check, progress func(c *Check, do
 		if ctx.Err() != nil {
 			break
 		}
-		if err := one(ctx, c); err != nil {
+		if err := one(ctx, c); err != nil && !brokeDown(err) {
 			stop(err)
 		}
 	}
@@ -253,6 +254,23 @@ func (l *Lab) Run(ctx context.Context, list []*Check, progress func(c *Check, do
 		return fmt.Errorf("%w: %w", target.ErrTime, errShare)
 	}
 	return context.Cause(ctx)
+}
+
+// brokeError is a check that panicked: its own fault, not the target's.
+type brokeError struct{ panic any }
+
+func (e *brokeError) Error() string { return fmt.Sprintf("broke down: %v", e.panic) }
+
+func brokeDown(err error) bool {
+	e := (*brokeError)(nil)
+	return errors.As(err, &e)
+}
+
+// Broken are the ids of the checks that ended by a fault of their own.
+func (l *Lab) Broken() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Sorted(slices.Values(l.broken))
 }
 
 // errShare ends the checks of one kind where others need what is left of the time.
@@ -269,7 +287,12 @@ func (l *Lab) check(ctx context.Context, c *Check) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			l.Log.ErrorContext(ctx, "a check broke down", "check", c.ID, "panic", fmt.Sprint(p))
-			err = fmt.Errorf("check %s broke down: %v", c.ID, p)
+			err = fmt.Errorf("check %s: %w", c.ID, &brokeError{p})
+		}
+		if broke := (*brokeError)(nil); errors.As(err, &broke) {
+			l.mu.Lock()
+			l.broken = append(l.broken, c.ID)
+			l.mu.Unlock()
 		}
 	}()
 	if ctx.Err() != nil {
@@ -327,7 +350,7 @@ func (l *Lab) Unfinished() []string {
 	l.begin()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return slices.Sorted(maps.Keys(l.cut))
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(l.cut)), func(id string) bool { return slices.Contains(l.broken, id) })
 }
 
 // unfinished takes back what was noted of an operation at which the run ended,
@@ -438,7 +461,7 @@ func Each[T any](ctx context.Context, p *Probe, list []T, try func(ctx context.C
 			wg.Go(func() {
 				defer func() {
 					if r := recover(); r != nil {
-						stop(fmt.Errorf("broke down: %v", r))
+						stop(&brokeError{r})
 					}
 					p.slots.Give()
 				}()

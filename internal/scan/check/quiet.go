@@ -80,8 +80,29 @@ func disturbed(sc *scenario.Scenario, o *scenario.Outcome) bool {
 	if o.Verdict == scenario.Proven {
 		return false
 	}
+	if stumbled(o) {
+		return true
+	}
 	i := slices.IndexFunc(sc.Steps, func(st scenario.Step) bool { return st.ID == o.Step })
 	return i >= 0 && slices.ContainsFunc(sc.Steps[i].Expect, func(e scenario.Expect) bool { return e.Like != "" })
+}
+
+// stumbled reports whether a scenario did not come to its attack because what prepares it
+// failed on the target's side: a busy database, a worker too few.
+func stumbled(o *scenario.Outcome) bool {
+	if o.Verdict == scenario.Inconclusive && o.Unmade {
+		return true
+	}
+	for i := range o.Results {
+		r := &o.Results[i]
+		if r.Step.Part != scenario.Setup && r.Step.Part != scenario.Control || r.Step.ID != o.Step {
+			continue
+		}
+		if x := r.Last(); x != nil && x.Status >= 500 && r.Step.Send != nil && r.Step.Send.Credential == "" && len(r.Step.Send.Without) == 0 && r.As != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // compares reports whether a scenario takes a difference between answers for

@@ -225,7 +225,8 @@ func (b *builder) accountPurposes(t *traits) {
 
 	// Registration: a new identifier with a password, nothing known before.
 	e = evidence{}
-	if len(passwords) > 0 && t.takes(MeansEmail, MeansUsername, MeansPhone) && op.Method != http.MethodGet && !op.OnObject {
+	plain := op.Method == http.MethodGet && register != "" && strong == "" // bad manners, and met all the same
+	if len(passwords) > 0 && t.takes(MeansEmail, MeansUsername, MeansPhone) && (op.Method != http.MethodGet || plain) && !op.OnObject {
 		e.add(0.35, "takes an identifier and a password")
 	} else if len(passwords) > 0 && op.Method == http.MethodPost && !op.OnObject {
 		e.add(0.1, "takes a password")
@@ -265,7 +266,7 @@ func (b *builder) accountPurposes(t *traits) {
 	if !t.takes(MeansEmail, MeansUsername, MeansPhone) {
 		e.add(-0.25, "")
 	}
-	if op.Method != http.MethodPost && op.Method != http.MethodPut || op.Parent != nil && !person {
+	if op.Method != http.MethodPost && op.Method != http.MethodPut && !plain || op.Parent != nil && !person {
 		e.add(-0.3, "")
 	}
 	if t.takes(MeansOTP) && len(passwords) == 0 || t.takes(MeansToken) && len(passwords) == 0 {

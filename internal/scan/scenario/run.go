@@ -67,6 +67,7 @@ type Outcome struct {
 	Verdict Verdict
 	Step    string // the step that decided, when it is not proven
 	Why     string // what that step did not show, in words; never a secret
+	Unmade  bool   // that step's actor could not be had
 	Results []Result
 	Vars    map[string]any // saved and computed
 }
@@ -137,6 +138,7 @@ func (s *Stage) Run(ctx context.Context, sc *Scenario, nonce string) (*Outcome, 
 		switch {
 		case err != nil:
 			verdict, r.out.Step, r.out.Why = Inconclusive, st.ID, err.Error()
+			r.out.Unmade = errors.Is(err, actor.ErrCannotRegister)
 		case why != "" && st.Part == Setup:
 			verdict, r.out.Step, r.out.Why = Inconclusive, st.ID, why
 		case why != "":

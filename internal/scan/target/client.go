@@ -237,7 +237,9 @@ func (c *Client) admit(r *Request) (*origin, error) {
 // While the target is away, Do waits (up to Options.DownFor). A request that
 // could not be delivered because nothing listened is sent when it is back. One that
 // was refused because the target limits how much it is asked at all is sent again
-// when that is over (not with Request.Measures, where that limit is slow).
+// when that is over (not with Request.Measures, where that limit is slow). So is one
+// whose answer says that the database was busy with others, and a few of those reads that
+// fail: where the second answer is another one, fewer are sent at once from then on.
 func (c *Client) Do(ctx context.Context, as string, r *Request) (*Exchange, error) {
 	o, err := c.admit(r)
 	if err != nil {
@@ -250,7 +252,7 @@ func (c *Client) Do(ctx context.Context, as string, r *Request) (*Exchange, erro
 	if c.ctx.Err() != nil {
 		return nil, ErrClosed
 	}
-	for attempt, eased := 0, 0; ; attempt++ {
+	for attempt, eased, busy := 0, 0, 0; ; attempt++ {
 		if o == c.home {
 			if err := c.health.gate(ctx); err != nil {
 				return nil, err
@@ -280,6 +282,17 @@ func (c *Client) Do(ctx context.Context, as string, r *Request) (*Exchange, erro
 		c.tell(ex)
 		if o != c.home {
 			return ex, nil
+		}
+		if locked(ex) && busy < lockedTries {
+			busy++
+			c.slots.Narrow()
+			if err := c.ease.sleep(ctx, time.Duration(busy)*40*time.Millisecond); err != nil {
+				return ex, nil //nolint:nilerr // it is an answer all the same
+			}
+			continue
+		}
+		if y := c.ease.secondLook(ctx, ex); y != nil {
+			return y, nil
 		}
 		if !limited(ex) {
 			c.ease.note(ex)

@@ -3,6 +3,7 @@ package target
 import (
 	"context"
 	"net/http"
+	"regexp"
 	"strconv"
 	"sync"
 	"time"
@@ -40,15 +41,68 @@ type ease struct {
 	since, before time.Time // beginnings of the current and the previous window
 	now, then     int       // what was let through in them
 	hits          int       // limits met since the rate was last raised
+
+	doubts int // how many failing reads may still be asked for twice
 }
 
 func newEase(c *Client) *ease {
-	return &ease{c: c, witness: map[string][]*Request{}, own: map[string]time.Time{}}
+	return &ease{c: c, witness: map[string][]*Request{}, own: map[string]time.Time{}, doubts: doubtsAtFirst}
 }
 
 // limited: an answer that says "not so fast".
 func limited(x *Exchange) bool {
 	return x.Status == http.StatusTooManyRequests || x.Status == http.StatusServiceUnavailable && x.Header.Get("Retry-After") != ""
+}
+
+// reLocked is what databases and their drivers say of a call that they did not carry
+// out because others were being carried out: SQLite, MySQL, PostgreSQL, SQL Server, MongoDB.
+var reLocked = regexp.MustCompile(`(?i)database (table |schema )?is locked|SQLITE_(BUSY|LOCKED)|deadlock (found|detected)|was deadlocked|lock wait timeout|could not serialize access|too many (connections|clients)|remaining connection slots|WriteConflict`)
+
+const lockedTries = 5
+
+// locked reports whether a call failed because of those beside it: it is to be made
+// again, with fewer of them.
+func locked(x *Exchange) bool {
+	return x.Err == nil && x.Status >= 400 && !x.Request.Measures && len(x.Body) <= 16<<10 && reLocked.Match(x.Body)
+}
+
+const doubtsAtFirst = 12
+
+// secondLook asks once more, alone, for a read that failed: it may be that the target
+// fails when it is asked much at once. Then the answer is the second one, fewer are sent
+// at once, and more failures are worth a second look. Otherwise nil.
+func (e *ease) secondLook(ctx context.Context, x *Exchange) *Exchange {
+	if x.Err != nil || x.Status != http.StatusInternalServerError && x.Status != http.StatusBadGateway || x.Request.Method != http.MethodGet || x.Request.Measures || e.c.slots.Size() == 1 {
+		return nil
+	}
+	e.judging.Lock()
+	defer e.judging.Unlock()
+	e.mu.Lock()
+	if e.doubts == 0 || e.held != nil {
+		e.mu.Unlock()
+		return nil
+	}
+	e.doubts--
+	e.held = make(chan struct{})
+	e.mu.Unlock()
+	defer func() {
+		e.mu.Lock()
+		close(e.held)
+		e.held = nil
+		e.mu.Unlock()
+	}()
+	if e.sleep(ctx, min(x.Duration+5*time.Millisecond, 100*time.Millisecond)) != nil { // what is under way ends meanwhile
+		return nil
+	}
+	y, err := e.ask(ctx, x.As, x.Request)
+	if err != nil || y.Err != nil || y.Status >= 500 {
+		return nil
+	}
+	e.mu.Lock()
+	e.doubts += doubtsAtFirst
+	e.mu.Unlock()
+	e.c.slots.Narrow()
+	return y
 }
 
 // gate lets a sender pass when nobody is to wait.

@@ -12,6 +12,8 @@ import (
 type Queue struct {
 	mu      sync.Mutex
 	free    int
+	size    int                        // how many there are to be
+	surplus int                        // how many are out that shall not come back
 	waiting [Urgencies][]chan struct{} // the most urgent first
 }
 
@@ -19,7 +21,25 @@ type Queue struct {
 const Urgencies = 4
 
 // NewQueue makes one of so many at once.
-func NewQueue(n int) *Queue { return &Queue{free: n} }
+func NewQueue(n int) *Queue { return &Queue{free: n, size: n} }
+
+// Narrow halves how many do something at once, down to one.
+func (q *Queue) Narrow() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	less := q.size / 2
+	q.size -= less
+	idle := min(less, q.free)
+	q.free -= idle
+	q.surplus += less - idle
+}
+
+// Size is how many may do something at once.
+func (q *Queue) Size() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.size
+}
 
 // Take waits for a turn; false: the context ended first.
 func (q *Queue) Take(ctx context.Context, urgency int) bool {
@@ -56,6 +76,10 @@ func (q *Queue) Take(ctx context.Context, urgency int) bool {
 func (q *Queue) Give() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.surplus > 0 {
+		q.surplus--
+		return
+	}
 	for i, list := range q.waiting {
 		if len(list) > 0 {
 			q.waiting[i] = list[1:]
