@@ -158,6 +158,7 @@ func TestRateUnlimited(t *testing.T) {
 		{"several, of which the widest holds", &ferry{limit: 900, per: minute, keeps: true}, ", description: 'Rate limits: 10 calls per minute for logins, 900 requests per minute for all others.'", "", "", finding.Info, "/sailings/export"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			r := ferryScan(t, c.f, fmt.Sprintf(ferrySpec, c.api, c.op, c.export), "rate-unlimited")
 			switch {
 			case c.want == "" && len(r.Findings) > 0:

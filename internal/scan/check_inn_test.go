@@ -239,10 +239,10 @@ func TestInn(t *testing.T) {
 		return &inn{open: open, guests: map[string]map[string]string{}, sessions: map[string]string{}}
 	}, []hole{
 		{"security-headers", "", "", "answer"}, {"banner", "", "", "header.Server"}, {"trace-method", "", "", "method"},
-		{"directory-listing", "GET", "/uploads/", "path"}, {"description-public", "", "", "description"}, {"deprecated-live", "", "", "deprecated"},
+		{"directory-listing", "GET", "/uploads/", "path"}, {"description-public", "", "", "description"}, {"server-url", "", "", "description.inside"}, {"deprecated-live", "", "", "deprecated"},
 		{"cache-personal", "", "", "header.Cache-Control"}, {"cookie-flags", "", "", "cookie.HttpOnly"}, {"cross-site-request", "", "", "cookie"},
 		{"undocumented", "", "", "paths"}, {"undocumented", "GET", "/guests/all", "path"}, {"client-address", "GET", "/staff/report", "header.X-Forwarded-For"},
 		{"host-header", "", "", "header.Host"},
 		{"graphql", "POST", "/graphql", "introspection"}, {"graphql", "POST", "/graphql", "aliases"}, {"graphql", "POST", "/graphql", "batch"}, {"graphql", "POST", "/graphql", "depth"},
-	}, "security-headers", "banner", "trace-method", "directory-listing", "description-public", "deprecated-live", "cache-personal", "cookie-flags", "cross-site-request", "undocumented", "client-address", "host-header", "graphql")
+	}, "security-headers", "banner", "trace-method", "directory-listing", "description-public", "server-url", "deprecated-live", "cache-personal", "cookie-flags", "cross-site-request", "undocumented", "client-address", "host-header", "graphql")
 }

@@ -29,7 +29,7 @@ var (
 		ID: "cross-site-request", Title: "Another site's form acts as its visitor",
 		OWASP: "API8:2023", CWE: "CWE-352", WSTG: "WSTG-SESS-05",
 		CVSS:  "CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:A/VC:N/VI:H/VA:N/SC:N/SI:N/SA:N",
-		About: "Where a cookie alone opens the session and is not kept to the site (SameSite), makes an object as another site's form would: JSON sent as text/plain, from another origin.",
+		About: "Where a cookie alone opens the session and is not kept to the site (SameSite), makes an object as another site's form would: JSON sent as text/plain, or the same as a form, from another origin.",
 		Proof: "The object is made, with the text of the request. Controls: without the cookie it is not; the cookie is set without SameSite=Lax or Strict.",
 		Fix:   "Set SameSite on the cookie, take JSON as application/json only, and compare Origin or Sec-Fetch-Site, or ask for a token (OWASP CSRF Prevention Cheat Sheet).",
 		Mode:  Default, Dirty: true,
@@ -173,32 +173,51 @@ func crossSiteRequest(ctx context.Context, p *Probe) error {
 		if in == nil {
 			continue
 		}
-		r, err := p.World.Request(c.With(in.Where(), jsonString("crenel cross site")))
+		const mark = "crenel cross site"
+		r, err := p.World.Request(c.With(in.Where(), jsonString(mark)))
 		if err != nil {
 			continue
 		}
-		r.Set("Content-Type", "text/plain")
-		r.Header = append(r.Header, crossSite("https://crenel-scan.example")...)
-		x, err := p.Do(ctx, user, r)
-		if err != nil {
-			return err
+		i := -1
+		for n, t := range otherTypes[:2] { // those that a plain form can have
+			text, ok := t.of(string(r.Body))
+			if !ok {
+				continue
+			}
+			q := r.Clone()
+			q.Body = []byte(text)
+			q.Set("Content-Type", t.media)
+			q.Header = append(q.Header, crossSite("https://crenel-scan.example")...)
+			x, err := p.Do(ctx, user, q)
+			if err != nil {
+				return err
+			}
+			p.Note(op, Clean)
+			if x.Status/100 == 2 && strings.Contains(string(x.Body), mark) {
+				i = n
+				break
+			}
 		}
-		p.Note(op, Clean)
-		if x.Status/100 != 2 || !strings.Contains(string(x.Body), "crenel cross site") {
+		if i < 0 {
 			continue
 		}
+		as := otherTypes[i]
 		var l steps
-		add := func(id string, part scenario.Part, as, note string, e scenario.Expect) {
+		add := func(id string, part scenario.Part, who, note string, e scenario.Expect) {
 			bind := c.Renew(id)
 			bind[in.Where()] = jsonString("${canary." + id + "}")
 			st, err := p.World.Step(c, bind)
 			if err == nil {
-				st.Send.Type = "text/plain"
+				text, ok := as.of(st.Send.Body)
+				if !ok {
+					err = fmt.Errorf("%s: its body cannot be written as %s", op.ID, as.name)
+				}
+				st.Send.Body, st.Send.Type = text, as.media
 				for _, f := range crossSite("https://${canary.site}.example") {
 					st.Send.Header = append(st.Send.Header, scenario.Pair{Name: f.Name, Value: f.Value})
 				}
 			}
-			st.ID, st.Part, st.As, st.Note, st.Expect = id, part, as, note, []scenario.Expect{e}
+			st.ID, st.Part, st.As, st.Note, st.Expect = id, part, who, note, []scenario.Expect{e}
 			l.add(st, err)
 		}
 		add("nobody", scenario.Control, actor.Nobody, "without the cookie nothing is made", scenario.Expect{Status: "!2xx"})
@@ -208,7 +227,7 @@ func crossSiteRequest(ctx context.Context, p *Probe) error {
 		}
 		ok, err := p.Prove(ctx, Hypothesis{
 			Where: "cookie", Title: "Another site's form acts as its visitor, by the session's cookie", CVSS: vector,
-			Description: fmt.Sprintf("%s %s takes JSON that is sent as text/plain from another origin, which a plain form can send; the cookie %s is not kept to its own site.", op.Method, op.Path, name),
+			Description: fmt.Sprintf("%s %s takes what is described as JSON from another origin as %s, which a plain form can send; the cookie %s is not kept to its own site.", op.Method, op.Path, as.name, name),
 			Scenario:    &scenario.Scenario{Name: "another site's form", Steps: l.list},
 		})
 		if err != nil || ok {

@@ -18,7 +18,7 @@ import (
 )
 
 // Bodies of XML that the description does not call so: the type is a vague one,
-// or none, and XML stands in the prose only. What such an operation takes is
+// or none, and XML stands in the prose only, or JSON alone is described. What such an operation takes is
 // learned from an example in the prose, else from its own complaints.
 
 // maxUnsaid is how many operations are asked whether they read XML.
@@ -33,6 +33,7 @@ var (
 	reXMLNamed  = regexp.MustCompile(`(?i)<([a-z_][\w.-]*)/?>|\belements? (?:type |named |name )?['"‘“\x60]?([a-z_][\w.-]*)`)
 	reXMLText   = regexp.MustCompile(`>[^<>]*[^<>\s][^<>]*<`)
 	reXMLEmpty  = regexp.MustCompile(`></`)
+	reXMLNumber = regexp.MustCompile(`^>\s*(-?\d+(\.\d+)?|true|false)\s*<$`)
 )
 
 // letterOfXML is an operation that may read XML: what is sent to it.
@@ -50,7 +51,7 @@ func vagueMedia(m *spec.MediaType) bool {
 
 // unsaidXML tries entities where only the prose, or the answers, tell that XML is read.
 func (p *Probe) unsaidXML(ctx context.Context) error {
-	var said, vague []*graph.Op
+	var said, vague, other []*graph.Op
 	for _, op := range p.Ops() {
 		if op.Method != http.MethodPost && op.Method != http.MethodPut && op.Method != http.MethodPatch ||
 			slices.ContainsFunc([]graph.Purpose{graph.Hazard, graph.Logout, graph.Login, graph.Register, graph.Payment, graph.Transfer, graph.PasswordChange, graph.PasswordReset, graph.Refresh}, op.Has) ||
@@ -62,10 +63,59 @@ func (p *Probe) unsaidXML(ctx context.Context) error {
 			said = append(said, op)
 		case op.Body != nil && slices.ContainsFunc(op.Body.Content, vagueMedia):
 			vague = append(vague, op)
+		case jsonAlone(op) && op.Kind == graph.Create && len(other) < maxSwitched && slices.ContainsFunc(op.Inputs, func(in *graph.Input) bool { return in.In == "body" && takesText(in) }):
+			other = append(other, op)
 		}
 	}
 	list := append(said, vague...)
-	return Each(ctx, p, list[:min(len(list), maxUnsaid)], p.readsXML)
+	if err := Each(ctx, p, list[:min(len(list), maxUnsaid)], p.readsXML); err != nil {
+		return err
+	}
+	return Each(ctx, p, other, p.switchesToXML)
+}
+
+// maxSwitched is how many operations for JSON are asked whether they read XML as well.
+const maxSwitched = 4
+
+// reXMLParser are words that a parser says of a document; that a type is not taken is
+// said of XML, too.
+var reXMLParser = regexp.MustCompile(`(?i)expected element type|SAXParse|prolog|not well-formed|mismatched tag|unclosed (token|tag|root)|XML syntax error|Start tag expected|Premature end of data|no element found|LIBXML|simplexml|Nokogiri|REXML|JAXB|XmlException|XMLStreamException`)
+
+// switchesToXML tries entities where JSON alone is described: many frameworks choose
+// the parser by what the caller says the body is.
+func (p *Probe) switchesToXML(ctx context.Context, op *graph.Op) error {
+	call, base, err := p.working(ctx, op)
+	if err != nil || call == nil || base.Status/100 != 2 {
+		return err
+	}
+	r, err := p.World.Request(call)
+	if err != nil {
+		return nil //nolint:nilerr // a call that cannot be written is not attacked
+	}
+	for _, media := range []string{"application/xml", "text/xml"} {
+		l := &letterOfXML{op: op, call: call, media: media}
+		var ok bool
+		if l.doc, ok = (otherType{write: func(v any, _ string) (string, bool) { return xmlOf(v) }}).of(string(r.Body)); !ok {
+			return nil
+		}
+		x, err := p.post(ctx, l, l.doc)
+		if err != nil || x == nil || x.Status == 401 || x.Status == 403 || x.Status == 429 {
+			return err
+		}
+		p.Note(op, Clean)
+		if x.Status == http.StatusUnsupportedMediaType || x.Status == http.StatusNotAcceptable {
+			continue
+		}
+		broken, err := p.post(ctx, l, "<crenel")
+		if err != nil || broken == nil {
+			return err
+		}
+		if !reXMLParser.Match(broken.Body) && !reXMLParser.Match(x.Body) && (x.Status/100 != 2 || broken.Status/100 == 2) {
+			continue
+		}
+		return p.unsaidEntity(ctx, l)
+	}
+	return nil
 }
 
 func (p *Probe) readsXML(ctx context.Context, op *graph.Op) error {
@@ -161,7 +211,15 @@ func (l *letterOfXML) declaring(system string, asked bool) string {
 	if asked {
 		return fmt.Sprintf(`<!DOCTYPE %s [<!ENTITY %% crenel SYSTEM "%s"> %%crenel;]>`, root, system) + l.doc
 	}
-	doc := reXMLText.ReplaceAllString(l.doc, ">&crenel;<")
+	doc := reXMLText.ReplaceAllStringFunc(l.doc, func(text string) string {
+		if reXMLNumber.MatchString(text) {
+			return text // what wants a number refuses all else
+		}
+		return ">&crenel;<"
+	})
+	if doc == l.doc {
+		doc = reXMLText.ReplaceAllString(l.doc, ">&crenel;<")
+	}
 	if !strings.Contains(doc, "&crenel;") {
 		doc = reXMLEmpty.ReplaceAllString(doc, ">&crenel;</")
 	}
