@@ -119,7 +119,7 @@ func (a *adviser) one(c complaint, status int) (changed bool, stop obstacle) {
 	} else if in != nil && a.choose(in, fact, m[1]) {
 		return true, obstacleNone
 	}
-	if about(factPassword) && a.passwordRule(text) {
+	if about(factPassword) && a.passwordRule(text) || strings.Contains(text, "pass") && a.passwordPattern(c.text) {
 		return true, obstacleNone
 	}
 	if in != nil && a.types(in, text) {
@@ -425,6 +425,32 @@ func (a *adviser) passwordRule(text string) bool {
 	}
 	a.who.password()
 	return true
+}
+
+// rePattern is a regular expression for all of a value, as messages quote it.
+var rePattern = regexp.MustCompile(`\^[^\s"'\x60]{2,200}\$`)
+
+// passwordPattern obeys a pattern that an answer quotes and the password does not fit.
+func (a *adviser) passwordPattern(text string) bool {
+	re, err := regexp.Compile(rePattern.FindString(text))
+	if err != nil || re.String() == "" || re.MatchString(a.who.facts[factPassword]) {
+		return false
+	}
+	old := a.who.pass
+	for _, rule := range []func(*passwordRules){
+		func(r *passwordRules) { r.noSymbols = true },
+		func(r *passwordRules) { r.lettersOnly = true },
+		func(r *passwordRules) { r.digitsOnly = true },
+	} {
+		a.who.pass = old
+		rule(&a.who.pass)
+		if a.who.password(); re.MatchString(a.who.facts[factPassword]) {
+			return true
+		}
+	}
+	a.who.pass = old
+	a.who.password()
+	return false
 }
 
 // types sends a value as the type that the answer asks for.

@@ -14,7 +14,8 @@ import (
 type Entry struct {
 	Op *graph.Op
 	// Fields say which input takes which fact ("email", "username", "password",
-	// "confirm", …): fact → Input.Where, "" and missing when it takes none.
+	// "confirm", …): fact → Input.Where, "" and missing when it takes none. What says
+	// nothing of a person is not among them: a kind of grant, terms that are agreed to.
 	Fields map[string]string
 
 	p    *People
@@ -40,7 +41,7 @@ func (p *People) RegisterEntry() *Entry {
 func (p *People) entry(f *form) *Entry {
 	e := &Entry{Op: f.op, Fields: map[string]string{}, p: p, form: f}
 	for _, in := range f.op.Inputs {
-		if fact := f.fact(in); fact != "" && f.wants(in) {
+		if fact := f.fact(in); fact != "" && fact != factGrant && fact != factTerms && f.wants(in) {
 			if _, there := e.Fields[fact]; !there {
 				e.Fields[fact] = in.Where()
 			}

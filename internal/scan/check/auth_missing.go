@@ -74,8 +74,8 @@ func authMissing(ctx context.Context, p *Probe) error {
 		}
 		if !meant {
 			h.CVSS = vectorInfo
-			h.Title = fmt.Sprintf("%s %s is open, and the description's default says otherwise", op.Method, op.Path)
-			h.Description = "The description asks for credentials everywhere, and this operation gives without any what it gives to a user. Nothing in the answer is known to be somebody's: it may be public on purpose, and the description should say so then (security: [])."
+			h.Title = fmt.Sprintf("%s %s is open, and the description says otherwise", op.Method, op.Path)
+			h.Description = "The description asks for credentials, and this operation gives without any what it gives to every user. Nothing in the answer is known to be somebody's alone: it may be public on purpose, and the description should say so then (security: [], or [{}, …] where credentials are optional)."
 		}
 		_, err = p.Prove(ctx, h)
 		return err
@@ -87,11 +87,19 @@ func (p *Probe) forFew(op *graph.Op, user *actor.Actor) bool {
 	return op.Method == http.MethodGet && !op.Has(graph.Hazard) && op.Kind != graph.Delete && op.Has(graph.Admin) && p.restricted(op, user) != ""
 }
 
+// forWhoeverJoins: accounts are to be had for the asking, and what op shows is of
+// things that users show each other. Whether nobody sees it as well is little then;
+// frameworks declare credentials, too, that an operation takes and does not need.
+func (p *Probe) forWhoeverJoins(op *graph.Op) bool {
+	user := p.Actor(actor.User)
+	return op.About != nil && !op.About.IsPerson && op.Method == http.MethodGet && user != nil && user.Made && p.People.RegisterEntry() != nil
+}
+
 // meantClosed reports whether what nobody was shown is meant for some: the
 // operation itself says that it asks for credentials, is for administrators, is
 // about what is its owner's alone, or its answer holds what the API keeps elsewhere.
 func (p *Probe) meantClosed(ctx context.Context, op *graph.Op, open *target.Exchange) (bool, error) {
-	if op.SecurityOwn || op.Has(graph.Admin) || op.Has(graph.Debug) || slices.ContainsFunc(op.Responses, func(r *spec.Response) bool {
+	if op.SecurityOwn && !p.forWhoeverJoins(op) || op.Has(graph.Admin) || op.Has(graph.Debug) || slices.ContainsFunc(op.Responses, func(r *spec.Response) bool {
 		return r.Status == "401" || r.Status == "403"
 	}) {
 		return true, nil

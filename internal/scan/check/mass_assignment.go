@@ -47,7 +47,7 @@ func (p *Probe) plants(out *graph.Output, now any) []string {
 	case string:
 		switch out.Meaning {
 		case graph.MeansRole:
-			return []string{jsonString(styled("admin", v))}
+			return p.rolesLike(v)
 		case graph.MeansOwner, graph.MeansTenant:
 			return p.otherIDs(out, v)
 		case graph.MeansStatus:

@@ -56,7 +56,7 @@ func (p *Probe) rights(name string, now any) []string {
 				out = append(out, jsonString(r))
 			}
 		}
-		for _, r := range []string{"admin", "administrator", "premium"} {
+		for _, r := range append(p.rolesSaid(), "admin", "administrator", "premium") {
 			if r = styled(r, v); len(out) < 3 && !strings.EqualFold(r, v) && !slices.Contains(out, jsonString(r)) {
 				out = append(out, jsonString(r))
 			}
@@ -73,8 +73,7 @@ func massRegister(ctx context.Context, p *Probe) error {
 	}
 	who := p.selfRead(ctx, user)
 	if who == nil {
-		p.Note(e.Op, Skipped)
-		return nil
+		return p.registersAmong(ctx, e, d, user)
 	}
 	x, err := p.send(ctx, who)
 	if err != nil || x.Status/100 != 2 {

@@ -4,7 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/crenel-project/crenel/internal/scan/actor"
@@ -50,7 +53,7 @@ func (p *Probe) assignsSelf(ctx context.Context, op *graph.Op, user *actor.Actor
 		var hits []hit
 		scenario.Walk(body, func(at string, v any) {
 			at, name, listed := fieldAt(at)
-			if takes[name] || strings.Count(at, "/") > 2 || reIndex.MatchString(at) {
+			if takes[name] && !flagOfPower(name, v) || strings.Count(at, "/") > 2 || reIndex.MatchString(at) {
 				return
 			}
 			list := p.rights(name, v)
@@ -76,16 +79,37 @@ func (p *Probe) assignsSelf(ctx context.Context, op *graph.Op, user *actor.Actor
 	return nil
 }
 
+// reFlag are names of fields that make an account one that rules over others: where
+// they are declared for every caller, that is no less a hole.
+var reFlag = regexp.MustCompile(`(?i)^(is_?)?(admin|administrator|super_?user|staff|root)$`)
+
+func flagOfPower(name string, now any) bool {
+	on, ok := now.(bool)
+	return ok && !on && reFlag.MatchString(name)
+}
+
 func (p *Probe) setsOwn(ctx context.Context, op *graph.Op, base, reader *world.Call, at, name, v string) (bool, error) {
 	where := memberOf(op, name)
+	named := map[string]string{} // where the call says whose account it is
+	for in, text := range base.Values {
+		for _, fact := range []string{"username", "email"} {
+			if known := base.As.Facts[fact]; known != "" && text == jsonString(known) {
+				named[in] = `"${fresh1.` + fact + `}"`
+			}
+		}
+	}
 	if p.open(op, where) {
 		return true, nil
 	}
 	want := scenario.Plain(decoded(v))
 	var l steps
 	add := func(call *world.Call, id string, part scenario.Part, note string, e ...scenario.Expect) {
-		st, err := p.step(nil, call, id, part)
-		st.As, st.Note, st.Expect = "fresh1", note, e
+		bind := call.Renew(id)
+		if call.Op == op {
+			maps.Copy(bind, named)
+		}
+		st, err := p.World.Step(call, bind)
+		st.ID, st.Part, st.As, st.Note, st.Expect = id, part, "fresh1", note, e
 		l.add(st, err)
 	}
 	add(base, "plain", scenario.Control, "a new account calls without the field", scenario.Expect{Status: "any"})
@@ -95,9 +119,13 @@ func (p *Probe) setsOwn(ctx context.Context, op *graph.Op, base, reader *world.C
 	if l.err != nil {
 		return false, nil //nolint:nilerr // a call that cannot be written as a step proves nothing
 	}
+	said := "The request's description does not have the field, and yet it was taken"
+	if slices.ContainsFunc(op.Inputs, func(in *graph.Input) bool { return in.Name == name }) {
+		said = "The field is there for every caller to send, and it was taken"
+	}
 	return p.Prove(ctx, Hypothesis{
 		Op: op, Where: where, Title: fmt.Sprintf("%s %s lets a user set %s of the own account", op.Method, op.Path, name),
-		Description: fmt.Sprintf("The request's description does not have the field, and yet it was taken: %s %s shows what was sent.", reader.Op.Method, reader.Op.Path),
+		Description: fmt.Sprintf("%s: %s %s shows what was sent.", said, reader.Op.Method, reader.Op.Path),
 		Scenario:    &scenario.Scenario{Name: "a field of the account that is not for callers", Steps: l.list},
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/crenel-project/crenel/internal/scan/actor"
@@ -201,6 +202,8 @@ func (p *Probe) compare(ctx context.Context, r *graph.Resource, o *world.Object,
 			case theirs == nil:
 			case theirs.Status/100 != 2:
 				v.add(1, "%s %s turns another user away", op.Method, op.Path)
+			case p.shows(theirs, o) && !tellsSecrets(op) && slices.ContainsFunc(r.Of(graph.Read), tellsSecrets):
+				v.add(-0.1, "%s %s shows another user that it is there, and not what is secret of it", op.Method, op.Path)
 			case p.shows(theirs, o):
 				v.add(-0.8, "%s %s shows it to another user", op.Method, op.Path)
 			default:
@@ -239,6 +242,13 @@ func (p *Probe) compare(ctx context.Context, r *graph.Resource, o *world.Object,
 		}
 	}
 	return nil
+}
+
+// tellsSecrets: by the description, its answers hold what is for few eyes.
+func tellsSecrets(op *graph.Op) bool {
+	return slices.ContainsFunc(op.Outputs, func(out *graph.Output) bool {
+		return out.Class == spec.ClassSecret || out.Class == spec.ClassFinancial || out.Class == spec.ClassHealth
+	})
 }
 
 // shows reports whether an answer shows an object: a canary of it, or, where it

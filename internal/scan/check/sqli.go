@@ -37,10 +37,19 @@ var reSQLError = regexp.MustCompile(`(?i)SQL syntax.{0,40}MySQL|you have an erro
 
 // reLexerError are words of databases that other languages' readers have as well:
 // they count only where the server broke over them.
-var reLexerError = regexp.MustCompile(`(?i)unrecognized token|near ".{1,40}": syntax error|incomplete input`)
+var reLexerError = regexp.MustCompile(`(?i)unrecognized token|near ".{1,40}": syntax error|incomplete input|ORDER BY (term out of range|position \d+ is not in)|Unknown column '\d+' in 'order clause'`)
 
 func sqlError(x *target.Exchange) bool {
 	return reSQLError.Match(x.Body) || x.Status >= 500 && reLexerError.Match(x.Body)
+}
+
+// wordsOf is an answer's kind, and whether it holds words of a database's reader: some
+// answer a statement that is wrong as they answer others, with those words for a result.
+func wordsOf(x *target.Exchange) string {
+	if reLexerError.Match(x.Body) || reSQLError.Match(x.Body) {
+		return kindOf(x) + " of a database"
+	}
+	return kindOf(x)
 }
 
 // reShellError are the words of shells, which miss quotes as databases do.
@@ -100,13 +109,13 @@ func (p *Probe) sqlSlot(ctx context.Context, s *slot) error {
 	if err != nil {
 		return err
 	}
-	complains := one.Status >= 500 && two.Status < 500 || sqlError(one) && !sqlError(two) || kindOf(one) != kindOf(two)
+	complains := one.Status >= 500 && two.Status < 500 || sqlError(one) && !sqlError(two) || wordsOf(one) != wordsOf(two)
 	if complains || s.stable && (searches || !scenario.Alike(one, two, s.value+"''", s.value+"'")) {
 		if done, err := p.sqlBoolean(ctx, s, sqlForms(s.op.Method)); err != nil || done {
 			return err
 		}
 	}
-	if complains && s.op.Method == http.MethodGet {
+	if complains {
 		if done, err := p.sqlUnion(ctx, s); err != nil || done {
 			return err
 		}

@@ -25,9 +25,6 @@ var (
 // How many columns there are is found by ordering by the nth, where only those
 // that exist can be.
 func (p *Probe) sqlUnion(ctx context.Context, s *slot) (bool, error) {
-	if s.op.Method != http.MethodGet && !p.reads(s.op) {
-		return false, nil
-	}
 	ends, none := unionTexts, nothingThere
 	if numeric(s.in) {
 		ends, none = unionNumerals, "-91374563"
@@ -137,7 +134,7 @@ func (p *Probe) columns(ctx context.Context, s *slot, end string) (int, error) {
 		if err != nil {
 			return "", err
 		}
-		return kindOf(x), nil
+		return wordsOf(x), nil
 	}
 	first, err := ordered(1)
 	if err != nil {

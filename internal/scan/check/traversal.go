@@ -14,7 +14,7 @@ var _ = register(&Check{
 	ID: "path-traversal", Title: "A name leads out of its directory",
 	OWASP: "API8:2023", CWE: "CWE-22", WSTG: "WSTG-ATHZ-01",
 	CVSS:  "CVSS:4.0/AV:N/AC:L/AT:N/PR:L/UI:N/VC:H/VI:N/VA:N/SC:N/SI:N/SA:N",
-	About: "Puts paths to files that every system has, in several spellings, into each input of a read that is a name or a path. Nothing is tried where a call may write.",
+	About: "Puts paths to files that every system has, in several spellings, into each input of a read that is a name or a path. Where a call may write, only what is surely a file's name is tried, with /proc/version, which nothing can change.",
 	Proof: "The answer holds what such a file begins with. Controls: the same path to a file that is not there does not bring it, nor does the plain value.",
 	Fix:   "Choose files by a fixed list or an identifier; else join, clean, and check that the result lies under the directory (os.Root in Go).",
 	Mode:  Default, Dirty: true,
@@ -54,9 +54,17 @@ func (p *Probe) traversed(ctx context.Context, op *graph.Op) error {
 
 var reFileName = regexp.MustCompile(`file|path|name$|template|document|dir|folder|page|view|include|load|download|attachment|report|export|lang|locale|theme|image|img|log|resource|asset|key$`)
 
-// takesPath: only reads are tried. Where a call makes something, the name may be
-// one to write to, and the file of the system would be gone.
+// reOnlyFile are names of inputs that can be nothing but a file's name.
+var reOnlyFile = regexp.MustCompile(`(?i)^(the_?|input_?|source_?|src_?)?(file|path|document|template|attachment|include|log_?file)(_?(name|path))?$`)
+
+// takesPath: reads are tried with files of the system. Where a call may make
+// something, the name may be one to write to, and the file of the system would be
+// gone: there only names that are surely a file's are tried, with a file that the
+// kernel makes up, and that nobody can write (readOnlyFile).
 func takesPath(s *slot) bool {
+	if s.op.Method != http.MethodGet && s.in.In == "body" {
+		return s.op.Method == http.MethodPost && (s.in.Meaning == graph.MeansFileName || reOnlyFile.MatchString(s.in.Name))
+	}
 	if s.op.Method != http.MethodGet || s.op.Kind != graph.Read && s.op.Kind != graph.List && !s.op.Has(graph.Download) && !s.op.Has(graph.Search) && s.op.Kind != graph.Action {
 		return false
 	}
@@ -80,14 +88,24 @@ func servesFiles(op *graph.Op) bool {
 	return other
 }
 
+// systemFile is where a file is, a file beside it that is not there, and what it holds.
+type systemFile struct{ path, wrong, holds string }
+
 // systemFiles are files that are there on nearly every machine, and what they hold.
-var systemFiles = []struct{ path, wrong, holds string }{
+var systemFiles = []systemFile{
 	{"etc/passwd", "etc/passwe", `(?m)root:[^:\n]*:0:0:`},
 	{"windows/win.ini", "windows/win.inj", `(?i)\[fonts\]|for 16-bit app support`},
 }
 
+// readOnlyFile is a file that nobody can write, in a directory where nobody can make one.
+var readOnlyFile = systemFile{"proc/version", "proc/versiom", `Linux version \d+\.\d+`}
+
 func (p *Probe) traverses(ctx context.Context, s *slot) error {
-	for _, f := range systemFiles {
+	files := systemFiles
+	if s.op.Method != http.MethodGet {
+		files = []systemFile{readOnlyFile}
+	}
+	for _, f := range files {
 		re := regexp.MustCompile(f.holds)
 		if re.Match(s.base.Body) {
 			continue
@@ -111,6 +129,9 @@ func (p *Probe) traverses(ctx context.Context, s *slot) error {
 				return err
 			}
 		}
+	}
+	if s.op.Method != http.MethodGet {
+		return nil
 	}
 	return p.leadsOut(ctx, s)
 }

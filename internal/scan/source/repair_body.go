@@ -188,8 +188,33 @@ func (d *repairer) content(c *value.Value, at string) {
 		}
 		if s := m.Get("schema"); s != nil {
 			d.schema(s, here+"/schema", 0)
+			d.membersOfExample(s, m.Get("example"), here+"/schema")
 		}
 	}
+}
+
+// membersOfExample gives an object of which only an example says what it holds the
+// members of that example: generators of descriptions from recorded calls write so.
+// Where the description says what members without a name are, it is a map, and stays one.
+func (d *repairer) membersOfExample(s, ex *value.Value, at string) {
+	if !isObject(s) || !isObject(ex) || strOf(s, "type") != "object" || isObject(s.Get("additionalProperties")) {
+		return
+	}
+	for _, k := range []string{"$ref", "properties", "patternProperties", "allOf", "oneOf", "anyOf"} {
+		if v := s.Get(k); v != nil && (k != "properties" || len(v.Kids) > 0) {
+			return
+		}
+	}
+	of := infer(ex, "").schema()
+	props := of.Get("properties")
+	if props == nil || len(props.Kids) == 0 {
+		return
+	}
+	put(s, "properties", *props)
+	if need := of.Get("required"); need != nil && s.Get("required") == nil {
+		put(s, "required", *need)
+	}
+	d.repaired(s, at, "an object's members are only in its example; they were read from there")
 }
 
 // schemaOfExamples makes a schema where only examples say what a body holds.

@@ -124,6 +124,7 @@ func (d *repairer) schema(s *value.Value, at string, depth int) {
 		put(s, "properties", out)
 	}
 	d.requiredFlags(s, at)
+	d.membersOfExample(s, s.Get("example"), at)
 	if e := s.Get("enum"); e != nil && e.Kind != value.Array && e.Kind != value.Null && e.Kind != value.Object {
 		d.repaired(e, at+"/enum", "enum is no list; it was read as one")
 		one := *e

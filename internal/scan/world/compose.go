@@ -456,10 +456,14 @@ func (m *maker) object(s *schema.Schema, pointer string, mt *spec.MediaType, mus
 		if p.Schema.ReadOnly() || t != nil && t.ban {
 			continue
 		}
-		if m.gentle && m.now["/"+value.EscapeToken(p.Name)] == "" && m.risky(p.Name, where) {
+		needed := slices.Contains(required, p.Name) || t != nil && (t.need || t.text != "" || t.fresh != "") || m.taught.within(where)
+		if m.gentle && m.now["/"+value.EscapeToken(p.Name)] == "" && m.plan.over["body."+at] == "" && m.risky(p.Name, where) {
+			if text := m.asIs(p.Name, where); needed && text != "" && validText(text, p.Schema) {
+				m.c.Values["body."+at] = text
+				n.put(p.Name, leaf(text))
+			}
 			continue
 		}
-		needed := slices.Contains(required, p.Name) || t != nil && (t.need || t.text != "" || t.fresh != "") || m.taught.within(where)
 		if !needed && !m.wanted(p, where, loose, must) {
 			continue
 		}
@@ -539,6 +543,39 @@ func (m *maker) risky(name, where string) bool {
 		}
 	}
 	return has(wordsOf(name), standing...)
+}
+
+// asIs is what a member of the caller's own account is now: sent so, it stays.
+func (m *maker) asIs(name, where string) string {
+	if m.as == nil {
+		return ""
+	}
+	if in := m.inputs[where]; in != nil {
+		switch in.Meaning {
+		case graph.MeansUsername:
+			return quotedFact(m.as.Facts["username"])
+		case graph.MeansEmail:
+			return quotedFact(m.as.Facts["email"])
+		case graph.MeansPassword, graph.MeansOTP:
+			return ""
+		}
+	}
+	for _, op := range m.w.g.Ops {
+		if !op.Has(graph.WhoAmI) {
+			continue
+		}
+		if p := m.w.seen[m.as.Name+" "+op.Path]; p != nil && p.fields["/"+value.EscapeToken(name)] != "" {
+			return p.fields["/"+value.EscapeToken(name)]
+		}
+	}
+	return ""
+}
+
+func quotedFact(fact string) string {
+	if fact == "" {
+		return ""
+	}
+	return quoted(fact)
 }
 
 // wanted decides on an optional member.

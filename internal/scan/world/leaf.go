@@ -102,6 +102,9 @@ func (m *maker) leaf(s *spot) bool {
 		c.Uses[s.where] = o
 		return put(text)
 	}
+	if text := m.known(s); text != "" && validText(text, s.schema) {
+		return put(text)
+	}
 	t := m.taught.of(s.place())
 	if t == nil {
 		t = m.w.shared[sharedKey(s)]
@@ -257,6 +260,22 @@ func (m *maker) tooLong(s *spot, text string) bool {
 	return s.kind == "path" && len(text) > 300
 }
 
+// known is who an account is, where somebody logs in to it or gets back into it: an
+// answer that there is no such account says nothing of how one is called.
+func (m *maker) known(s *spot) string {
+	if !m.op.Has(graph.Login) && !m.op.Has(graph.PasswordForgot) && !m.op.Has(graph.PasswordReset) || m.op.Has(graph.Register) {
+		return ""
+	}
+	if squeezed(s.name) == "granttype" && m.op.Has(graph.Login) {
+		return quoted("password") // RFC 6749, section 4.3.2
+	}
+	switch s.meaning() {
+	case graph.MeansEmail, graph.MeansUsername, graph.MeansPhone:
+		return m.personal(s)
+	}
+	return ""
+}
+
 // personal is what an actor knows of itself.
 func (m *maker) personal(s *spot) string {
 	words := wordsOf(s.name)
@@ -279,7 +298,7 @@ func (m *maker) personal(s *spot) string {
 	if s.meaning() == graph.MeansToken && m.op.Has(graph.Refresh) && m.as != nil && m.as.Session != nil {
 		return quoted(m.as.Session.Refresh)
 	}
-	auth := m.op.Has(graph.Login) || m.op.Has(graph.PasswordChange) || m.op.Has(graph.PasswordForgot)
+	auth := m.op.Has(graph.Login) || m.op.Has(graph.PasswordChange) || m.op.Has(graph.PasswordForgot) || m.op.Has(graph.PasswordReset) && s.meaning() != graph.MeansPassword
 	switch {
 	case register:
 		return ""

@@ -140,6 +140,10 @@ func (b *recipeWriter) object(o *Object, prefix string, depth int) (*Recipe, err
 	b.steps = append(b.steps, step)
 	field := idField(o.Resource, o.IDs())
 	if r.ID = r.IDs[field]; r.ID == "" {
+		r.ID = chosen(o, field, bind)
+		r.IDs[field] = r.ID
+	}
+	if r.ID == "" {
 		if err := b.findInList(o, prefix, field, names, r); err != nil {
 			return nil, err
 		}
@@ -153,6 +157,20 @@ func (b *recipeWriter) object(o *Object, prefix string, depth int) (*Recipe, err
 	}
 	b.of[o] = r
 	return r, nil
+}
+
+// chosen is the variable of an identifier that whoever makes the object chooses: a
+// title, a user's name. "": the API gives it.
+func chosen(o *Object, field string, bind map[string]string) string {
+	for _, where := range slices.Sorted(maps.Keys(o.MadeBy.Fresh)) {
+		if id := o.IDs()[field]; id == "" || scalarText(o.MadeBy.Values[where]) != id {
+			continue
+		}
+		if m := wholePlaceholder.FindStringSubmatch(bind[where]); m != nil {
+			return m[1]
+		}
+	}
+	return ""
 }
 
 // findInList adds the step that learns an identifier from a list, by the canary beside it.
