@@ -114,7 +114,9 @@ func TestPageSizeWithoutDescription(t *testing.T) {
 		{"a maximum of 250", 600, 250, ""},
 		{"a maximum of 1000", 1300, 1000, ""},
 		{"a maximum, and fewer books", 40, 50, ""},
-		{"none, and few books", 40, 0, ""},
+		{"none, and few books", 40, 0, finding.Low},
+		{"none, and no books", 0, 0, finding.Low},
+		{"a maximum of 100, and no books", 0, 100, ""},
 		{"none, and some books", 150, 0, finding.Low},
 		{"none, and many books", 1300, 0, finding.Medium},
 	} {
@@ -143,6 +145,8 @@ func TestPageSizeDescribed(t *testing.T) {
 		want  bool
 	}{
 		{"kept, and hardly a book", 2, 40, false},
+		{"kept, and no book", 0, 40, false},
+		{"not kept, and no book", 0, 0, true},
 		{"not kept, and hardly a book", 2, 0, true},
 		{"another maximum, which is more than described", 2, 200, true},
 	} {

@@ -102,7 +102,7 @@ func (p *Probe) namedClasses(ctx context.Context, op *graph.Op) error {
 	}
 	for _, in := range told {
 		s := slotOf(op, in, call, base)
-		for _, try := range []func(context.Context, *slot) (bool, error){p.anyClass, p.javaObject} {
+		for _, try := range []func(context.Context, *slot) (bool, error){p.anyClass, p.javaObject, p.netCast} {
 			if done, err := try(ctx, s); err != nil || done {
 				return err
 			}

@@ -22,7 +22,7 @@ var _ = register(&Check{
 	ID: "deserialization", Title: "An input is made into objects, and runs code",
 	OWASP: "API8:2023", CWE: "CWE-502", WSTG: "WSTG-INPV-11",
 	CVSS:  "CVSS:4.0/AV:N/AC:L/AT:N/PR:L/UI:N/VC:H/VI:H/VA:H/SC:N/SI:N/SA:N",
-	About: "Puts serialised objects (Python pickle and YAML, Java, node-serialize, SnakeYAML), each of which does nothing but call the scanner's listener, into what takes such data: by its name, its type, or what it holds. Then harmless objects of PHP, Java, Ruby and Python, of classes that are there and of classes that are not.",
+	About: "Puts serialised objects (Python pickle and YAML, Java, node-serialize, SnakeYAML), each of which does nothing but call the scanner's listener, into what takes such data: by its name, its type, or what it holds. Then harmless objects of PHP, Java, .NET, Ruby and Python, of classes that are there and of classes that are not, and members ($type of Json.NET) that name such classes.",
 	Proof: "The target called that address, which nobody else knows, twice in two runs; or objects are taken or refused by whether a class of that name is there (in PHP: by whether it can be made of nothing), two pairs of them. Controls: the bare address in the same place calls nobody; a text that is no such object is refused.",
 	Fix:   "Take data formats that hold data alone (JSON with a schema; yaml.safe_load), never ones that name code; sign what has to come back.",
 	Mode:  Default, Dirty: true,
@@ -69,6 +69,7 @@ var serialisedForms = slices.Concat(
 		base64Form("Java", javaObject("java.rmi.server.UID", 0x0f12700dbf364f12), javaObject("java.rmi.dgc.Lease", 0xb0b5e2660c4adc34), javaObject("java.rmi.server.UIE", 0x0f12700dbf364f12), javaObject("java.rmi.dgc.Leasf", 0xb0b5e2660c4adc34)),
 		base64Form("Ruby Marshal", "\x04\b{\x06:\x06ao:\vObject\x00", "\x04\b{\x06:\x06ao:\x0eException\x00", "\x04\b{\x06:\x06ao:\vObjecu\x00", "\x04\b{\x06:\x06ao:\x0eExceptiom\x00"),
 		base64Form("Python pickle", "ccollections\nOrderedDict\n)R.", "ccollections\nCounter\n)R.", "ccollections\nOrderedDicu\n)R.", "ccollections\nCounteq\n)R."),
+		base64Form(".NET", netVersion("System.Version"), netSpan("System.TimeSpan"), netVersion("System.Versiom"), netSpan("System.TimeSpam")),
 		{"Ruby YAML", reDocument, [2]string{"a: !ruby/object:Object {}", "a: !ruby/class 'String'"}, [2]string{"a: !ruby/object:Objecu {}", "a: !ruby/class 'Strinh'"}, "a: [crenel"},
 		{"Python YAML", reDocument, [2]string{"a: !!python/object/apply:collections.OrderedDict []", "a: !!python/object/apply:collections.Counter []"}, [2]string{"a: !!python/object/apply:collections.OrderedDicu []", "a: !!python/object/apply:collections.Counteq []"}, "a: [crenel"},
 	},
@@ -97,6 +98,9 @@ func javaObject(class string, version uint64) string {
 
 func deserialization(ctx context.Context, p *Probe) error {
 	if err := Each(ctx, p, p.Ops(), p.namedClasses); err != nil {
+		return err
+	}
+	if err := p.netTypes(ctx); err != nil {
 		return err
 	}
 	return Each(ctx, p, p.Ops(), func(ctx context.Context, op *graph.Op) error {

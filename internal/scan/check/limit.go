@@ -1,8 +1,10 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"net/http"
 	"regexp"
 	"slices"
@@ -49,7 +51,10 @@ var (
 )
 
 func pageSize(ctx context.Context, p *Probe) error {
-	return Each(ctx, p, p.Ops(), func(ctx context.Context, op *graph.Op) error {
+	ops := slices.Clone(p.Ops())
+	// Objects are made by the dozen once in a run: where a maximum is described, if it is anywhere.
+	slices.SortStableFunc(ops, func(a, b *graph.Op) int { return cmp.Compare(describedPage(a), describedPage(b)) })
+	return Each(ctx, p, ops, func(ctx context.Context, op *graph.Op) error {
 		if op.Method != http.MethodGet || op.Answered != "list" || op.Has(graph.Hazard) {
 			return nil
 		}
@@ -57,12 +62,7 @@ func pageSize(ctx context.Context, p *Probe) error {
 			if in.Meaning != graph.MeansPageSize || in.In != "query" {
 				continue
 			}
-			most, described := usualPage, false
-			if in.Schema != nil {
-				if n, err := strconv.Atoi(in.Schema.Rules().Bounds.Maximum); err == nil && n > 0 {
-					most, described = n, true
-				}
-			}
+			most, described := maximum(in)
 			for _, a := range append([]*actor.Actor{p.Actor(actor.User)}, p.Attackers()...) {
 				if a == nil {
 					continue
@@ -78,6 +78,29 @@ func pageSize(ctx context.Context, p *Probe) error {
 		}
 		return nil
 	})
+}
+
+// maximum is the largest page that the description allows, else the usual one.
+func maximum(in *graph.Input) (most int, described bool) {
+	if in.Schema != nil {
+		if n, err := strconv.Atoi(in.Schema.Rules().Bounds.Maximum); err == nil && n > 0 {
+			return n, true
+		}
+	}
+	return usualPage, false
+}
+
+// describedPage is the rank of an operation whose pages are asked for: those with a
+// described maximum first, the smallest before.
+func describedPage(op *graph.Op) int {
+	for _, in := range op.Inputs {
+		if in.Meaning == graph.MeansPageSize && in.In == "query" {
+			if most, described := maximum(in); described {
+				return most
+			}
+		}
+	}
+	return math.MaxInt
 }
 
 func (p *Probe) pages(ctx context.Context, op *graph.Op, in *graph.Input, a *actor.Actor, most int, described bool) (bool, error) {
@@ -102,7 +125,7 @@ func (p *Probe) pages(ctx context.Context, op *graph.Op, in *graph.Input, a *act
 	}
 	// Where a few more objects make a page too large, they are made; where more are
 	// needed, once in a run, and where making one takes one request.
-	if n := items(x.Body, op.ListAt); op.About != nil && n >= 0 && n <= most && (most-n < 12 || described && most-n < maxMade && p.makesCheaply(op.About)) {
+	if n := items(x.Body, op.ListAt); op.About != nil && n >= 0 && n <= most && (most-n < 12 || most-n < maxMade && p.makesCheaply(op.About)) {
 		for range most + 1 - n {
 			if _, err := p.World.Make(ctx, op.About, a); err != nil {
 				break
@@ -144,8 +167,9 @@ func (p *Probe) pages(ctx context.Context, op *graph.Op, in *graph.Input, a *act
 	return p.growing(ctx, op, in, a, large, &l, n)
 }
 
-// maxMade bounds the objects that are made to see whether a described maximum is kept.
-const maxMade = 60
+// maxMade bounds the objects that are made to see whether a maximum is kept: the
+// usual one is a hundred.
+const maxMade = usualPage + 2
 
 // makesCheaply reports whether objects of a resource can be made by the dozen: each by
 // one request that names no other object. It says so once in a run.
