@@ -204,11 +204,14 @@ func jwtClaims(token string) (map[string]any, bool) {
 	if len(parts) != 3 || len(parts[0]) < 4 {
 		return nil, false
 	}
-	head, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(parts[0], "="))
+	decode := func(text string) ([]byte, error) { // home-made tokens are in the other base64, and padded
+		return base64.RawURLEncoding.DecodeString(strings.TrimRight(strings.NewReplacer("+", "-", "/", "_").Replace(text), "="))
+	}
+	head, err := decode(parts[0])
 	if err != nil || !json.Valid(head) || !bytes.Contains(head, []byte(`"alg"`)) {
 		return nil, false
 	}
-	body, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(parts[1], "="))
+	body, err := decode(parts[1])
 	if err != nil {
 		return nil, false
 	}

@@ -21,7 +21,7 @@ type secret struct {
 	rank   int    // the lower the likelier
 }
 
-var jwtText = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]*`)
+var jwtText = regexp.MustCompile(`eyJ[A-Za-z0-9_+/-]{5,}={0,2}\.[A-Za-z0-9_+/-]{5,}={0,2}\.[A-Za-z0-9_+/-]*={0,2}`)
 
 // secretsIn lists what an answer holds that looks like a credential, the
 // likeliest first. known are values that the caller sent, which are none.

@@ -93,6 +93,8 @@ type Lab struct {
 	lately       map[string]*graph.Op // what each check noted last, while something was sent
 	cut          map[string]bool      // checks that were not finished
 	broken       []string             // checks that panicked
+	lulls        map[string]time.Time // until when the limit of an operation was waited for
+	lulled       time.Duration        // in all
 	written      []*Check             // beside All: those that users wrote
 	crack        sync.Once
 	dozens       atomic.Bool // objects were made by the dozen

@@ -20,7 +20,7 @@ var (
 	_ = register(&Check{
 		ID: "login-unlimited", Title: "Passwords can be tried without limit",
 		OWASP: "API2:2023", CWE: "CWE-307", WSTG: "WSTG-ATHN-03",
-		CVSS:  "CVSS:4.0/AV:N/AC:L/AT:N/PR:N/UI:N/VC:H/VI:L/VA:N/SC:N/SI:N/SA:N",
+		CVSS:  "CVSS:4.0/AV:N/AC:L/AT:P/PR:N/UI:N/VC:H/VI:L/VA:N/SC:N/SI:N/SA:N", // the password must be one that can be guessed
 		About: "Registers an account, logs in to it with thirty wrong passwords one after the other, and then with the right one.",
 		Proof: "No try was slowed down or turned away, and the right password still opens the account. Controls: a wrong password opens nothing.",
 		Fix:   "Count tries by account and by address, delay growing from the fifth on, and answer 429 with Retry-After; let no attacker lock others out.",

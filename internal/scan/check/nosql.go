@@ -84,6 +84,11 @@ func nosqlOperator(ctx context.Context, p *Probe) error {
 	if err := nosqlValues(ctx, p); err != nil {
 		return err
 	}
+	if err := p.everySlot(ctx, func(s *slot) bool {
+		return s.in.In == "query" && s.op.Method == http.MethodGet && s.op.Answered != "object" || s.in.In == "body" && s.op.Method == http.MethodPost && (s.op.Has(graph.Search) || s.op.Kind == graph.Action && !s.op.OnObject) || s.in.In == "path" && s.op.Method == http.MethodGet && s.op.Answered == "list"
+	}, p.conditions); err != nil {
+		return err
+	}
 	return p.everySlot(ctx, func(s *slot) bool {
 		return s.in.In == "query" && s.op.Method == http.MethodGet && s.op.Answered == "list" || s.in.In == "body" && s.op.Method == http.MethodPost && (s.op.Has(graph.Search) || s.op.Kind == graph.Action && s.op.Answered == "list")
 	}, func(ctx context.Context, s *slot) error {
@@ -163,4 +168,39 @@ func (p *Probe) operator(ctx context.Context, s *slot, o [4]string) (bool, error
 	// operator must be told from no filter by what it does to the name.
 	l.list = append(l.list[:3], l.list[4])
 	return p.injected(ctx, s, "NoSQL injection", "A query operator in place of a plain value is worked out by the database.", &l)
+}
+
+// conditions tries whether a text is pasted into a condition in JavaScript, as MongoDB
+// ($where) and stores that are filtered by the program have it: what is always true finds
+// more than what is never.
+func (p *Probe) conditions(ctx context.Context, s *slot) error {
+	for _, quote := range []string{"'", `"`} {
+		text := func(a, b string) string {
+			return "crenel" + quote + " || " + quote + a + quote + "==" + quote + b
+		}
+		yes, err := p.send(ctx, s.with(text("7", "7")))
+		if err != nil {
+			return err
+		}
+		if yes.Status/100 != 2 {
+			continue
+		}
+		no, err := p.send(ctx, s.with(text("7", "8")))
+		if err != nil {
+			return err
+		}
+		if no.Status/100 != 2 || len(yes.Body) <= len(no.Body)+8 || scenario.Alike(yes, no) {
+			continue
+		}
+		var l steps
+		l.add(p.unechoed(s, "plain", scenario.Control, "a plain value of nothing", "crenel-none", scenario.Expect{Status: "any"}))
+		l.add(p.unechoed(s, "never", scenario.Control, "a condition that is never true finds as much as nothing", text("7", "8"), scenario.Expect{Status: "2xx", Like: "plain"}))
+		l.add(p.unechoed(s, "always", scenario.Attack, "one that is always true finds more", text("7", "7"), scenario.Expect{Status: "2xx", Unlike: "never"}))
+		l.add(p.unechoed(s, "computed", scenario.Attack, "as does one that must be worked out", "crenel"+quote+" || "+quote+"ab"+quote+".length==2 || "+quote+"x"+quote+"=="+quote+"y", scenario.Expect{Status: "2xx", Like: "always"}))
+		l.add(p.unechoed(s, "uncomputed", scenario.Attack, "and one that comes to something else finds nothing", "crenel"+quote+" || "+quote+"ab"+quote+".length==3 || "+quote+"x"+quote+"=="+quote+"y", scenario.Expect{Status: "2xx", Like: "plain", Unlike: "always"}))
+		if ok, err := p.injected(ctx, s, "injection into a condition in JavaScript", "The text is pasted into a condition that a JavaScript engine works out ($where in MongoDB, or a filter of the program's own).", &l); err != nil || ok {
+			return err
+		}
+	}
+	return nil
 }

@@ -19,7 +19,7 @@ type Notebook struct {
 const maxNoted = 500 // of each kind
 
 var (
-	reAnyJWT = regexp.MustCompile(`eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{10,}`)
+	reAnyJWT = regexp.MustCompile(`eyJ[A-Za-z0-9_+/-]{5,}={0,2}\.[A-Za-z0-9_+/-]{5,}={0,2}\.[A-Za-z0-9_+/-]{10,}={0,2}`)
 	reEmail  = regexp.MustCompile(`[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+`)
 )
 

@@ -63,6 +63,11 @@ func (p *Probe) Prove(ctx context.Context, h Hypothesis) (bool, error) {
 			return false, err
 		}
 	}
+	if wait := heldBack(full); wait > 0 && p.lull(ctx, h, wait) {
+		if full, err = p.attempt(ctx, h.Scenario, false); err != nil {
+			return false, err
+		}
+	}
 	if full.Verdict != scenario.Proven {
 		p.refuted(ctx, h, full)
 		return false, nil

@@ -29,6 +29,9 @@ func xxe(ctx context.Context, p *Probe) error {
 	if err := p.xmlTexts(ctx, p.entity); err != nil {
 		return err
 	}
+	if err := p.embeddedXML(ctx); err != nil {
+		return err
+	}
 	return p.unsaidXML(ctx)
 }
 

@@ -75,7 +75,7 @@ func addSecrets(known map[string]string, a *actor.Actor) {
 
 // reJWT finds tokens that are no actor's: forged or foreign ones. Without its
 // signature a token opens nothing.
-var reJWT = regexp.MustCompile(`(eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]+\.)[A-Za-z0-9_-]{8,}`)
+var reJWT = regexp.MustCompile(`(eyJ[A-Za-z0-9_+/-]{5,}={0,2}\.[A-Za-z0-9_+/-]+={0,2}\.)[A-Za-z0-9_+/-]{8,}={0,2}`)
 
 func conceal(text string, hide *strings.Replacer) string {
 	return reJWT.ReplaceAllString(hide.Replace(text), "$1‹signature›")

@@ -37,14 +37,14 @@ func init() {
 			if len(parts) != 3 || parts[2] == "" {
 				return nil, errNoJWT
 			}
-			sig, err := base64.RawURLEncoding.DecodeString(parts[2])
+			sig, err := decodePart(parts[2])
 			if err != nil {
 				return nil, errNoJWT
 			}
 			for i := range sig {
 				sig[i] ^= 0x5a
 			}
-			return parts[0] + "." + parts[1] + "." + base64.RawURLEncoding.EncodeToString(sig), nil
+			return parts[0] + "." + parts[1] + "." + alphabet(a["token"]).EncodeToString(sig), nil
 		},
 		// jwt.hmac: token, key, and optionally alg (HS256), header, claims (JSON
 		// objects merged in), key64 instead of key: signed with a secret.
@@ -96,6 +96,25 @@ func init() {
 
 var errNoJWT = errors.New("the token is no JSON Web Token of three parts")
 
+// decodePart reads a part of a token, also where it is written in the base64 that is not
+// for addresses, or padded (RFC 7515 allows neither; home-made tokens have both).
+func decodePart(text string) ([]byte, error) {
+	return base64.RawURLEncoding.DecodeString(strings.TrimRight(strings.NewReplacer("+", "-", "/", "_").Replace(text), "=")) //nolint:wrapcheck // callers say what it was
+}
+
+// alphabet is the base64 that a token is written in.
+func alphabet(token string) *base64.Encoding {
+	switch plain := strings.ContainsAny(token, "+/"); {
+	case strings.Contains(token, "=") && strings.ContainsAny(token, "-_"):
+		return base64.URLEncoding
+	case strings.Contains(token, "="):
+		return base64.StdEncoding
+	case plain:
+		return base64.RawStdEncoding
+	}
+	return base64.RawURLEncoding
+}
+
 // ParseJWT takes a signed token apart without judging it.
 func ParseJWT(token string) (header, claims map[string]any, err error) {
 	parts := strings.Split(token, ".")
@@ -103,7 +122,7 @@ func ParseJWT(token string) (header, claims map[string]any, err error) {
 		return nil, nil, errNoJWT
 	}
 	for i, into := range []*map[string]any{&header, &claims} {
-		raw, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(parts[i], "="))
+		raw, err := decodePart(parts[i])
 		if err != nil {
 			return nil, nil, errNoJWT
 		}
@@ -154,11 +173,12 @@ func forge(a map[string]string, change func(map[string]any), sign func(string) [
 	if change != nil {
 		change(header)
 	}
-	text := base64.RawURLEncoding.EncodeToString([]byte(jsonText(header))) + "." + base64.RawURLEncoding.EncodeToString([]byte(jsonText(claims)))
+	b64 := alphabet(a["token"])
+	text := b64.EncodeToString([]byte(jsonText(header))) + "." + b64.EncodeToString([]byte(jsonText(claims)))
 	if sign == nil {
 		return text + ".", nil
 	}
-	return text + "." + base64.RawURLEncoding.EncodeToString(sign(text)), nil
+	return text + "." + b64.EncodeToString(sign(text)), nil
 }
 
 func hmacOf(alg string, key []byte) (func(string) []byte, error) {
@@ -181,17 +201,23 @@ func hmacOf(alg string, key []byte) (func(string) []byte, error) {
 }
 
 // HMACVerifies reports whether a secret signs a token (HS256, HS384, HS512).
-func HMACVerifies(token string, key []byte) bool {
+func HMACVerifies(token string, key []byte) bool { return HMACVerifier(token)(key) }
+
+// HMACVerifier reports of secrets, one after the other, whether they sign a token.
+func HMACVerifier(token string) func(key []byte) bool {
+	never := func([]byte) bool { return false }
 	header, _, err := ParseJWT(token)
 	if err != nil {
-		return false
+		return never
 	}
 	alg, _ := header["alg"].(string)
-	sign, err := hmacOf(alg, key)
-	if err != nil {
-		return false
-	}
 	at := strings.LastIndexByte(token, '.')
-	sig, err := base64.RawURLEncoding.DecodeString(token[at+1:])
-	return err == nil && hmac.Equal(sig, sign(token[:at]))
+	sig, err := decodePart(token[at+1:])
+	if err != nil {
+		return never
+	}
+	return func(key []byte) bool {
+		sign, err := hmacOf(alg, key)
+		return err == nil && hmac.Equal(sig, sign(token[:at]))
+	}
 }

@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"slices"
 	"time"
 )
 
@@ -181,3 +182,9 @@ const (
 	Refuted      Verdict = "refuted"
 	Inconclusive Verdict = "inconclusive"
 )
+
+// Limits reports whether a scenario repeats a step: what it looks at may be the limit
+// of how often a call is taken.
+func (s *Scenario) Limits() bool {
+	return slices.ContainsFunc(s.Steps, func(st Step) bool { return st.Times > 5 })
+}

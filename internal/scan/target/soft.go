@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -51,6 +52,9 @@ func refusal(body []byte) (int, bool) {
 				return 0, false // {"ok": false} may be what was asked for: whether a feed answers
 			}
 		}
+	}
+	if exception(v) {
+		return http.StatusBadRequest, true
 	}
 	code, says, told := 0, false, false
 	for _, name := range slices.Sorted(maps.Keys(v)) { // of two statuses the last counts, the same one each time
@@ -104,6 +108,21 @@ func refusal(body []byte) (int, bool) {
 		return http.StatusBadRequest, true
 	}
 	return 0, false
+}
+
+// reException is the name of a class of errors.
+var reException = regexp.MustCompile(`^[A-Z][A-Za-z0-9]*(Error|Exception)$`)
+
+// exception reports whether an object is an error of the program's that was sent as it
+// is: its name is that of a class of errors, and it has what errors have and no identifier.
+func exception(v map[string]any) bool {
+	name, _ := v["name"].(string)
+	if !reException.MatchString(name) || v["id"] != nil || v["_id"] != nil {
+		return false
+	}
+	text, _ := v["message"].(string)
+	_, errors := v["errors"].(map[string]any)
+	return text != "" || errors || v["code"] != nil || v["parent"] != nil || v["stack"] != nil
 }
 
 // cmpCode is the status of a refusal that a member names, or the one that is known already.

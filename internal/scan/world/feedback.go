@@ -33,6 +33,7 @@ const (
 // Complaint is one thing that an answer says is wrong with the request.
 type Complaint struct {
 	In     string // "body", "query", "path", "header"; "" unknown
+	Named  bool   // the answer leaves no doubt that Field is a member's name, whatever word it is
 	Field  string // names joined by "/", as the message writes them; "" unknown
 	Rule   rule
 	Want   string   // of isType and isFormat
@@ -77,6 +78,8 @@ func readComplaints(body []byte) []Complaint {
 type complaintReader struct {
 	out  []Complaint
 	read int // sentences
+	// under is the name of the member that holds the object looked at.
+	under string
 }
 
 // names of the members that hold a message, and of those that hold a place.
@@ -139,6 +142,7 @@ func (r *complaintReader) member(k *value.Value, at []string, in string, depth i
 		if k.Kind == value.Array && len(inside) == len(at) && len(at) == 0 && !envelope {
 			return
 		}
+		r.under = k.Name
 		r.node(k, inside, in, depth+1)
 	case value.String:
 		if slices.Contains(notFields, name) && name != "message" && name != "detail" && name != "error" && bare.MatchString(k.Text) {
@@ -173,6 +177,8 @@ func complains(text string) bool { return complaining.MatchString(text) }
 func (r *complaintReader) pair(v *value.Value, at []string, in string, depth int) bool {
 	var field *value.Value
 	var fieldName string
+	under := r.under
+	r.under = ""
 	for _, want := range fieldNames {
 		for i := range v.Kids {
 			k := &v.Kids[i]
@@ -220,6 +226,14 @@ func (r *complaintReader) pair(v *value.Value, at []string, in string, depth int
 				message = strings.NewReplacer("_", " ", ".", " ").Replace(k.Text)
 			}
 		}
+	}
+	if field != nil && fieldName == "path" && field.Kind == value.String && field.Text == under && len(at) == 0 {
+		// {"errors": {"body": {"path": "body"}}}: a field of that name, not the body as a whole.
+		n := len(r.out)
+		if r.add("body", "body/"+field.Text, message, v); len(r.out) > n {
+			r.out[n].Named = true
+		}
+		return true
 	}
 	if keys := v.Get("keys"); keys != nil && keys.Kind == value.Array && strings.Contains(v.Get("code").Str(), "unrecognized") { // zod
 		for _, k := range textsOf(keys) {
@@ -376,6 +390,7 @@ func cleanField(field string) (in, name string) {
 	field = bracket.ReplaceAllString(field, "/$1")
 	field = strings.NewReplacer(".", "/", "->", "/", ":", "/", ">", "/").Replace(field)
 	var parts []string
+	placed := false
 	for p := range strings.SplitSeq(field, "/") {
 		if p = strings.TrimSpace(p); p != "" {
 			parts = append(parts, p)
@@ -389,9 +404,9 @@ func cleanField(field string) (in, name string) {
 		if place != "" && in == "" {
 			in = place
 		}
-		parts = parts[1:]
+		parts, placed = parts[1:], true
 	}
-	if len(parts) == 1 {
+	if len(parts) == 1 && !placed {
 		switch strings.ToLower(parts[0]) {
 		case "body", "query", "params", "headers", "header", "non_field_errors", "nonfielderrors", "__all__", "base", "_error", "$", "#", "root", "request", "error", "detail":
 			return placeOf(parts[0]), ""

@@ -267,7 +267,7 @@ func (c *Complaint) aided(n *value.Value) {
 			c.Rule = isAbsent
 		}
 	}
-	for _, holder := range []string{"ctx", "context", "params", "constraints", "attributes", "options", "valids", "enum", "allowedValues", "allowed"} {
+	for _, holder := range []string{"ctx", "context", "params", "constraints", "attributes", "options", "valids", "enum", "allowedValues", "allowed", "properties"} {
 		k := n.Get(holder)
 		if k == nil {
 			continue
@@ -278,7 +278,7 @@ func (c *Complaint) aided(n *value.Value) {
 				c.Rule = isEnum
 			}
 		}
-		for _, list := range []string{"allowedValues", "valids", "enum_values", "permitted", "options", "expected", "values"} {
+		for _, list := range []string{"allowedValues", "valids", "enum_values", "enumValues", "permitted", "options", "expected", "values"} {
 			l := k.Get(list)
 			if l != nil && l.Kind == value.Array && (c.Rule == isEnum || c.Rule == isWrong) {
 				c.Values, c.Rule = textsOf(l), isEnum

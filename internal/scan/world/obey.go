@@ -199,7 +199,7 @@ func (w *World) placeOf(c *Call, k *Complaint) string {
 		name = strings.ReplaceAll(strings.ToLower(name), " ", "_")
 	}
 	switch {
-	case notNames[strings.ToLower(name)] && !reWrapper.MatchString(k.Text) || len(name) > 60:
+	case notNames[strings.ToLower(name)] && !k.Named && !reWrapper.MatchString(k.Text) || len(name) > 60:
 		return ""
 	case k.Rule != isRequired && k.Rule != isEnum && k.Rule != isType && k.Rule != isFormat:
 		return ""
