@@ -64,6 +64,19 @@ paths:
       security: [{token: []}]
       requestBody: {required: true, content: {application/json: {schema: {type: object, required: [username], properties: {username: {type: string}, motto: {type: string}, is_staff: {type: boolean}}}}}}
       responses: {"200": {description: the caller, content: {application/json: {schema: {type: object, properties: {username: {type: string}, motto: {type: string}, is_staff: {type: boolean}}}}}}}
+  /fees/{username}:
+    get:
+      summary: What a member has still to pay
+      security: [{token: []}]
+      parameters: [{in: path, name: username, required: true, schema: {type: string}}]
+      responses: {"200": {description: it}}
+  /secrets/{username}:
+    put:
+      summary: Set the secret by which a member logs in
+      security: [{token: []}]
+      parameters: [{in: path, name: username, required: true, schema: {type: string}}]
+      requestBody: {required: true, content: {application/json: {schema: {type: object, properties: {password: {type: string, example: fern}}}}}}
+      responses: {"204": {description: set}}
   /pressings:
     get:
       responses: {"200": {description: all, content: {application/json: {schema: {type: array, items: {type: object, properties: {label: {type: string}, by: {type: string}}}}}}}}
@@ -129,6 +142,8 @@ func (h *herbarium) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	text := func(name string) string { s, _ := in[name].(string); return s }
+	name, fees := strings.CutPrefix(r.URL.Path, "/fees/")
+	whose, secret := strings.CutPrefix(r.URL.Path, "/secrets/")
 	label, one := strings.CutPrefix(r.URL.Path, "/pressings/")
 	switch route := r.Method + " " + r.URL.Path; {
 	case route == "POST /members":
@@ -173,17 +188,31 @@ func (h *herbarium) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		say(200, out)
 	case me == nil:
 		no(401, "who are you?")
+	case fees:
+		if h.people[name] == nil || name != me.name && !h.open {
+			no(404, "no such member")
+			return
+		}
+		say(200, map[string]any{"member": name, "balance": 0.0})
+	case secret:
+		if whose != me.name || text("password") == "" {
+			no(403, "not yours")
+			return
+		}
+		me.password = text("password")
+		w.WriteHeader(204)
 	case route == "POST /plants":
 		h.plants = append(h.plants, text("plant"))
 		say(201, map[string]any{"plant": text("plant")})
 	case r.URL.Path == "/whoami":
 		if r.Method == http.MethodPut {
-			if text("username") != me.name {
+			who := h.people[text("username")]
+			if who == nil || who != me && !h.open {
 				no(403, "not you")
 				return
 			}
 			if m, ok := in["motto"].(string); ok {
-				me.motto = m
+				who.motto = m
 			}
 			if s, ok := in["is_staff"].(bool); ok && h.open {
 				me.staff = s
@@ -249,9 +278,11 @@ func TestHerbarium(t *testing.T) {
 		{"login-unlimited", "POST", "/grant", ""},
 		{"bola-read", "GET", "/pressings/{label}", "path.label"},
 		{"path-traversal", "POST", "/print", "body./template_file"},
+		{"bola-read", "GET", "/fees/{username}", "path.username"},
+		{"bola-account", "PUT", "/whoami", "body./username"},
 		{"mass-assignment", "PUT", "/whoami", "body./is_staff"},
 		{"sqli", "POST", "/finder", "body./genus"},
-	}, "login-unlimited", "bola-read", "path-traversal", "mass-assignment", "sqli")
+	}, "login-unlimited", "bola-read", "bola-account", "path-traversal", "mass-assignment", "sqli")
 }
 
 // TestOpenToWhoeverJoins: what all accounts see of each other, in an API where anybody

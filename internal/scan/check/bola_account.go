@@ -84,9 +84,10 @@ func (p *Probe) takes(op *graph.Op, user *actor.Actor) *taking {
 			}
 		}
 	}
-	if t.in == nil && len(t.passwords) > 0 && op.Secured {
+	profile := writes && other != nil && op.About != nil && op.About.IsPerson && len(op.PathParams) == 0
+	if t.in == nil && (len(t.passwords) > 0 || profile) && op.Secured {
 		for _, in := range op.Inputs {
-			if in.In == "body" && (in.Meaning == graph.MeansUsername || in.Meaning == graph.MeansEmail || namesPerson(in.Name)) {
+			if in.In == "body" && (in.Required || len(t.passwords) > 0) && (in.Meaning == graph.MeansUsername || in.Meaning == graph.MeansEmail || namesPerson(in.Name)) {
 				if f := p.accountFact(in, user); f != "" {
 					t.in, t.fact, email = in, f, nil
 					break

@@ -87,7 +87,7 @@ func bolaRead(ctx context.Context, p *Probe) error {
 				}
 			}
 		}
-		return nil
+		return p.readsOfPerson(ctx, op, pairs)
 	})
 }
 

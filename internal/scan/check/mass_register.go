@@ -31,6 +31,9 @@ var (
 	reFunds = regexp.MustCompile(`(?i)(balance|credits?|points|funds|quota|wallet|available)(_?(cents|amount|usd|eur))?$`)
 )
 
+// usualRoles are roles that rule over others, as APIs call them.
+var usualRoles = []string{"admin", "administrator", "manager", "staff", "employee", "premium"}
+
 // rights are what a field of an account is set to: JSON texts, all of them other
 // than what an account has that was registered plainly. None: it is not tried.
 func (p *Probe) rights(name string, now any) []string {
@@ -56,8 +59,8 @@ func (p *Probe) rights(name string, now any) []string {
 				out = append(out, jsonString(r))
 			}
 		}
-		for _, r := range append(p.rolesSaid(), "admin", "administrator", "premium") {
-			if r = styled(r, v); len(out) < 3 && !strings.EqualFold(r, v) && !slices.Contains(out, jsonString(r)) {
+		for _, r := range append(p.rolesSaid(), usualRoles...) {
+			if r = styled(r, v); len(out) < 6 && !strings.EqualFold(r, v) && !slices.Contains(out, jsonString(r)) {
 				out = append(out, jsonString(r))
 			}
 		}

@@ -67,13 +67,19 @@ func (p *Probe) assignsSelf(ctx context.Context, op *graph.Op, user *actor.Actor
 				hits = append(hits, hit{at, name, text})
 			}
 		})
+		set := map[string]bool{}
 		for _, h := range hits {
 			if tried++; tried > 12 {
 				return nil
 			}
-			if _, err := p.setsOwn(ctx, op, base, reader, h.at, h.name, h.v); err != nil {
+			if set[h.name] || takes[h.name] && strings.Contains(strings.ToLower(h.v), "premium") { // who may choose that may have paid for it
+				continue
+			}
+			done, err := p.setsOwn(ctx, op, base, reader, h.at, h.name, h.v)
+			if err != nil {
 				return err
 			}
+			set[h.name] = done
 		}
 	}
 	return nil
@@ -83,9 +89,17 @@ func (p *Probe) assignsSelf(ctx context.Context, op *graph.Op, user *actor.Actor
 // they are declared for every caller, that is no less a hole.
 var reFlag = regexp.MustCompile(`(?i)^(is_?)?(admin|administrator|super_?user|staff|root)$`)
 
+// reRoleName are names of fields that hold an account's role and nothing else.
+var reRoleName = regexp.MustCompile(`(?i)^(user_?)?roles?$`)
+
 func flagOfPower(name string, now any) bool {
-	on, ok := now.(bool)
-	return ok && !on && reFlag.MatchString(name)
+	switch v := now.(type) {
+	case bool:
+		return !v && reFlag.MatchString(name)
+	case string:
+		return v != "" && reRoleName.MatchString(name)
+	}
+	return false
 }
 
 func (p *Probe) setsOwn(ctx context.Context, op *graph.Op, base, reader *world.Call, at, name, v string) (bool, error) {

@@ -156,6 +156,35 @@ func banner(ctx context.Context, p *Probe) error {
 		return err
 	}
 	p.Note(w.call.Op, Clean)
+	if done, err := p.namesSoftware(ctx, w); err != nil || done {
+		return err
+	}
+	// One operation may say what the others do not: a check of health, a page of its own.
+	looked := 0
+	for _, op := range p.Ops() {
+		if op.Method != http.MethodGet || looked == maxBannerReads {
+			continue
+		}
+		call, base, err := p.working(ctx, op)
+		if err != nil {
+			return err
+		}
+		if call == nil || base.Status/100 != 2 {
+			continue
+		}
+		looked++
+		if done, err := p.namesSoftware(ctx, &witness{call, base}); err != nil || done {
+			return err
+		}
+	}
+	return nil
+}
+
+// maxBannerReads is in how many operations' answers versions are looked for.
+const maxBannerReads = 40
+
+// namesSoftware reports what one read's headers tell of the server, and whether they did.
+func (p *Probe) namesSoftware(ctx context.Context, w *witness) (bool, error) {
 	for _, name := range []string{"Server", "X-Powered-By", "X-AspNet-Version", "X-AspNetMvc-Version", "X-Generator", "X-Runtime-Version"} {
 		v := w.last.Header.Get(name)
 		re := reVersioned
@@ -165,12 +194,12 @@ func banner(ctx context.Context, p *Probe) error {
 		if !re.MatchString(v) {
 			continue
 		}
-		return p.ofWhole(ctx, w, Hypothesis{
+		return true, p.ofWhole(ctx, w, Hypothesis{
 			Where: "header." + name, Title: name + " names the server's software and its version",
-			Description: "Who looks for servers with a known hole finds this one by it.",
+			Description: fmt.Sprintf("%s %s answers so. Who looks for servers with a known hole finds this one by it.", w.call.Op.Method, w.call.Op.Path),
 		}, "the header holds a version", scenario.Expect{Header: name, Matches: re.String()})
 	}
-	return nil
+	return false, nil
 }
 
 func traceMethod(ctx context.Context, p *Probe) error {

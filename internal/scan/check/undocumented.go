@@ -118,11 +118,18 @@ func undocumented(ctx context.Context, p *Probe) error {
 		)
 	}
 	_, err = p.Prove(ctx, Hypothesis{
-		Where: "paths", Title: fmt.Sprintf("%d operations answer that the description does not have", len(paths)),
+		Where: "paths", Title: countOf(len(paths), "operation answers", "operations answer") + " that the description does not have",
 		Description: "Undescribed, and answering: " + strings.Join(paths[:min(len(paths), 20)], ", ") + ".",
 		Scenario:    &scenario.Scenario{Name: "undescribed operations", Steps: rows},
 	})
 	return err
+}
+
+func countOf(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
 }
 
 // tells: the answer is JSON that says something, or a table.

@@ -312,8 +312,8 @@ func (m *maker) personal(s *spot) string {
 		return fact("username", "email", "phone")
 	case s.meaning() == graph.MeansPhone && auth:
 		return fact("phone")
-	case s.meaning() == graph.MeansPassword && m.as != nil && m.op.Kind == graph.Update:
-		return fact("password")
+	case s.meaning() == graph.MeansPassword && m.as != nil && !m.op.Reads() && m.op.Kind != graph.Create:
+		return fact("password") // whatever sets one: the account's stays as it is
 	}
 	return ""
 }
