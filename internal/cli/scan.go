@@ -194,6 +194,9 @@ func (s *scanning) run(c *cobra.Command) error {
 		}
 	}
 	if err != nil && res == nil {
+		if c.Context().Err() != nil {
+			return errors.New("the scan was interrupted before anything was tested: nothing can be said of the target")
+		}
 		if errors.Is(err, scan.ErrTarget) {
 			return err
 		}

@@ -23,8 +23,8 @@ session works, refreshes and ends as it says, and which operations answer with a
 success. It attacks nothing. It makes objects, and accounts where none are given, and
 takes away what it made. Each scan begins with it.
 
-Exit codes: 0 the target can be tested, 2 the command was called wrongly, 3 it
-cannot be tested.`,
+Exit codes: 0 the target can be tested, 1 it was interrupted, 2 the command was
+called wrongly, 3 the target cannot be tested.`,
 		Args: noScanArgs,
 		Example: examples(
 			"crenel scan doctor --spec openapi.yaml --target http://127.0.0.1:9000",
@@ -36,6 +36,13 @@ cannot be tested.`,
 				return err
 			}
 			d, err := scan.Doctor(c.Context(), o, nil)
+			if err != nil && c.Context().Err() != nil {
+				err = errors.New("the examination was interrupted: what it did not come to is not told")
+				if d != nil {
+					err = errors.Join(d.Print(c.OutOrStdout()), err)
+				}
+				return err
+			}
 			if err != nil && d == nil {
 				if errors.Is(err, scan.ErrTarget) {
 					return err

@@ -1,6 +1,7 @@
 package scan
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -542,9 +543,15 @@ func (r *run) ownChecks() ([]*check.Check, error) {
 	return list, nil
 }
 
+// doing says of a phase what is done in it.
+var doing = map[string]string{"doctor": "it looked whether the target can be tested", "tidy": "it took away what earlier runs had left", "world": "objects were made", "attack": "the checks ran"}
+
 // finish cleans up and completes the report. Cleaning up outlives a run that was
 // stopped, for a bounded time.
 func (r *run) finish(ctx context.Context, ended error, baseline *finding.Baseline) {
+	if ended != nil && ctx.Err() != nil {
+		ended = fmt.Errorf("it was interrupted while %s", cmp.Or(doing[r.phase], r.phase))
+	}
 	r.begin("clean up")
 	if r.world != nil {
 		r.debt.mu.Lock()

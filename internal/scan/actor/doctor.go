@@ -98,7 +98,11 @@ func (p *People) Doctor(ctx context.Context, how Examination) *Diagnosis {
 	if !prepared {
 		if _, err := p.Prepare(ctx); err != nil {
 			d.Err = err
-			add("preparation", Failed, err.Error(), "")
+			if ctx.Err() != nil {
+				add("preparation", Skipped, "it was interrupted", "")
+			} else {
+				add("preparation", Failed, err.Error(), "")
+			}
 		}
 	}
 	p.mu.Lock()

@@ -144,6 +144,9 @@ func (p *Probe) byExperiment(ctx context.Context, r *graph.Resource, v *Privacy)
 			if o.Deleted() || o.ID == "" {
 				continue
 			}
+			if field := nobodys(r, o); field != "" {
+				v.add(-3, "what the user makes says itself that it is nobody's (%s: null): it is there for all until somebody is named", field)
+			}
 			if err := p.compare(ctx, r, o, other, v); err != nil {
 				return err
 			}
@@ -151,6 +154,46 @@ func (p *Probe) byExperiment(ctx context.Context, r *graph.Resource, v *Privacy)
 		}
 	}
 	return nil
+}
+
+// reOwning is a member that says whose something is.
+var reOwning = regexp.MustCompile(`(?i)^(user|owner|creator|author|created_?by|user_?created)(_?(id|uuid|name))?$`)
+
+// nobodys is the member by which an object that was just made says that it has no owner,
+// "" where it has one or does not speak of it: what an API calls nobody's (a setting for
+// all, a bookmark that no user is named in) is no other user's.
+func nobodys(r *graph.Resource, o *world.Object) string {
+	if o.MadeBy == nil || o.MadeBy.Last == nil {
+		return ""
+	}
+	body, ok := scenario.Decode(o.MadeBy.Last.Body)
+	if !ok {
+		return ""
+	}
+	field, owned := "", false
+	var walk func(v any, depth int)
+	walk = func(v any, depth int) {
+		m, is := v.(map[string]any)
+		if !is || depth > 2 {
+			return
+		}
+		for name, below := range m {
+			own := reOwning.MatchString(name) || slices.ContainsFunc(r.Owners, func(owner string) bool { return strings.EqualFold(owner[strings.LastIndexByte(owner, '/')+1:], name) })
+			switch {
+			case own && below == nil:
+				field = max(field, name) // the same each time
+			case own:
+				owned = true
+			default:
+				walk(below, depth+1)
+			}
+		}
+	}
+	walk(body, 0)
+	if owned {
+		return ""
+	}
+	return field
 }
 
 // byParents: what lies in something private, and of which nothing else is known, is

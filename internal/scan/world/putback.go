@@ -31,8 +31,8 @@ type origin struct {
 // keepOrigin keeps what a read showed first, where there is an operation that
 // changes the same. w.mu is held.
 func (w *World) keepOrigin(c *Call, x *target.Exchange) {
-	if !w.building || c.As == nil || c.As.Made || c.Op.Method != http.MethodGet || x.Truncated {
-		return
+	if !w.building || c.As == nil || c.As.Made || c.Op.Method != http.MethodGet || x.Truncated || c.Op.Kind == graph.List || c.Op.Answered == "list" {
+		return // a list is nobody's: what others add to it changes it, and what sets it at once sets theirs
 	}
 	if slices.ContainsFunc(w.origins, func(o *origin) bool { return o.as == c.As && o.read == c.Op }) {
 		return

@@ -14,6 +14,7 @@ import (
 	"github.com/crenel-project/crenel/internal/scan/actor"
 	"github.com/crenel-project/crenel/internal/scan/graph"
 	"github.com/crenel-project/crenel/internal/scan/target"
+	"github.com/crenel-project/crenel/internal/value"
 )
 
 // Why an operation's turn did not come: what Untried counts by.
@@ -429,6 +430,32 @@ func (w *World) readBack(o *Object, reader *graph.Op, x *target.Exchange) bool {
 	return shown && (len(o.canaries) > 0 || len(o.tokens) == 0)
 }
 
+// firstMessage is what the first of the errors says that an answer lists:
+// {"errors": [{"message": "…"}]}, {"error": {"message": "…"}}.
+func firstMessage(v *value.Value) string {
+	for _, holder := range []string{"errors", "error", "messages"} {
+		e := v.Get(holder)
+		if e != nil && e.Kind == value.Array {
+			if len(e.Kids) == 0 {
+				continue
+			}
+			e = &e.Kids[0]
+		}
+		if e == nil {
+			continue
+		}
+		if text := e.Str(); text != "" {
+			return text
+		}
+		for _, name := range []string{"detail", "message", "description", "msg", "reason", "title"} {
+			if text := e.Get(name).Str(); text != "" {
+				return text
+			}
+		}
+	}
+	return ""
+}
+
 // what says in a line what an answer said.
 func what(x *target.Exchange, complaints []Complaint) string {
 	if x.Status == 0 {
@@ -454,6 +481,9 @@ func what(x *target.Exchange, complaints []Complaint) string {
 					parts = append(parts, cut(text, 160))
 					break
 				}
+			}
+			if text := firstMessage(v); len(parts) == 0 && text != "" {
+				parts = append(parts, cut(text, 160))
 			}
 		}
 	}
