@@ -27,8 +27,8 @@ components:
     Shift: {type: object, required: [title], properties: {id: {type: integer, readOnly: true}, title: {type: string}}}
 paths:
   /api/admin/me: {get: {operationId: whoAmI, responses: {'200': {description: ok, content: {application/json: {schema: {$ref: '#/components/schemas/Person'}}}}}}}
-  /api/admin/people: {get: {operationId: listPeople, responses: {'200': {description: ok, content: {application/json: {schema: {type: array, items: {$ref: '#/components/schemas/Person'}}}}}}}}
-  /api/admin/people/{id}:
+  /api/admin/desk: {get: {operationId: listPeople, responses: {'200': {description: ok, content: {application/json: {schema: {type: array, items: {$ref: '#/components/schemas/Person'}}}}}}}}
+  /api/admin/desk/{id}:
     parameters: [{name: id, in: path, required: true, schema: {type: integer}}]
     get: {operationId: getPerson, responses: {'200': {description: ok, content: {application/json: {schema: {$ref: '#/components/schemas/Person'}}}}}}
     put: {operationId: updatePerson, requestBody: {required: true, content: {application/json: {schema: {type: object, required: [name], properties: {name: {type: string}, email: {type: string}, rootRole: {type: integer, example: 1}}}}}}, responses: {'200': {description: ok, content: {application/json: {schema: {$ref: '#/components/schemas/Person'}}}}}}
@@ -104,15 +104,15 @@ func (s *rota) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 		say(403, map[string]string{"error": "needs the role of an administrator"})
 	case parts[0] == "audit":
 		say(200, []string{"ann@rota.example added the shift of Monday", "ben@rota.example took it over"})
-	case parts[0] == "people" && len(parts) == 1:
+	case parts[0] == "desk" && len(parts) == 1:
 		say(200, []any{person("1"), person("2"), person("3")})
-	case parts[0] == "people" && person(parts[1]) == nil:
+	case parts[0] == "desk" && person(parts[1]) == nil:
 		say(404, map[string]string{"error": "nobody is called so"})
-	case parts[0] == "people" && q.Method == http.MethodGet:
+	case parts[0] == "desk" && q.Method == http.MethodGet:
 		say(200, person(parts[1]))
-	case parts[0] == "people" && !admin:
+	case parts[0] == "desk" && !admin:
 		say(403, map[string]string{"error": "needs the role of an administrator"})
-	case parts[0] == "people":
+	case parts[0] == "desk":
 		for name, v := range in {
 			if text, ok := v.(string); name == "rootRole" && ok {
 				if text != "1" && text != "2" {

@@ -85,6 +85,9 @@ func (p *Probe) opened(ctx context.Context, op *graph.Op) (*world.Call, *target.
 			if err != nil {
 				return nil, nil, err
 			}
+			if op.Method != http.MethodGet && a != nil && !a.Made && p.ofGiven(x) {
+				continue
+			}
 			if base == nil || x.Status/100 == 2 && base.Status/100 != 2 {
 				call, base = c, x
 			}
@@ -117,6 +120,36 @@ func (p *Probe) sparing(op *graph.Op, c *world.Call) *world.Call {
 		return nil
 	}
 	return c
+}
+
+// ofGiven reports whether what an answer shows is an account that the run was given,
+// whatever its resource is called: an object whose own name or address is the account's.
+func (p *Probe) ofGiven(x *target.Exchange) bool {
+	body, ok := scenario.Decode(x.Body)
+	m, is := body.(map[string]any)
+	if !ok || !is {
+		return false
+	}
+	for _, holder := range []string{"", "data", "user", "account", "member", "result"} {
+		o := m
+		if holder != "" {
+			if o, is = m[holder].(map[string]any); !is {
+				continue
+			}
+		}
+		for name, v := range o {
+			text, is := v.(string)
+			if !is || text == "" || !slices.Contains([]string{"email", "mail", "emailaddress", "username", "login", "userid"}, strings.ToLower(plainName(name))) {
+				continue
+			}
+			if slices.ContainsFunc(p.People.All(), func(a *actor.Actor) bool {
+				return !a.Made && (strings.EqualFold(a.Facts["email"], text) || strings.EqualFold(a.Facts["username"], text))
+			}) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // givenPerson reports whether a call names a person in its path that the run has not

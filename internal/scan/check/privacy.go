@@ -159,6 +159,18 @@ func (p *Probe) byExperiment(ctx context.Context, r *graph.Resource, v *Privacy)
 // reOwning is a member that says whose something is.
 var reOwning = regexp.MustCompile(`(?i)^(user|owner|creator|author|created_?by|user_?created)(_?(id|uuid|name))?$`)
 
+// reProvenance is a member that says who made something, as tools for teams write on all
+// that their members share; whose it is it does not say.
+var reProvenance = regexp.MustCompile(`(?i)^(created?|creator|modified|updated|last_?modified|last_?updated|changed|edited)_?(by|user)?(_?(id|uuid|name|username|user|email))?$`)
+
+// onlyProvenance reports whether of a resource's owner's fields all only say who made it.
+func onlyProvenance(r *graph.Resource) bool {
+	return len(r.Owners) > 0 && !slices.ContainsFunc(r.Owners, func(o string) bool {
+		head, _, _ := strings.Cut(o, "/")
+		return !reProvenance.MatchString(head)
+	})
+}
+
 // nobodys is the member by which an object that was just made says that it has no owner,
 // "" where it has one or does not speak of it: what an API calls nobody's (a setting for
 // all, a bookmark that no user is named in) is no other user's.
@@ -247,6 +259,8 @@ func (p *Probe) compare(ctx context.Context, r *graph.Resource, o *world.Object,
 				v.add(1, "%s %s turns another user away", op.Method, op.Path)
 			case p.shows(theirs, o) && !tellsSecrets(op) && slices.ContainsFunc(r.Of(graph.Read), tellsSecrets):
 				v.add(-0.1, "%s %s shows another user that it is there, and not what is secret of it", op.Method, op.Path)
+			case p.shows(theirs, o) && onlyProvenance(r):
+				v.add(-1.2, "%s %s shows it to another user, and who made it is all that it says of whose it is (%s)", op.Method, op.Path, r.Owners[0])
 			case p.shows(theirs, o):
 				v.add(-0.8, "%s %s shows it to another user", op.Method, op.Path)
 			default:

@@ -106,9 +106,15 @@ func (p *Probe) furthest(ctx context.Context, op *graph.Op) (*world.Call, *targe
 		if err != nil {
 			continue
 		}
+		if c = p.sparing(op, c); c == nil {
+			continue
+		}
 		x, err := p.send(ctx, c)
 		if err != nil {
 			return nil, nil, err
+		}
+		if op.Method != http.MethodGet && a != nil && !a.Made && p.ofGiven(x) {
+			continue
 		}
 		if base == nil || x.Status/100 == 2 && base.Status/100 != 2 {
 			call, base = c, x

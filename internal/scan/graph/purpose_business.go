@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/crenel-project/crenel/internal/spec"
@@ -262,6 +263,14 @@ var reStaffOnly = func() *regexp.Regexp {
 	return regexp.MustCompile(`\b` + who + `[ -]only\b|\bonly (?:for |by |to )?(?:the )?` + who + `\b|\((?:for |by )?(?:the )?` + who + `\)|\b(?:must|has to|need to) be an? (?:librarian|manager|supervisor|moderator|operator|editor|registrar|clerk|treasurer)\b`)
 }()
 
+// administers reports whether most of an API, this operation among it, lies below a
+// word for administration: then the word names the API, and nothing of who may call it.
+func (b *builder) administers(op *Op) bool {
+	return slices.ContainsFunc(op.route.steps[:op.route.shared], func(s step) bool {
+		return slices.ContainsFunc(s.words, func(w string) bool { return slices.Contains(adminPhrases[:3], w) || w == "backoffice" })
+	})
+}
+
 func (b *builder) adminWords(t *traits) string {
 	return t.saysAny("admin", "admins", "administrator", "administration", "backoffice", "back office", "superuser", "superadmin", "super admin", "sysadmin")
 }
@@ -270,14 +279,21 @@ func (b *builder) adminWords(t *traits) string {
 func (b *builder) operatorPurposes(t *traits) {
 	op := t.op
 	var e evidence
+	weigh := 1.0
+	if b.administers(op) {
+		weigh = 0.5 // all of it is called administration: what is there besides is administered
+	}
 	if w := b.adminWords(t); w != "" {
-		e.add(0.8, "is called %q", w)
+		e.add(0.8*weigh, "is called %q", w)
 	} else if w := t.saysAny(adminPhrases...); w != "" {
-		e.add(0.25, "is called %q", w)
+		e.add(0.25*weigh, "is called %q", w)
 	}
 	for _, tag := range op.Tags {
 		l := strings.ToLower(tag)
 		if strings.Contains(l, "admin") || l == "backoffice" || l == "management" || l == "internal" {
+			if weigh < 1 {
+				break // it says no more than the path
+			}
 			e.add(0.5, "tag %q", tag)
 			break
 		}
@@ -412,9 +428,39 @@ func demand(op *Op) string {
 
 var (
 	wipeWords  = []string{"wipe", "purge", "flush", "truncate", "nuke", "drop", "erase all", "delete all", "deleteall", "remove all", "clear all", "clearall", "destroy all", "factory reset", "reset all", "resetall", "reset db", "resetdb", "reset database", "create db", "createdb", "init db", "initdb", "seed db", "seeddb", "populate", "seed", "reseed", "reinit", "reinitialize", "shutdown", "shut down", "reboot", "restart server", "poweroff", "halt", "terminate", "kill", "self destruct", "reload config", "clear cache", "clear data", "reset data", "wipe data", "empty", "truncate all", "rollback", "restore backup", "restore database"}
-	softHazard = []string{"reset", "restart", "clear", "restore", "migrate", "setup", "install", "initialize", "init", "reload", "rebuild", "uninstall", "stop"}
-	systemWide = []string{"db", "database", "all", "system", "server", "data", "everything", "instance", "tests", "state", "environment", "demo", "cache"}
+	softHazard = []string{"reset", "restart", "clear", "restore", "migrate", "setup", "install", "initialize", "init", "reload", "rebuild", "uninstall", "stop", "defragment", "defrag", "compaction", "vacuum", "failover", "transfer leadership", "step down", "stepdown", "seal", "rekey", "decommission", "drain"}
+	systemWide = []string{"db", "database", "all", "system", "server", "data", "everything", "instance", "tests", "state", "environment", "demo", "cache", "maintenance", "cluster", "kv", "storage", "sys", "replication", "leader"}
 )
+
+// everybodys are what is one thing for all who use an installation.
+var everybodys = []string{"auth", "authentication", "authorization", "security", "rbac", "acl", "tls", "cluster", "replication", "maintenance", "server", "system", "service"}
+
+// switchesAll says why an operation switches something on or off, or changes the machines
+// that it runs on, for all who use the installation; "" when it does not.
+func (b *builder) switchesAll(t *traits) string {
+	op := t.op
+	if t.reads || len(op.route.objects) > 0 {
+		return ""
+	}
+	var said [][]string
+	for _, s := range op.route.steps {
+		if len(s.words) > 0 {
+			said = append(said, s.words)
+		}
+	}
+	n := len(said)
+	if n >= 2 && len(said[n-1]) == 1 && slices.Contains([]string{"enable", "disable", "on", "off", "pause", "resume"}, said[n-1][0]) && len(said[n-2]) == 1 && slices.Contains(everybodys, said[n-2][0]) {
+		return "switches " + strconv.Quote(said[n-2][0]) + " for all"
+	}
+	for i := 0; i+1 < n; i++ {
+		if slices.Contains(said[i], "cluster") && slices.ContainsFunc(said[i+1], func(w string) bool {
+			return slices.Contains([]string{"member", "members", "node", "nodes", "peer", "peers"}, w)
+		}) && op.Kind != List && op.Kind != Read && !t.last("list", "status") {
+			return "changes the machines of a cluster"
+		}
+	}
+	return ""
+}
 
 // hazard: what resets, wipes or stops what others share.
 func (b *builder) hazard(t *traits) {
@@ -430,6 +476,9 @@ func (b *builder) hazard(t *traits) {
 		if s := t.saysAny(systemWide...); s != "" || len(op.route.nouns) == 0 && len(op.Inputs) == 0 {
 			e.add(0.35, "of everything (%s)", s)
 		}
+	}
+	if w := b.switchesAll(t); w != "" {
+		e.add(0.65, "%s", w)
 	}
 	for _, h := range []string{"all data", "entire database", "resets the database", "wipes", "truncate", "dummy data", "seed data", "destroys all", "shuts down", "irreversib", "factory", "reset the application", "all users will", "drop all", "deletes all", "delete all", "removes all", "populates the database", "initial state"} {
 		if strings.Contains(t.text, h) {
