@@ -229,6 +229,7 @@ func (p *People) discover(ctx context.Context, as string, who *persona, reg *att
 func (p *People) discoverBy(ctx context.Context, op *graph.Op, as string, who *persona, wrong *int) (opening, error) {
 	f := newForm(op)
 	f.dropOptionalIDs()
+	f.byName(who.facts)
 	guide := &adviser{f: f, who: who}
 	ids := identifiers(f, who.facts)
 	seen := map[string]bool{}
@@ -303,6 +304,30 @@ func (p *People) discoverBy(ctx context.Context, op *graph.Op, as string, who *p
 		last = fmt.Errorf("%w by %s %s", ErrCannotLogin, op.Method, op.Path)
 	}
 	return opening{}, last
+}
+
+// byName: a login that takes nothing to know the account by but a name takes it for that.
+func (f *form) byName(facts map[string]string) {
+	var name *graph.Input
+	for _, in := range f.op.Inputs {
+		switch f.fact(in) {
+		case factEmail, factUsername, factPhone:
+			return
+		case factName:
+			if name == nil && (in.In == "body" || in.In == "query") {
+				name = in
+			}
+		}
+	}
+	if name == nil {
+		return
+	}
+	fact := factUsername
+	if facts[fact] == "" {
+		fact = factEmail
+	}
+	f.as[name.Where()] = fact
+	f.take[name.Where()] = true
 }
 
 func declaredMedia(op *graph.Op) []string {

@@ -34,6 +34,31 @@ var moreStyles = []style{
 		how: "header Authorization-Token",
 	},
 	{
+		name:  "a login that knows accounts by what it calls their name",
+		shape: shapeOf{register: userPassword, login: "{name: {type: string}, password: {type: string}}", security: "{type: apiKey, in: header, name: Authorization}"},
+		serve: func(h *house) {
+			h.on("POST /register", func(w http.ResponseWriter, r *http.Request) {
+				m := body(r)
+				if _, ok := h.add(tenant{name: str(m, "username"), pw: str(m, "password")}, str(m, "username")); !ok {
+					say(w, 409, obj{"message": "duplicate"})
+					return
+				}
+				say(w, 200, obj{"username": str(m, "username")})
+			})
+			h.on("POST /login", func(w http.ResponseWriter, r *http.Request) {
+				m := body(r)
+				a := h.check(str(m, "name"), str(m, "password"))
+				if a == nil {
+					say(w, 400, obj{"error": "authentication failed, invalid user ID or password"})
+					return
+				}
+				say(w, 200, obj{"token": h.jwt(a)})
+			})
+			h.me(h.header("Authorization", ""))
+		},
+		how: "header Authorization",
+	},
+	{
 		name:  "a number that only one account may have, and an example of it in the description",
 		shape: shapeOf{register: "{name: {type: string, example: Test}, email: {type: string, example: test@example.com}, number: {type: string, example: '6915656974'}, password: {type: string, example: Test!123}}", required: "name, email, number, password", login: emailPassword, security: bearerScheme},
 		serve: func(h *house) {
