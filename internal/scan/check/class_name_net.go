@@ -44,7 +44,7 @@ func netObject(class string, members ...netMember) string {
 	b.WriteByte(4)
 	number(1)
 	text(class)
-	number(uint32(len(members))) //nolint:gosec // a handful
+	number(uint32(len(members)))
 	for _, m := range members {
 		text(m.name)
 	}

@@ -320,6 +320,9 @@ func (w *World) choices(in *graph.Input, as *actor.Actor) []choice {
 			add(c)
 		}
 	}
+	for _, c := range w.linked(in, nameOf(as), closed) {
+		add(c)
+	}
 	if len(out) == 0 && !closed {
 		for _, k := range slices.Backward(w.pool[nameKey(in.Name)]) {
 			if k.as == nameOf(as) && !plainID(in.Name) {

@@ -31,6 +31,7 @@ type plan struct {
 	fullness fullness
 	skip     int               // so many of the best combinations of identifiers are passed over
 	media    int               // which of the media types that can be written
+	means    int               // so many other ways to pay were tried
 	alt      int               // which alternative of oneOf and anyOf
 	sober    bool              // no canaries but in free text: examples and plain values
 	over     map[string]string // values that are given, by Input.Where

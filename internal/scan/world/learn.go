@@ -166,7 +166,11 @@ func (w *World) learn(c *Call, x *target.Exchange) {
 		}
 	}
 	for name := range x.Header {
-		w.remember(headerKey(c.Op, name), &known{as: nameOf(c.As), text: quoted(x.Header.Get(name)), with: with})
+		k := &known{as: nameOf(c.As), text: quoted(x.Header.Get(name)), with: with}
+		w.remember(headerKey(c.Op, name), k)
+		if name == "Location" {
+			w.links(x.Header.Get(name), k)
+		}
 	}
 }
 
@@ -219,6 +223,9 @@ func (w *World) leaves(c *Call, v *value.Value, pointer string, with []*Object, 
 		w.remember(bodyKey(c.Op, pointer), k)
 		if v.Name != "" {
 			w.remember(nameKey(v.Name), k)
+		}
+		if v.Kind == value.String {
+			w.links(v.Text, k)
 		}
 	}
 }

@@ -134,6 +134,8 @@ func (w *World) reach(ctx context.Context, op *graph.Op, as *actor.Actor) (*Call
 		case 0:
 			reason = "no answer: " + errText(x.Err)
 		case http.StatusUnauthorized, http.StatusMethodNotAllowed, http.StatusNotImplemented, http.StatusGone, http.StatusUpgradeRequired:
+		case http.StatusPaymentRequired:
+			again = changed || p.otherMeans(c)
 		case http.StatusForbidden:
 			fail()
 			denied++
