@@ -188,6 +188,7 @@ func TestConfiguredWays(t *testing.T) {
 		{"token endpoint out of scope", "oauth2: {grant: client_credentials, token_url: 'https://other.example.com/t', client_id: x}", "", false, "outside the scope"},
 		{"grant refused", "oauth2: {grant: client_credentials, token_url: '" + srv.URL + "/token', client_id: x, client_secret: wrong-secret}", "", false, "no such grant"},
 		{"step refused", "steps: {cookies: true, requests: [{path: /finish/x}]}", "", false, "should answer 2xx and answers 401"},
+		{"step with another place for its value", "steps: {requests: [{method: get, path: /me, status: '401', save: [{as: t, at: /nowhere}]}], use: [{in: header, name: A, value: '${t}'}]}", "", false, "(it holds something at /"},
 		{"step without its value", "steps: {requests: [{method: get, path: /start, save: [{as: t, header: X-Missing}]}], use: [{in: header, name: A, value: '${t}'}]}", "", false, "has no header X-Missing"},
 		{"script that fails", "script: {command: [./bad.sh]}", "", false, "oops"},
 		{"script that hangs", "script: {command: [./slow.sh], timeout: 100ms}", "", false, "script"},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -125,6 +126,9 @@ func (p *People) Doctor(ctx context.Context, how Examination) *Diagnosis {
 		if ctx.Err() != nil {
 			break
 		}
+		if slices.ContainsFunc(problems, func(pr Problem) bool { return pr.Who == a.Name }) {
+			continue // it is told below
+		}
 		p.examineActor(ctx, a, !how.Brief || !a.Made || !looked, add)
 		looked = looked || a.Made
 	}
@@ -154,7 +158,12 @@ func (p *People) basePoint(add func(string, State, string, string), problems []P
 			return
 		}
 	}
-	add("base path", Well, "operations are found below "+p.c.Origin()+pathText(p.c.Base()), "")
+	text := "operations are found below " + p.c.Origin() + pathText(p.c.Base())
+	if p.named != "" && p.named != p.c.Base() {
+		add("base path", Doubt, text+", and not below "+pathText(p.named)+", which the target was given with", "Write the target without that path, if the description is the right one; else give the description of what lies there.")
+		return
+	}
+	add("base path", Well, text, "")
 }
 
 func (p *People) doorPoints(add func(string, State, string, string)) {

@@ -110,6 +110,11 @@ func TestDoctor(t *testing.T) {
 			good := h.open(&tenant{id: 1, email: "ann@example.com", name: "ann"}, "")
 			return serve(t, h), shapeOf{noRegister: true, noLogin: true, security: partnerScheme, extra: partnerPath}, Config{NoRegister: true, Accounts: map[string]Account{User: {Bearer: Text(good)}, "partner": {Headers: map[string]Secret{"X-Partner-Key": Text("key-of-nobody")}}}}
 		}, true, []string{"warning  account partner", "open nothing", "ok       account user"}, []string{"key-of-nobody"}},
+		{"the target is given with a path that leads nowhere", func(t *testing.T) (string, shapeOf, Config) {
+			h := newHouse(t)
+			styles[0].serve(h)
+			return serve(t, h) + "/wrong", styles[0].shape, Config{}
+		}, true, []string{"warning  base path", "and not below /wrong"}, []string{"FAILED"}},
 		{"the accounts' file cannot be read", func(t *testing.T) (string, shapeOf, Config) {
 			h := newHouse(t)
 			styles[0].serve(h)

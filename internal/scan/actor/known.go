@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 
 	"github.com/crenel-project/crenel/internal/scan/graph"
 	"github.com/crenel-project/crenel/internal/scan/target"
@@ -81,6 +82,9 @@ func examplesOf(op *graph.Op) []map[string]string {
 	return out[:min(len(out), 3)]
 }
 
+// reWrongPassword is a refusal of a name and a password, and of nothing else.
+var reWrongPassword = regexp.MustCompile(`(?i)(?:wrong|invalid|incorrect|bad|not match|mismatch|authentication failed).*(?:password|credential|login|user)|(?:password|credentials?|login|user ?name|e-?mail).*(?:wrong|invalid|incorrect|mismatch|not (?:match|recogni[sz]ed|valid))|\bbad credentials\b`)
+
 // adviceFor says what a person can do about what kept somebody out.
 func adviceFor(err error) string {
 	bl, ok := asBlocked(err)
@@ -103,6 +107,8 @@ func adviceFor(err error) string {
 		return "Name that origin among those in scope: --scope https://login.example.com, or also: [https://login.example.com] in scan.yaml."
 	case errors.Is(err, ErrCannotRegister):
 		return "Give accounts: actors.accounts.user and actors.accounts.peer, by login, bearer, api_key, headers, oauth2, steps or script."
+	case errors.Is(err, ErrCannotLogin) && ok && bl.last != nil && reWrongPassword.MatchString(firstComplaint(bl.last)):
+		return "Correct the name or the password of that account in scan.yaml: the API says that they are wrong. If they are right, the account may be locked, or meant for another way in."
 	case errors.Is(err, ErrCannotLogin):
 		return "Look at the last answer above. If the way to log in is unusual, describe it: actors.accounts.NAME.steps, or .script."
 	}

@@ -25,6 +25,7 @@ type People struct {
 	order    []string
 	fresh    int
 	lent     map[string]time.Time // accounts of proofs: when they were given out last
+	named    string               // the base path that the user gave
 	report   *Report
 	prepared bool
 
@@ -87,7 +88,7 @@ func New(g *graph.Graph, c *target.Client, cfg Config) *People {
 	if cfg.Run == "" {
 		cfg.Run = "0"
 	}
-	p := &People{g: g, c: c, cfg: cfg, actors: map[string]*Actor{}, lent: map[string]time.Time{}, report: &Report{}}
+	p := &People{g: g, c: c, cfg: cfg, named: c.Base(), actors: map[string]*Actor{}, lent: map[string]time.Time{}, report: &Report{}}
 	c.OnExchange(p.follow)
 	return p
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/crenel-project/crenel/internal/scan/target"
+	"github.com/crenel-project/crenel/internal/value"
 )
 
 // steps logs in by the requests that the user has written down.
@@ -167,7 +168,7 @@ func (sv SaveValue) from(ex *target.Exchange) (string, error) {
 	case sv.At != "":
 		v := tree(ex).At(sv.At)
 		if v == nil || v.Text == "" {
-			return "", fmt.Errorf("the answer holds nothing at %s", sv.At)
+			return "", fmt.Errorf("the answer holds nothing at %s%s", sv.At, held(tree(ex)))
 		}
 		return v.Text, nil
 	}
@@ -183,4 +184,24 @@ func (sv SaveValue) from(ex *target.Exchange) (string, error) {
 		return "", fmt.Errorf("the pattern %s does not match", sv.Pattern)
 	}
 	return m[1], nil
+}
+
+// maxHeld bounds how many places of an answer are named.
+const maxHeld = 8
+
+// held names the places of an answer that hold something, never what they hold.
+func held(v *value.Value) string {
+	var at []string
+	for _, s := range scalars(v) {
+		if s.v.Text != "" {
+			at = append(at, s.pointer)
+		}
+	}
+	switch n := len(at); {
+	case n == 0:
+		return ""
+	case n > maxHeld:
+		return fmt.Sprintf(" (it holds something at %s and %d more)", strings.Join(at[:maxHeld], ", "), n-maxHeld)
+	}
+	return " (it holds something at " + strings.Join(at, ", ") + ")"
 }
