@@ -14,6 +14,7 @@ import (
 	"github.com/crenel-project/crenel/internal/scan/scenario"
 	"github.com/crenel-project/crenel/internal/scan/target"
 	"github.com/crenel-project/crenel/internal/scan/world"
+	"github.com/crenel-project/crenel/internal/value"
 )
 
 var _ = register(&Check{
@@ -211,7 +212,7 @@ func (p *Probe) actsAsOther(ctx context.Context, op *graph.Op, user *actor.Actor
 	if err != nil || c == nil {
 		return err
 	}
-	c = p.onOwn(op, c.By(user), user)
+	c = withChoices(p.onOwn(op, c.By(user), user))
 	if denied, err := p.deniedAnyway(ctx, op, c); err != nil {
 		return err
 	} else if denied {
@@ -276,6 +277,25 @@ func (p *Probe) actsAsOther(ctx context.Context, op *graph.Op, user *actor.Actor
 		return err
 	}
 	return p.answersAsOther(ctx, op, user)
+}
+
+// withChoices is c with a value for each field of its body that is one of a list, where
+// it would send none: what is sent empty changes nothing that anybody could see.
+func withChoices(c *world.Call) *world.Call {
+	for where, text := range c.Values {
+		if strings.HasPrefix(where, "body.") && text != "{}" {
+			return c
+		}
+	}
+	for _, in := range c.Op.Inputs {
+		if in.In != "body" || in.ReadOnly || in.Schema == nil || strings.Count(in.Pointer, "/") != 1 {
+			continue
+		}
+		if list := in.Schema.Rules().Enum; len(list) > 1 && list[0].Kind == value.String {
+			c = c.With(in.Where(), jsonString(list[0].Text))
+		}
+	}
+	return c
 }
 
 // deniedAnyway reports whether a call is refused for who makes it before anybody

@@ -162,7 +162,7 @@ func (p *Probe) readAs(ctx context.Context, op *graph.Op, in *graph.Input, s *su
 		for _, c := range s.object.Canaries() {
 			leaks = leaks || scenario.Holds(theirs, c)
 		}
-		if marked && !leaks || !marked && (!scenario.Alike(mine, theirs) || !telling(mine)) {
+		if marked && !leaks || !marked && (!scenario.Alike(mine, theirs) || !telling(mine) && !namesIt(mine, s.object)) {
 			p.Note(op, Clean)
 			continue
 		}
@@ -275,6 +275,9 @@ func (p *Probe) readHypothesis(op *graph.Op, in *graph.Input, s *subject, own, f
 		again.Expect = []scenario.Expect{{Status: "2xx", Like: "own"}}
 		nobody.Expect = []scenario.Expect{{Unlike: "own"}}
 		absentStep.Expect = []scenario.Expect{{Unlike: "own"}}
+		if !telling(mine) {
+			absentStep.Expect[0].Status = "4xx" // what says little more than the identifier might be an echo of it
+		}
 		attack.Expect = []scenario.Expect{{Status: "2xx", Like: "own"}}
 		if s.self != nil { // that is, what others should not see of them
 			for _, fact := range sortedKeys(s.self.Facts) {
@@ -334,6 +337,12 @@ func tellsOfPerson(x *target.Exchange) bool {
 }
 
 var rePublicOfPerson = regexp.MustCompile(`(?i)name|nick|handle|city|country|town|gender|language`)
+
+// namesIt reports whether an answer holds the identifier of an object, and that is one
+// that nobody would come upon by chance.
+func namesIt(x *target.Exchange, o *world.Object) bool {
+	return len(o.ID) >= 16 && scenario.Holds(x, o.ID)
+}
 
 // telling reports whether an answer says enough that two of them being the same
 // means something: a JSON with at least one text of some length or a longer number.

@@ -277,7 +277,7 @@ func (p *Probe) assigned(ctx context.Context, op *graph.Op, base, with, reader *
 	}
 	if s == nil && len(op.PathParams) == 0 && len(reader.Op.PathParams) == 0 && p.People.RegisterEntry() != nil && op.Secured {
 		// Of the caller's own account, which may hold it by now for another reason: a new one is asked.
-		return p.setsOwn(ctx, op, base, reader, f.at, strings.TrimPrefix(f.at, "/"), v)
+		return p.setsOwn(ctx, op, base, reader, nil, f.at, strings.TrimPrefix(f.at, "/"), v)
 	}
 	var l steps
 	if s != nil {

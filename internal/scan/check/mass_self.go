@@ -21,12 +21,16 @@ import (
 // the account hold (a wallet's balance, a plan). It is done to accounts that the
 // scenario registers.
 func (p *Probe) assignsSelf(ctx context.Context, op *graph.Op, user *actor.Actor) error {
-	if len(op.PathParams) > 0 || p.People.RegisterEntry() == nil || !op.Secured {
+	if p.People.RegisterEntry() == nil || !op.Secured {
 		return nil
 	}
 	base, err := p.World.Call(ctx, op, user, nil)
 	if err != nil {
 		return nil //nolint:nilerr // an operation that cannot be called does not end the run
+	}
+	base, own := p.ownAccount(base, user)
+	if base == nil {
+		return nil
 	}
 	takes := map[string]bool{}
 	for _, in := range op.Inputs {
@@ -75,7 +79,7 @@ func (p *Probe) assignsSelf(ctx context.Context, op *graph.Op, user *actor.Actor
 			if set[h.name] || takes[h.name] && strings.Contains(strings.ToLower(h.v), "premium") { // who may choose that may have paid for it
 				continue
 			}
-			done, err := p.setsOwn(ctx, op, base, reader, h.at, h.name, h.v)
+			done, err := p.setsOwn(ctx, op, base, reader, own, h.at, h.name, h.v)
 			if err != nil {
 				return err
 			}
@@ -102,9 +106,43 @@ func flagOfPower(name string, now any) bool {
 	return false
 }
 
-func (p *Probe) setsOwn(ctx context.Context, op *graph.Op, base, reader *world.Call, at, name, v string) (bool, error) {
+// ownAccount is a call that names nobody but who makes it, and what its path says of
+// them in a scenario of a new account: PATCH /members/{id} of one's own id. nil: it names others.
+func (p *Probe) ownAccount(c *world.Call, user *actor.Actor) (*world.Call, map[string]string) {
+	own := map[string]string{}
+	for _, in := range c.Op.Inputs {
+		if in.In != "path" {
+			continue
+		}
+		r := p.resourceOf(in)
+		if r == nil || !r.IsPerson {
+			return nil, nil
+		}
+		mine := p.self(r, user)
+		if len(mine) == 0 {
+			return nil, nil
+		}
+		c = c.On(in.Where(), idFor(in, mine[0].object), mine[0].object)
+		for _, fact := range append(selfIDs(user), "username", "email") {
+			if v := user.Facts[fact]; v != "" && v == mine[0].object.ID {
+				_, own[in.Where()] = factText(in, &actor.Actor{Name: "fresh1", Facts: user.Facts}, fact)
+				break
+			}
+		}
+		if own[in.Where()] == "" {
+			return nil, nil
+		}
+	}
+	return c, own
+}
+
+// setsOwn is the proof on a new account. own says where the call's path names it.
+func (p *Probe) setsOwn(ctx context.Context, op *graph.Op, base, reader *world.Call, own map[string]string, at, name, v string) (bool, error) {
 	where := memberOf(op, name)
-	named := map[string]string{} // where the call says whose account it is
+	named := maps.Clone(own) // where the call says whose account it is
+	if named == nil {
+		named = map[string]string{}
+	}
 	for in, text := range base.Values {
 		for _, fact := range []string{"username", "email"} {
 			if known := base.As.Facts[fact]; known != "" && text == jsonString(known) {

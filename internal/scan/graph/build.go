@@ -44,6 +44,7 @@ func Build(api *spec.API) *Graph {
 	}
 	b.identify()
 	for _, op := range g.Ops {
+		oldForNew(op)
 		b.purposes(op)
 	}
 	b.rivals()

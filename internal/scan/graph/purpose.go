@@ -362,9 +362,9 @@ func oldAndNew(list []*Input) bool {
 	for _, in := range list {
 		n := strings.ToLower(in.Name)
 		switch {
-		case strings.Contains(n, "old") || strings.Contains(n, "current") || strings.Contains(n, "existing") || strings.Contains(n, "previous"):
+		case strings.Contains(n, "old") || strings.Contains(n, "current") || strings.Contains(n, "existing") || strings.Contains(n, "previous") || n == "present":
 			old = true
-		case strings.Contains(n, "new") || strings.Contains(n, "password") || strings.Contains(n, "pass"):
+		case strings.Contains(n, "new") || n == "next" || strings.Contains(n, "password") || strings.Contains(n, "pass"):
 			fresh = true
 		}
 	}
@@ -487,7 +487,7 @@ func hasCode(op *Op) bool {
 func (b *builder) passwordPurposes(t *traits) {
 	op := t.op
 	passwords := t.in[MeansPassword]
-	about := t.saysAny("password", "passwd", "pwd", "pass", "forgotpassword", "resetpassword", "credentials", "passwords", "account", "recovery")
+	about := t.saysAny("password", "passwd", "pwd", "pass", "forgotpassword", "resetpassword", "passphrase", "passcode", "credentials", "passwords", "account", "recovery")
 	reset := t.saysAny(resetWords...)
 	proof := t.takes(MeansToken, MeansOTP) || hasCode(op) || slices.ContainsFunc(op.Inputs, func(in *Input) bool { return in.In == "path" && in.Object == nil })
 
@@ -549,7 +549,7 @@ func (b *builder) passwordPurposes(t *traits) {
 	if oldAndNew(passwords) {
 		e.add(0.6, "takes the old password and a new one")
 	}
-	if w := t.saysAny("password", "passwd", "change password", "changepassword", "update password", "passwords"); w != "" && len(passwords) > 0 && reset == "" {
+	if w := t.saysAny(passwordWords...); w != "" && len(passwords) > 0 && reset == "" {
 		e.add(0.4, "is called %q", w)
 	}
 	if op.Secured && len(passwords) > 0 {

@@ -313,6 +313,9 @@ func (b *builder) operatorPurposes(t *traits) {
 	if m := reStaffOnly.FindStringSubmatch(t.text); m != nil {
 		e.add(0.55, "its description says %q", strings.Trim(m[0], " ().,;:"))
 	}
+	if w := b.refusesOthers(op); w != "" {
+		e.add(0.5, "its 403 says %q", w)
+	}
 	for name, v := range op.Extensions {
 		l := strings.ToLower(name)
 		if (strings.Contains(l, "role") || strings.Contains(l, "permission") || strings.Contains(l, "scope") || strings.Contains(l, "auth")) && holdsAdmin(v) {
@@ -378,6 +381,25 @@ func lastText(op *Op) string {
 	}
 	return ""
 }
+
+// refusesOthers is what the description of a 403 says of those whom the operation is for: "staff only".
+func (b *builder) refusesOthers(op *Op) string {
+	for _, r := range op.Responses {
+		if r.Status != "403" {
+			continue
+		}
+		if m := reForThem.FindString(strings.ToLower(r.Description)); m != "" {
+			return strings.Trim(m, " ().,;:")
+		}
+		if m := reStaffOnly.FindString(strings.ToLower(r.Description)); m != "" {
+			return strings.Trim(m, " ().,;:")
+		}
+	}
+	return ""
+}
+
+// reForThem are the words of a refusal for all but administrators.
+var reForThem = regexp.MustCompile(`\b(?:admin|admins|administrators|superusers)[ -]only\b|\bonly (?:for |by |to )?(?:the )?(?:admins?|administrators?|superusers?)\b|\b(?:not an? |must be an? |requires? (?:an? |the )?)(?:admin(?:istrator)?|superuser)\b`)
 
 func holdsAdmin(v any) bool {
 	switch v := v.(type) {

@@ -287,7 +287,7 @@ func (c *Client) Do(ctx context.Context, as string, r *Request) (*Exchange, erro
 			busy++
 			c.slots.Narrow()
 			if err := c.ease.sleep(ctx, time.Duration(busy)*40*time.Millisecond); err != nil {
-				return ex, nil //nolint:nilerr // it is an answer all the same
+				return ex, nil
 			}
 			continue
 		}

@@ -302,7 +302,7 @@ func (m *maker) personal(s *spot) string {
 	switch {
 	case register:
 		return ""
-	case m.op.Has(graph.PasswordChange) && has(words, "new", "confirm", "confirmation", "repeat"):
+	case m.op.Has(graph.PasswordChange) && has(words, "new", "next", "confirm", "confirmation", "repeat", "again"):
 		return quoted("Cr3nel-New!" + m.w.o.Run)
 	case s.meaning() == graph.MeansPassword && (auth || has(words, "current", "old", "existing")):
 		return fact("password")
