@@ -54,6 +54,7 @@ func (p *People) gather(ctx context.Context) error {
 	}
 	slices.SortStableFunc(options, func(a, b option) int { return cmp.Compare(b.worth, a.worth) })
 	refusing := 0
+	var failing []*witness // answer nobody with an error of their own: some do where a credential is missing
 	for i, o := range options {
 		if i >= maxWitnesses && refusing > 0 || i >= 2*maxWitnesses || refusing >= 6 {
 			break
@@ -68,6 +69,9 @@ func (p *People) gather(ctx context.Context) error {
 			}
 			continue
 		}
+		if ex.Err == nil && ex.Status == http.StatusInternalServerError && o.op.Secured && o.r.Method == http.MethodGet {
+			failing = append(failing, &witness{op: o.op, r: o.r, nobody: ex, shape: shape(ex), worth: o.worth})
+		}
 		if ex.Err != nil || ex.Status == 404 || ex.Status == 405 || ex.Status >= 500 || ex.Status == 429 {
 			continue
 		}
@@ -77,6 +81,19 @@ func (p *People) gather(ctx context.Context) error {
 			refusing++
 		}
 		p.witnesses = append(p.witnesses, w)
+	}
+	for _, w := range failing {
+		if refusing > 0 {
+			break
+		}
+		ex, err := p.c.Do(ctx, Nobody, w.r)
+		if err != nil && stops(err) {
+			return fmt.Errorf("asking %s as nobody again: %w", w.op.ID, err)
+		}
+		if err == nil && ex.Err == nil && ex.Status == w.nobody.Status && shape(ex) == w.shape {
+			w.worth += 10
+			p.witnesses = append(p.witnesses, w)
+		}
 	}
 	slices.SortStableFunc(p.witnesses, func(a, b *witness) int { return cmp.Compare(b.worth, a.worth) })
 	p.refusing = refusing

@@ -59,6 +59,37 @@ var moreStyles = []style{
 		how: "header Authorization",
 	},
 	{
+		name:  "an error of the program's own where the token is missing or wrong",
+		shape: shapeOf{register: emailPassword, login: emailPassword, security: bearerScheme},
+		serve: func(h *house) {
+			h.on("POST /register", func(w http.ResponseWriter, r *http.Request) {
+				m := body(r)
+				if _, ok := h.add(tenant{email: str(m, "email"), pw: str(m, "password")}, str(m, "email")); !ok {
+					say(w, 409, obj{"error": "taken"})
+					return
+				}
+				say(w, 201, obj{"email": str(m, "email")})
+			})
+			plainLogin(h, func(w http.ResponseWriter, a *tenant) { say(w, 200, obj{"token": h.jwt(a)}) })
+			who := h.header("Authorization", "Bearer ")
+			for route, answer := range map[string]func(a *tenant) any{
+				"GET /me":     func(a *tenant) any { return obj{"id": a.id, "email": a.email} },
+				"GET /items":  func(*tenant) any { return []obj{{"id": 1, "title": "x"}} },
+				"POST /items": func(*tenant) any { return obj{"id": 2, "title": "y"} },
+			} {
+				h.on(route, func(w http.ResponseWriter, r *http.Request) {
+					a := who(r)
+					if a == nil {
+						say(w, 500, obj{"error": "Internal Server Error"})
+						return
+					}
+					say(w, 200, answer(a))
+				})
+			}
+		},
+		how: "header Authorization: Bearer …",
+	},
+	{
 		name:  "a number that only one account may have, and an example of it in the description",
 		shape: shapeOf{register: "{name: {type: string, example: Test}, email: {type: string, example: test@example.com}, number: {type: string, example: '6915656974'}, password: {type: string, example: Test!123}}", required: "name, email, number, password", login: emailPassword, security: bearerScheme},
 		serve: func(h *house) {

@@ -398,6 +398,8 @@ func (p *People) alive(ctx context.Context, a *Actor, s *Session) error {
 		switch {
 		case ex.Err != nil:
 			err = fmt.Errorf("asking whether %s is logged in: %w", a.Name, ex.Err)
+		case w.nobody != nil && w.nobody.Status >= 500 && ex.Status == w.nobody.Status && shape(ex) == w.shape:
+			return fmt.Errorf("%s: %w (%s %s answers %d, as it answers nobody)", a.Name, ErrSessionEnded, w.r.Method, w.r.Path, ex.Status)
 		case ex.Status >= 500 || ex.Status == 429:
 			err = fmt.Errorf("asking whether %s is logged in: %s %s answers %d", a.Name, w.r.Method, w.r.Path, ex.Status)
 		case w.judge(ex, a.Facts) >= maybe:

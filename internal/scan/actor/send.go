@@ -54,6 +54,9 @@ func (a *Actor) turnedAway(ex *target.Exchange) bool {
 	if denied(ex) {
 		return ex.Status != 403
 	}
+	if a.witness != nil && ex.Status >= 500 && a.witness.nobody != nil && a.witness.nobody.Status == ex.Status && shape(ex) == a.witness.shape {
+		return true // and some fail where a credential is missing
+	}
 	// Some APIs answer 200 whatever happens.
 	return a.witness != nil && calledOK(ex) && saysNo(tree(ex)) && calledOK(a.witness.nobody) && firstComplaint(ex) == firstComplaint(a.witness.nobody)
 }

@@ -75,7 +75,7 @@ func (p *Probe) stage(ctx context.Context, sc *scenario.Scenario, quiet bool) (*
 }
 
 // disturbed reports whether what others did meanwhile may be why an outcome is
-// not a proof: the step that decided compares with the answer of another.
+// not a proof: the step that decided compares with the answer of another, or with its time.
 func disturbed(sc *scenario.Scenario, o *scenario.Outcome) bool {
 	if o.Verdict == scenario.Proven {
 		return false
@@ -84,7 +84,7 @@ func disturbed(sc *scenario.Scenario, o *scenario.Outcome) bool {
 		return true
 	}
 	i := slices.IndexFunc(sc.Steps, func(st scenario.Step) bool { return st.ID == o.Step })
-	return i >= 0 && slices.ContainsFunc(sc.Steps[i].Expect, func(e scenario.Expect) bool { return e.Like != "" })
+	return i >= 0 && slices.ContainsFunc(sc.Steps[i].Expect, func(e scenario.Expect) bool { return e.Like != "" || e.Slower != "" })
 }
 
 // stumbled reports whether a scenario did not come to its attack because what prepares it
