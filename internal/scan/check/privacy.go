@@ -163,11 +163,12 @@ var reOwning = regexp.MustCompile(`(?i)^(user|owner|creator|author|created_?by|u
 // that their members share; whose it is it does not say.
 var reProvenance = regexp.MustCompile(`(?i)^(created?|creator|modified|updated|last_?modified|last_?updated|changed|edited)_?(by|user)?(_?(id|uuid|name|username|user|email))?$`)
 
-// onlyProvenance reports whether of a resource's owner's fields all only say who made it.
+// onlyProvenance reports whether of a resource's owner's fields all only say who made it,
+// or list the people who work on it.
 func onlyProvenance(r *graph.Resource) bool {
 	return len(r.Owners) > 0 && !slices.ContainsFunc(r.Owners, func(o string) bool {
-		head, _, _ := strings.Cut(o, "/")
-		return !reProvenance.MatchString(head)
+		head, _, below := strings.Cut(o, "/")
+		return !reProvenance.MatchString(head) && (!below || spec.Singular(head) == head)
 	})
 }
 
