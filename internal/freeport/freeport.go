@@ -26,7 +26,7 @@ func Port(t testing.TB) int {
 	t.Helper()
 	var last error
 	for range tries {
-		port := lowest + rand.IntN(highest-lowest)
+		port := lowest + rand.IntN(highest-lowest) //nolint:gosec // no secret
 		if last = free(port); last == nil {
 			return port
 		}
@@ -43,12 +43,12 @@ func Address(t testing.TB) string {
 
 func free(port int) error {
 	address := fmt.Sprintf("127.0.0.1:%d", port)
-	ln, err := net.Listen("tcp", address)
+	ln, err := net.Listen("tcp", address) //nolint:noctx // it is closed at once
 	if err != nil {
 		return err
 	}
 	defer func() { _ = ln.Close() }()
-	pc, err := net.ListenPacket("udp", address)
+	pc, err := net.ListenPacket("udp", address) //nolint:noctx // it is closed at once
 	if err != nil {
 		return err
 	}

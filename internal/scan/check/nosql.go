@@ -175,17 +175,17 @@ func (p *Probe) operator(ctx context.Context, s *slot, o [4]string) (bool, error
 // more than what is never.
 func (p *Probe) conditions(ctx context.Context, s *slot) error {
 	for _, quote := range []string{"'", `"`} {
-		text := func(a, b string) string {
-			return "crenel" + quote + " || " + quote + a + quote + "==" + quote + b
+		text := func(other string) string {
+			return "crenel" + quote + " || " + quote + "7" + quote + "==" + quote + other
 		}
-		yes, err := p.send(ctx, s.with(text("7", "7")))
+		yes, err := p.send(ctx, s.with(text("7")))
 		if err != nil {
 			return err
 		}
 		if yes.Status/100 != 2 {
 			continue
 		}
-		no, err := p.send(ctx, s.with(text("7", "8")))
+		no, err := p.send(ctx, s.with(text("8")))
 		if err != nil {
 			return err
 		}
@@ -194,8 +194,8 @@ func (p *Probe) conditions(ctx context.Context, s *slot) error {
 		}
 		var l steps
 		l.add(p.unechoed(s, "plain", scenario.Control, "a plain value of nothing", "crenel-none", scenario.Expect{Status: "any"}))
-		l.add(p.unechoed(s, "never", scenario.Control, "a condition that is never true finds as much as nothing", text("7", "8"), scenario.Expect{Status: "2xx", Like: "plain"}))
-		l.add(p.unechoed(s, "always", scenario.Attack, "one that is always true finds more", text("7", "7"), scenario.Expect{Status: "2xx", Unlike: "never"}))
+		l.add(p.unechoed(s, "never", scenario.Control, "a condition that is never true finds as much as nothing", text("8"), scenario.Expect{Status: "2xx", Like: "plain"}))
+		l.add(p.unechoed(s, "always", scenario.Attack, "one that is always true finds more", text("7"), scenario.Expect{Status: "2xx", Unlike: "never"}))
 		l.add(p.unechoed(s, "computed", scenario.Attack, "as does one that must be worked out", "crenel"+quote+" || "+quote+"ab"+quote+".length==2 || "+quote+"x"+quote+"=="+quote+"y", scenario.Expect{Status: "2xx", Like: "always"}))
 		l.add(p.unechoed(s, "uncomputed", scenario.Attack, "and one that comes to something else finds nothing", "crenel"+quote+" || "+quote+"ab"+quote+".length==3 || "+quote+"x"+quote+"=="+quote+"y", scenario.Expect{Status: "2xx", Like: "plain", Unlike: "always"}))
 		if ok, err := p.injected(ctx, s, "injection into a condition in JavaScript", "The text is pasted into a condition that a JavaScript engine works out ($where in MongoDB, or a filter of the program's own).", &l); err != nil || ok {
