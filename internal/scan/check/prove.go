@@ -26,6 +26,9 @@ type Hypothesis struct {
 	// Cause, when set, is what it comes from in the program as a whole (finding.Finding).
 	Cause    string
 	Scenario *scenario.Scenario
+	// Unless, when set, is asked once all is proven: true says that something outside of
+	// the scenario explains what was seen, and there is no finding.
+	Unless func() bool
 }
 
 // Prove runs a hypothesis' scenario; when it is proven, reduces it, runs it
@@ -88,7 +91,7 @@ func (p *Probe) Prove(ctx context.Context, h Hypothesis) (bool, error) {
 			return false, err
 		}
 	}
-	if out.Verdict != scenario.Proven {
+	if out.Verdict != scenario.Proven || h.Unless != nil && h.Unless() {
 		p.refuted(ctx, h, out)
 		return false, nil
 	}

@@ -315,5 +315,7 @@ func (p *Probe) rated(ctx context.Context, c *world.Call, l *steps, h Hypothesis
 	}
 	h.Op = c.Op
 	h.Scenario = &scenario.Scenario{Name: "a burst of calls", Steps: l.list}
+	// A limit on everything that the run met, it has waited for and keeps to since.
+	h.Unless = func() bool { return p.Client.Eased().Holds > 0 }
 	return p.Prove(ctx, h)
 }
