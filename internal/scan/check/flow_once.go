@@ -35,7 +35,7 @@ var (
 	reOnceEach = regexp.MustCompile(`(?i)(^|[/_\- ])(bonus(es)?|rewards?|check-?_?in|daily|welcome|claim|referrals?|gift|cashback|spin|reward-?_?points)$`)
 	reUndo     = regexp.MustCompile(`(?i)(^|[/_\- ]|\b)(cancel(l?ed|l?ation)?|refund(ed|s)?|return(ed|s)?|revers(e|al|ed)|void(ed)?|withdraw(n|al)?|annul(led)?|storno|give-?_?back|revoked?|rescind|abort)\b`)
 	// What may cost something until it is deleted.
-	reBought = regexp.MustCompile(`(?i)order|book|reserv|ticket|purchase|subscri|bet|stake|entry|registration|rental|ride|trip|shipment|parcel|delivery|lease|enrol`)
+	reBought = regexp.MustCompile(`(?i)order|book|reserv|ticket|purchase|subscri|bet|stake|entry|registration|rental|ride|trip|shipment|delivery|lease|enrol`)
 )
 
 // single is a call that counts once and not again, as far as a single hand goes.

@@ -67,35 +67,11 @@ func (p *Probe) slotsOf(ctx context.Context, op *graph.Op, takes func(*graph.Inp
 // again when what it names is gone.
 func (p *Probe) opened(ctx context.Context, op *graph.Op) (*world.Call, *target.Exchange, error) {
 	return p.survey.once(&p.survey.slots, op, func() (*world.Call, *target.Exchange, error) {
-		var call *world.Call
-		var base *target.Exchange
-		actors := append(slices.DeleteFunc(p.People.All(), madeForProofs), nil)
-		for i, a := range actors[:min(len(actors), 6)] {
-			if a == nil && i == 0 && op.Secured {
-				continue
-			}
-			c, err := p.World.Call(ctx, op, a, nil)
-			if err != nil {
-				continue
-			}
-			if c = p.sparing(op, c); c == nil {
-				continue
-			}
-			x, err := p.send(ctx, c)
-			if err != nil {
-				return nil, nil, err
-			}
-			if op.Method != http.MethodGet && a != nil && !a.Made && p.ofGiven(x) {
-				continue
-			}
-			if base == nil || x.Status/100 == 2 && base.Status/100 != 2 {
-				call, base = c, x
-			}
-			if x.Status/100 == 2 {
-				break
-			}
+		actors := slices.DeleteFunc(p.People.All(), madeForProofs)
+		if len(actors) > 0 || !op.Secured {
+			actors = append(actors, nil)
 		}
-		return call, base, nil
+		return p.furthest(ctx, op, actors)
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"sync"
 
+	"github.com/crenel-project/crenel/internal/scan/actor"
 	"github.com/crenel-project/crenel/internal/scan/graph"
 	"github.com/crenel-project/crenel/internal/scan/target"
 	"github.com/crenel-project/crenel/internal/scan/world"
@@ -52,7 +53,7 @@ func (p *Probe) working(ctx context.Context, op *graph.Op) (*world.Call, *target
 		if call, base, err := p.opened(ctx, op); err != nil || base != nil && base.Status/100 == 2 {
 			return call, base, err
 		}
-		return p.furthest(ctx, op)
+		return p.furthest(ctx, op, append(p.People.All(), nil))
 	})
 }
 
@@ -97,10 +98,11 @@ func (s *surveyed) stale() bool {
 	return false
 }
 
-func (p *Probe) furthest(ctx context.Context, op *graph.Op) (*world.Call, *target.Exchange, error) {
+// furthest is a call of an operation as the first of the actors (nil: nobody) who gets a
+// success, else as the first who gets any answer, and that answer.
+func (p *Probe) furthest(ctx context.Context, op *graph.Op, actors []*actor.Actor) (*world.Call, *target.Exchange, error) {
 	var call *world.Call
 	var base *target.Exchange
-	actors := append(p.People.All(), nil)
 	for _, a := range actors[:min(len(actors), 6)] {
 		c, err := p.World.Call(ctx, op, a, nil)
 		if err != nil {

@@ -532,8 +532,6 @@ func (m *maker) mended(s *schema.Schema, n *node, pointer string) *node {
 	return n
 }
 
-func (m *maker) hasFiles() bool { return len(m.c.Files) > 0 }
-
 // risky reports whether a member of an account is one that the caller could
 // lose the account by.
 func (m *maker) risky(name, where string) bool {
@@ -672,56 +670,4 @@ func (m *maker) distinct(item *schema.Schema, n *node, k *node, where string) *n
 		k = nodeOf(&v)
 	}
 	return k
-}
-
-// file chooses the content of a file.
-func (m *maker) file(pointer, name string, mt *spec.MediaType) {
-	where := "body." + pointer
-	var accept []string
-	if mt != nil {
-		if path := tokens(pointer); len(path) > 0 && mt.Encoding[path[0]] != nil {
-			accept = strings.Split(mt.Encoding[path[0]].ContentType, ",")
-		}
-	}
-	hints := name + " " + m.op.ID + " " + m.op.Path + " " + m.op.Summary
-	if in := m.inputs["body."+pattern(pointer)]; in != nil && in.Schema != nil {
-		hints += " " + in.Schema.Description()
-	}
-	list := files(accept, hints)
-	if len(accept) > 0 {
-		// A paper is text, which can stand in a scenario beside placeholders.
-		slices.SortStableFunc(list, func(a, b File) int {
-			x, y := accepts(accept, a.Type) && isText(a), accepts(accept, b.Type) && isText(b)
-			switch {
-			case x == y:
-				return 0
-			case x:
-				return -1
-			}
-			return 1
-		})
-	}
-	i := 0
-	if t := m.taught.of("body." + pattern(pointer)); t != nil {
-		i = t.next
-	}
-	m.c.Files[where] = list[i%len(list)]
-}
-
-func accepts(accept []string, t string) bool {
-	for _, a := range accept {
-		if strings.TrimSpace(strings.ToLower(a)) == t {
-			return true
-		}
-	}
-	return false
-}
-
-func isText(f File) bool {
-	for _, b := range f.Content {
-		if b >= 0x80 || b == 0 {
-			return false
-		}
-	}
-	return true
 }

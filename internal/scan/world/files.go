@@ -6,7 +6,10 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"slices"
 	"strings"
+
+	"github.com/crenel-project/crenel/internal/spec"
 )
 
 // pdf is a valid document of one empty page, in ASCII: so that it fits into a
@@ -117,4 +120,58 @@ func files(accept []string, hints string) []File {
 		add(fileKinds[i].file())
 	}
 	return out
+}
+
+func (m *maker) hasFiles() bool { return len(m.c.Files) > 0 }
+
+// file chooses the content of a file.
+func (m *maker) file(pointer, name string, mt *spec.MediaType) {
+	where := "body." + pointer
+	var accept []string
+	if mt != nil {
+		if path := tokens(pointer); len(path) > 0 && mt.Encoding[path[0]] != nil {
+			accept = strings.Split(mt.Encoding[path[0]].ContentType, ",")
+		}
+	}
+	hints := name + " " + m.op.ID + " " + m.op.Path + " " + m.op.Summary
+	if in := m.inputs["body."+pattern(pointer)]; in != nil && in.Schema != nil {
+		hints += " " + in.Schema.Description()
+	}
+	list := files(accept, hints)
+	if len(accept) > 0 {
+		// A paper is text, which can stand in a scenario beside placeholders.
+		slices.SortStableFunc(list, func(a, b File) int {
+			x, y := accepts(accept, a.Type) && isText(a), accepts(accept, b.Type) && isText(b)
+			switch {
+			case x == y:
+				return 0
+			case x:
+				return -1
+			}
+			return 1
+		})
+	}
+	i := 0
+	if t := m.taught.of("body." + pattern(pointer)); t != nil {
+		i = t.next
+	}
+	m.c.Files[where] = list[i%len(list)]
+}
+
+func accepts(accept []string, t string) bool {
+	for _, a := range accept {
+		if strings.TrimSpace(strings.ToLower(a)) == t {
+			return true
+		}
+	}
+	return false
+}
+
+func isText(f File) bool {
+	for _, b := range f.Content {
+		if b >= 0x80 || b == 0 {
+			return false
+		}
+	}
+	return true
 }
