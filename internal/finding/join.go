@@ -20,22 +20,32 @@ type At struct {
 }
 
 // sameHole are checks that show one lack of an operation in several ways, the one
-// that says most about it first. What they find at one operation is one hole; with
-// where, only at one place of it.
-var sameHole = []struct {
-	checks []string
-	where  bool
-}{
+// that says most about it first. What they find at one operation is one hole.
+var sameHole = []lack{
 	// Nobody is asked who they are: that garbage is taken for a credential, that one
 	// without the role gets in, that a page for developers is open, follows from it.
-	{[]string{"auth-missing", "auth-garbage"}, false},
-	{[]string{"auth-missing", "bfla"}, false},
-	{[]string{"auth-missing", "debug-exposed"}, false},
-	{[]string{"debug-exposed", "undocumented"}, false},
+	{checks: []string{"auth-missing", "auth-garbage"}},
+	{checks: []string{"auth-missing", "bfla"}},
+	// A page for developers shows what it was made to show.
+	{checks: []string{"debug-exposed", "password-exposed", "excessive-data"}},
+	{checks: []string{"auth-missing", "debug-exposed"}},
+	{checks: []string{"debug-exposed", "undocumented"}},
+	// A password that was seen as it was set is the password in the field of that name.
+	{checks: []string{"password-exposed", "excessive-data"}, cwe: true},
+	// Who does not look at the signature looks at nothing else that the token says.
+	{checks: []string{"jwt-unverified", "jwt-expiry", "jwt-claims"}, whole: true},
 	// Another's object is shown by the same identifier, named in another way.
-	{[]string{"bola-read", "bola-variant"}, true},
-	{[]string{"bola-write", "bola-variant"}, true},
-	{[]string{"sqli", "sqli-time"}, true},
+	{checks: []string{"bola-read", "bola-variant"}, where: true},
+	{checks: []string{"bola-write", "bola-variant"}, where: true},
+	{checks: []string{"sqli", "sqli-time"}, where: true},
+}
+
+// lack is what several checks show in their own ways.
+type lack struct {
+	checks []string
+	where  bool // only at one place of an operation
+	cwe    bool // only where they are of one kind of weakness
+	whole  bool // of the API as a whole, not of an operation
 }
 
 // Join makes one row of what is one hole: of findings with one Cause, whatever
@@ -64,8 +74,8 @@ func Join(list []*Finding) []*Finding {
 			out = append(out, f)
 		}
 	}
-	for _, same := range sameHole {
-		out = joinOne(out, same.checks, same.where)
+	for i := range sameHole {
+		out = sameHole[i].join(out)
 	}
 	Sort(out)
 	return out
@@ -88,28 +98,34 @@ func caused(group []*Finding) *Finding {
 	return f
 }
 
-// joinOne joins what several of the checks found at one operation.
-func joinOne(list []*Finding, checks []string, where bool) []*Finding {
-	type key struct{ method, path, where string }
+// join joins what several of the checks found at one operation.
+func (l *lack) join(list []*Finding) []*Finding {
+	type key struct{ method, path, where, cwe string }
 	by := map[key][]*Finding{}
 	for _, f := range list {
-		if f.Path == "" || len(f.Places) > 1 || !slices.Contains(checks, f.Check) {
+		if (f.Path == "") != l.whole || !slices.Contains(l.checks, f.Check) {
 			continue
 		}
-		k := key{f.Method, f.Path, ""}
-		if where {
+		if len(f.Places) > 1 && f.Check != l.checks[0] {
+			continue // a row of its own already
+		}
+		k := key{f.Method, f.Path, "", ""}
+		if l.where {
 			k.where = f.Where
+		}
+		if l.cwe {
+			k.cwe = f.CWE
 		}
 		by[k] = append(by[k], f)
 	}
 	gone := map[*Finding]bool{}
 	for _, group := range by {
 		slices.SortStableFunc(group, func(a, b *Finding) int {
-			return cmp.Compare(slices.Index(checks, a.Check), slices.Index(checks, b.Check))
+			return cmp.Compare(slices.Index(l.checks, a.Check), slices.Index(l.checks, b.Check))
 		})
 		first := group[0]
-		if !slices.ContainsFunc(group, func(f *Finding) bool { return f.Check != first.Check }) {
-			continue // one check tells its places apart itself
+		if first.Check != l.checks[0] || !slices.ContainsFunc(group, func(f *Finding) bool { return f.Check != first.Check }) {
+			continue // what the rest follows from is not there, and one check tells its places apart itself
 		}
 		var places []At
 		for _, f := range group {

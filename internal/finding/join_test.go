@@ -11,6 +11,11 @@ func hole(check, method, path, where string, severity Severity, cause string) *F
 	return &Finding{Fingerprint: Print(check, method, path, where), Check: check, Method: method, Path: path, Where: where, Severity: severity, Score: float64(severity.rank()), Title: method + " " + path + " " + check, Cause: cause}
 }
 
+func (f *Finding) of(cwe string) *Finding {
+	f.CWE = cwe
+	return f
+}
+
 func rows(list []*Finding) []string {
 	var out []string
 	for _, f := range list {
@@ -50,6 +55,18 @@ func TestJoin(t *testing.T) {
 		{"an object that is read in two ways of naming it is one row", []*Finding{
 			hole("bola-variant", "GET", "/a/{id}", "path.id", High, ""), hole("bola-read", "GET", "/a/{id}", "path.id", High, ""),
 		}, []string{"bola-read GET /a/{id} [bola-read GET /a/{id}, bola-variant GET /a/{id}]"}},
+		{"what a page for developers shows is that page", []*Finding{
+			hole("debug-exposed", "GET", "/crew/_dump", "path", High, ""), hole("password-exposed", "GET", "/crew/_dump", "answer", Critical, ""), hole("excessive-data", "GET", "/crew/_dump", "answer./crew/*/pin", High, ""), hole("excessive-data", "GET", "/crew", "answer./crew/*/pin", High, ""),
+		}, []string{"debug-exposed GET /crew/_dump [debug-exposed GET /crew/_dump, password-exposed GET /crew/_dump, excessive-data GET /crew/_dump]", "excessive-data GET /crew []"}},
+		{"a password that is told by its value and by its name is one, another secret beside it is not", []*Finding{
+			hole("password-exposed", "GET", "/crew", "answer", Critical, "").of("CWE-256"), hole("excessive-data", "GET", "/crew", "answer./crew/*/password", High, "").of("CWE-256"), hole("excessive-data", "GET", "/crew", "answer./crew/*/api_key", High, "").of("CWE-522"),
+		}, []string{"password-exposed GET /crew [password-exposed GET /crew, excessive-data GET /crew]", "excessive-data GET /crew []"}},
+		{"tokens that nobody verifies are one hole", []*Finding{
+			hole("jwt-unverified", "", "", "credential", Critical, ""), hole("jwt-expiry", "", "", "credential", High, ""), hole("jwt-claims", "", "", "credential.nbf", Medium, ""), hole("banner", "", "", "header.Server", Info, ""),
+		}, []string{"jwt-unverified   [jwt-unverified  , jwt-expiry  , jwt-claims  ]", "banner   []"}},
+		{"but verified tokens whose dates are not looked at are their own", []*Finding{
+			hole("jwt-weak-secret", "", "", "credential", Critical, ""), hole("jwt-expiry", "", "", "credential", High, ""),
+		}, []string{"jwt-weak-secret   []", "jwt-expiry   []"}},
 		{"holes of different operations stay apart", []*Finding{
 			hole("bola-read", "GET", "/a/{id}", "path.id", High, ""), hole("bola-read", "GET", "/b/{id}", "path.id", High, ""), hole("auth-missing", "GET", "/c", "credentials", High, ""), hole("bfla", "GET", "/d", "role", High, ""),
 		}, []string{"auth-missing GET /c []", "bfla GET /d []", "bola-read GET /a/{id} []", "bola-read GET /b/{id} []"}},
