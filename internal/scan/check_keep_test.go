@@ -398,3 +398,18 @@ func TestKeepLifetime(t *testing.T) {
 		})
 	}
 }
+
+// TestKeepNoWait: where tokens can be signed with a guessed secret, one whose end is past
+// tells whether ends are looked at, and none is waited for.
+func TestKeepNoWait(t *testing.T) {
+	k := newKeep("body", "")
+	k.key, k.life = []byte("secret"), 40*time.Second
+	began := time.Now()
+	r := tested(t, keepSpec("body"), k, "jwt-weak-secret", "jwt-expiry", "token-lifetime").Report
+	if !has(r.Findings, "jwt-weak-secret", "", "", "credential") {
+		t.Error("the secret was not guessed")
+	}
+	if took := time.Since(began); took > 25*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}

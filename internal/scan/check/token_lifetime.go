@@ -16,7 +16,7 @@ var _ = register(&Check{
 	ID: "token-lifetime", Title: "A token goes on working after its own end",
 	OWASP: "API2:2023", CWE: "CWE-613", WSTG: "WSTG-SESS-07", CVSS: vectorForger,
 	About: "Where a user's token ends within a minute, or within the run, presents the first one of the run again when the run is over. Nothing is forged.",
-	Proof: "Two minutes and more after the end that the token names, which no difference of clocks explains, it opens what it opened; so does another one, of a new account, that nobody has used meanwhile. Controls: no token and a token of no form open nothing. Where it is refused when it has just ended, nothing is waited for.",
+	Proof: "Two minutes and more after the end that the token names, which no difference of clocks explains, it opens what it opened; so does another one, of a new account, that nobody has used meanwhile. Controls: no token and a token of no form open nothing. Where it is refused when it has just ended, nothing is waited for; nor where tokens can be signed with a guessed secret, for then one whose end is past tells (jwt-expiry).",
 	Fix:   "Refuse tokens whose exp has passed, with a clock skew of a minute at most (RFC 8725, section 3.8; RFC 7519, section 4.1.4).",
 	Mode:  Default, Last: true,
 	Run: tokenLifetime,
@@ -57,6 +57,9 @@ func tokenLifetime(ctx context.Context, p *Probe) error {
 	end, life, ok := endOf(p.early)
 	if user == nil || !ok || d == nil || d.save == (scenario.Save{}) || p.People.RegisterEntry() == nil {
 		return nil
+	}
+	if f := p.forgedBy(); f != nil && f.do == "jwt.hmac" {
+		return nil // a token signed anew, its end in the past, has told without any wait (jwt-expiry)
 	}
 	wait := time.Until(end.Add(3 * time.Second))
 	if wait > shortLife || life > 10*shortLife || !p.hasTime(ctx, wait) {
