@@ -316,7 +316,17 @@ func jwtWeakSecret(ctx context.Context, p *Probe) error {
 	if key == "" {
 		return nil
 	}
-	return p.forged(ctx, []forgery{{do: "jwt.hmac", args: map[string]string{"key": key, "claims": `{"exp":"@now+600"}`}, note: "signed anew with a guessed secret"}})
+	_, claims, _ := scenario.ParseJWT(credential(p.Actor(actor.User)))
+	return p.forged(ctx, []forgery{{do: "jwt.hmac", args: map[string]string{"key": key, "claims": otherClaim(claims)}, note: "signed anew with a guessed secret"}})
+}
+
+// otherClaim is what a token that is signed anew says otherwise, so that it is no copy:
+// of its own claims, for some count or list those that they take.
+func otherClaim(claims map[string]any) string {
+	if _, ends := claims["exp"]; !ends && claims["iat"] != nil {
+		return `{"iat":"@now-90"}`
+	}
+	return `{"exp":"@now+600"}`
 }
 
 func jwtExpiry(ctx context.Context, p *Probe) error {
