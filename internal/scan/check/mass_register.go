@@ -28,6 +28,7 @@ var _ = register(&Check{
 
 var (
 	reRight = regexp.MustCompile(`(?i)^((user|account)?_?roles?|((user|account)_?)?(type|kind)|is_?(admin|staff|superuser|root|moderator|verified|premium)|admin|superuser|permissions?|scopes?|plan|tier|membership|level|verified|access_?level)$`)
+	reMerit = regexp.MustCompile(`(?i)^(total_?|high_?)?(scores?|coins|karma|reputation|rank|xp|stars)$`) // what is earned
 	reFunds = regexp.MustCompile(`(?i)(balance|credits?|points|funds|quota|wallet|available)(_?(cents|amount|usd|eur))?$`)
 )
 
@@ -44,7 +45,7 @@ func (p *Probe) rights(name string, now any) []string {
 		}
 	case json.Number:
 		switch {
-		case reFunds.MatchString(name):
+		case reFunds.MatchString(name), reMerit.MatchString(name):
 			return []string{"1000007"}
 		case reRight.MatchString(name):
 			return []string{"1", "0", "9"}

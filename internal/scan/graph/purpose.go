@@ -558,7 +558,7 @@ func (b *builder) passwordPurposes(t *traits) {
 	if len(passwords) > 0 && op.Kind == Update && len(op.Inputs) <= 4 && op.About != nil && (strongPeople[op.About.Name] || op.About.Name == "password") {
 		e.add(0.1, "changes little else")
 	}
-	if len(passwords) == 0 || !t.post || op.Kind == Create && about != "password" {
+	if len(passwords) == 0 || !t.post || op.Kind == Create && about != "password" && !oldAndNew(passwords) { // nothing new has an old password
 		e.add(-0.5, "")
 	}
 	if t.saysAny(strongLogin...) != "" || t.saysAny(registerWords...) != "" {

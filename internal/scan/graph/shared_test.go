@@ -37,3 +37,28 @@ func TestSharedHead(t *testing.T) {
 		}
 	}
 }
+
+// TestPasswordChange: what takes the present password and another one sets the caller's,
+// whatever its path and method are like.
+func TestPasswordChange(t *testing.T) {
+	const doc = `openapi: 3.0.3
+info: {title: t, version: '1'}
+paths:
+  /membership:
+    get: {responses: {'200': {description: ok}}}
+    post: {requestBody: {content: {application/json: {schema: {type: object, properties: {old_password: {type: string}, password: {type: string}, password_again: {type: string}}}}}}, responses: {'200': {description: ok}}}
+  /members:
+    post: {requestBody: {content: {application/json: {schema: {type: object, properties: {name: {type: string}, password: {type: string}, password_again: {type: string}}}}}}, responses: {'200': {description: ok}}}
+`
+	api, err := spec.Parse([]byte(doc), "x.yaml", spec.LoadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := Build(api)
+	if !g.Op("POST", "/membership").Has(PasswordChange) {
+		t.Error("the change of a password was not seen")
+	}
+	if g.Op("POST", "/members").Has(PasswordChange) {
+		t.Error("making a member is none")
+	}
+}
