@@ -87,145 +87,191 @@ func told(description string) []string {
 
 // leaf chooses a spot's value and puts it into the call; false when there is none.
 func (m *maker) leaf(s *spot) bool {
-	c := m.c
 	if pointer, ok := strings.CutPrefix(s.where, "body."); ok && s.example == nil && m.example != nil {
 		s.example = m.example.At(strings.ReplaceAll(pointer, "/*", "/0"))
 	}
-	put := func(text string) bool {
-		c.Values[s.where] = text
+	if m.given(s) {
 		return true
 	}
-	if text := m.plan.over[s.where]; text != "" {
-		return put(text)
-	}
-	if o, text := m.lockOf(s); text != "" {
-		c.Uses[s.where] = o
-		return put(text)
-	}
-	if text := m.known(s); text != "" && validText(text, s.schema) {
-		return put(text)
-	}
-	t := m.taught.of(s.place())
-	if t == nil {
-		t = m.w.shared[sharedKey(s)]
-		if t != nil && (t.text != "" && !validText(t.text, s.schema) || t.fresh != "" && !m.w.mint.fits(t.fresh, s.schema)) {
-			t = nil
-		}
-	}
-	if t != nil && t.by != nil {
-		if text := m.another(s, t.by); text != "" {
-			return put(text)
-		}
-	}
-	if t != nil && t.fresh != "" {
-		m.w.putFresh(c, s.where, t.fresh)
+	t := m.lessonOf(s)
+	if m.asTaught(s, t) || m.chosen(s) || m.kept(s, t) || m.minted(s, t) {
 		return true
 	}
-	if t != nil && t.text != "" {
-		return put(t.text)
-	}
-	if ch, ok := m.ids[s.place()]; ok && ch.text != "" {
-		if ch.object != nil {
-			c.Uses[s.where] = ch.object
-		}
-		return put(ch.text)
-	}
-	ok := func(text string) bool {
-		return text != "" && validText(text, s.schema) && (t == nil || t.allows(text)) && !m.tooLong(s, text)
-	}
-	if m.now != nil && s.kind == "body" {
-		if text := m.now[strings.TrimPrefix(s.where, "body.")]; ok(text) {
-			return put(text)
-		}
-	}
-	if s.kind == "body" && s.typ() == "boolean" {
-		if text := m.switches[strings.TrimPrefix(s.where, "body.")]; ok(text) {
-			return put(text)
-		}
-	}
-	if text := m.personal(s); ok(text) {
-		return put(text)
-	}
-	if text := m.givenBack(s); ok(text) {
-		return put(text)
-	}
-	if list := m.documents(s); len(list) > 0 {
-		n := 0
-		if t != nil {
-			n = t.next % len(list)
-		}
-		if ok(list[n]) {
-			return put(list[n])
-		}
-	}
-	if list := s.enum(); len(list) > 0 {
-		for i := range list {
-			n := i
-			if t != nil {
-				n = (i + t.next) % len(list)
-			}
-			if text := string(value.Append(nil, list[n])); list[n].Kind != value.Null && ok(text) {
-				return put(text)
-			}
-		}
-	}
-	if fresh := m.canary(s); fresh != "" && (t == nil || t.next == 0) && !s.exact && (!m.plan.sober || s.freeText() && s.meaning() == graph.MeansText) {
-		m.w.putFresh(c, s.where, fresh)
-		return true
-	}
-	var list []string
-	if fresh := m.unique(s); fresh != "" && (t == nil || t.next == 0) {
-		m.w.putFresh(c, s.where, fresh)
-		return true
-	}
-	list = append(list, s.examples()...)
+	// A made-up identifier would only be told that there is no such thing.
 	named := s.kind == "path" && s.in != nil && m.w.makeable(m.w.resourceOf(s.in))
-	if !named { // a made-up identifier would only be told that there is no such thing
-		list = append(list, m.plain(s)...)
-	}
-	if t != nil {
-		list = append(append([]string(nil), t.tryFirst...), list...)
-	}
-	fit := slices.DeleteFunc(list, func(text string) bool { return !ok(text) })
-	fit = slices.CompactFunc(fit, func(a, b string) bool { return a == b })
-	if len(fit) > 0 {
-		n := 0
-		if t != nil {
-			n = t.next % len(fit)
-		}
-		return put(fit[n])
+	if m.listed(s, t, !named) {
+		return true
 	}
 	if named {
 		return false
 	}
-	if s.schema != nil && !s.schema.Anything() {
-		for range 5 {
-			v, err := m.w.drawn(s.schema, generate.Options{Direction: schema.Request, Strict: true, Optional: -1})
-			if err != nil {
-				break
-			}
-			if text := string(value.Append(nil, &v)); t == nil || t.allows(text) {
-				return put(text)
-			}
-		}
+	return m.fromSchema(s, t) || s.required && m.anything(s)
+}
+
+func (m *maker) put(s *spot, text string) bool {
+	m.c.Values[s.where] = text
+	return true
+}
+
+// given: what the plan, a lock that an object carries, or the configuration says.
+func (m *maker) given(s *spot) bool {
+	if text := m.plan.over[s.where]; text != "" {
+		return m.put(s, text)
 	}
-	if !s.required {
+	if o, text := m.lockOf(s); text != "" {
+		m.c.Uses[s.where] = o
+		return m.put(s, text)
+	}
+	if text := m.known(s); text != "" && validText(text, s.schema) {
+		return m.put(s, text)
+	}
+	return false
+}
+
+// lessonOf gives what refusals taught of an input, here or, where it fits, elsewhere; nil: nothing.
+func (m *maker) lessonOf(s *spot) *lesson {
+	if t := m.taught.of(s.place()); t != nil {
+		return t
+	}
+	t := m.w.shared[sharedKey(s)]
+	if t != nil && (t.text != "" && !validText(t.text, s.schema) || t.fresh != "" && !m.w.mint.fits(t.fresh, s.schema)) {
+		return nil
+	}
+	return t
+}
+
+// asTaught: what a refusal asked for.
+func (m *maker) asTaught(s *spot, t *lesson) bool {
+	if t == nil {
 		return false
 	}
+	if t.by != nil {
+		if text := m.another(s, t.by); text != "" {
+			return m.put(s, text)
+		}
+	}
+	if t.fresh != "" {
+		m.w.putFresh(m.c, s.where, t.fresh)
+		return true
+	}
+	return t.text != "" && m.put(s, t.text)
+}
+
+// chosen: the identifier of an object.
+func (m *maker) chosen(s *spot) bool {
+	ch := m.ids[s.place()]
+	if ch.text == "" {
+		return false
+	}
+	if ch.object != nil {
+		m.c.Uses[s.where] = ch.object
+	}
+	return m.put(s, ch.text)
+}
+
+// fits reports whether a value may be sent: by the schema, and by what refusals said.
+func (m *maker) fits(s *spot, t *lesson, text string) bool {
+	return text != "" && validText(text, s.schema) && (t == nil || t.allows(text)) && !m.tooLong(s, text)
+}
+
+// kept: what the object holds already, what is known of the actor, what an answer gave for it.
+func (m *maker) kept(s *spot, t *lesson) bool {
+	field := strings.TrimPrefix(s.where, "body.")
+	var texts []string
+	if s.kind == "body" {
+		texts = append(texts, m.now[field])
+		if s.typ() == "boolean" {
+			texts = append(texts, m.switches[field])
+		}
+	}
+	for _, text := range append(texts, m.personal(s), m.givenBack(s)) {
+		if m.fits(s, t, text) {
+			return m.put(s, text)
+		}
+	}
+	return false
+}
+
+// minted: documents and enumerated values in turn, then values that are new and known again.
+func (m *maker) minted(s *spot, t *lesson) bool {
+	turn := 0
+	if t != nil {
+		turn = t.next
+	}
+	if list := m.documents(s); len(list) > 0 {
+		if text := list[turn%len(list)]; m.fits(s, t, text) {
+			return m.put(s, text)
+		}
+	}
+	list := s.enum()
+	for i := range list {
+		v := list[(i+turn)%len(list)]
+		if text := string(value.Append(nil, v)); v.Kind != value.Null && m.fits(s, t, text) {
+			return m.put(s, text)
+		}
+	}
+	if turn > 0 {
+		return false
+	}
+	if fresh := m.canary(s); fresh != "" && !s.exact && (!m.plan.sober || s.freeText() && s.meaning() == graph.MeansText) {
+		m.w.putFresh(m.c, s.where, fresh)
+		return true
+	}
+	if fresh := m.unique(s); fresh != "" {
+		m.w.putFresh(m.c, s.where, fresh)
+		return true
+	}
+	return false
+}
+
+// listed: what refusals name, examples and, where it is asked for, plain values, in turn.
+func (m *maker) listed(s *spot, t *lesson, plain bool) bool {
+	var list []string
+	turn := 0
+	if t != nil {
+		list, turn = append(list, t.tryFirst...), t.next
+	}
+	list = append(list, s.examples()...)
+	if plain {
+		list = append(list, m.plain(s)...)
+	}
+	fit := slices.Compact(slices.DeleteFunc(list, func(text string) bool { return !m.fits(s, t, text) }))
+	return len(fit) > 0 && m.put(s, fit[turn%len(fit)])
+}
+
+// fromSchema: a value drawn from the schema.
+func (m *maker) fromSchema(s *spot, t *lesson) bool {
+	if s.schema == nil || s.schema.Anything() {
+		return false
+	}
+	for range 5 {
+		v, err := m.w.drawn(s.schema, generate.Options{Direction: schema.Request, Strict: true, Optional: -1})
+		if err != nil {
+			return false
+		}
+		if text := string(value.Append(nil, &v)); t == nil || t.allows(text) {
+			return m.put(s, text)
+		}
+	}
+	return false
+}
+
+// anything: a value of the type, where nothing is known; not for what names an object.
+func (m *maker) anything(s *spot) bool {
 	if s.kind == "path" && (s.meaning() == graph.MeansID || s.in != nil && m.w.resourceOf(s.in) != nil) {
 		return false
 	}
 	switch s.typ() {
 	case "integer", "number":
-		return put("1")
+		return m.put(s, "1")
 	case "boolean":
-		return put("true")
+		return m.put(s, "true")
 	case "object":
-		return put("{}")
+		return m.put(s, "{}")
 	case "array":
-		return put("[]")
+		return m.put(s, "[]")
 	}
-	return put(`"text"`)
+	return m.put(s, `"text"`)
 }
 
 // drawn makes a value at random. A schema for which none was found is not asked
