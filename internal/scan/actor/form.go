@@ -197,7 +197,7 @@ func (f *form) plain(in *graph.Input, facts map[string]string, rng *rand.Rand) a
 			return sample(in, rng) // a name is none; see tenantInput for one that is known
 		}
 	case factCaptcha, factInvite, factOTP, factCSRF, "":
-		if v, ok := facts[in.Name]; ok && fact == "" {
+		if v, ok := facts[in.Name]; ok && fact == "" && !listedOtherwise(in, v) {
 			return typed(in, v)
 		}
 		return sample(in, rng)
@@ -229,6 +229,17 @@ func (f *form) plain(in *graph.Input, facts map[string]string, rng *rand.Rand) a
 		facts[fact] = s
 	}
 	return fitted
+}
+
+// listedOtherwise: the description lists what an input may be, and the text is none of it.
+// A name alone, such as "type", is of one thing here and of another there: each document
+// of JSON:API says by it what it holds.
+func listedOtherwise(in *graph.Input, text string) bool {
+	if in.Schema == nil || len(in.Schema.Enum()) == 0 {
+		return false
+	}
+	v := value.FromAny(typed(in, text))
+	return !in.Schema.Valid(&v, nil)
 }
 
 // fit makes a fact's text fit the schema: shorter, longer, or drawn from the pattern.

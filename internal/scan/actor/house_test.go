@@ -191,6 +191,7 @@ type shapeOf struct {
 	security        string // components.securitySchemes, YAML flow; "" none
 	media           string // of the login
 	extra           string // further paths
+	loginRequired   string // of the login
 	noRegister      bool
 	noLogin         bool
 }
@@ -214,7 +215,7 @@ func (s shapeOf) yaml() string {
 		post("/register", "register", "application/json", s.register, s.required)
 	}
 	if !s.noLogin {
-		post("/login", "login", media, s.login, "")
+		post("/login", "login", media, s.login, s.loginRequired)
 	}
 	sec := ""
 	if s.security != "" {

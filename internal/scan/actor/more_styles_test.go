@@ -247,4 +247,36 @@ var moreStyles = []style{
 		},
 		how: "header X-Session-Token",
 	},
+	{
+		name: "documents that say by a member of one name what they hold, each another thing",
+		shape: shapeOf{
+			register: "{kind: {const: anglers}, email: {type: string, format: email}, password: {type: string}}", required: "kind, email, password",
+			login: "{kind: {enum: [tickets]}, email: {type: string, format: email}, password: {type: string}}", loginRequired: "kind, email, password", security: bearerScheme},
+		serve: func(h *house) {
+			h.on("POST /register", func(w http.ResponseWriter, r *http.Request) {
+				m := body(r)
+				_, ok := h.add(tenant{email: str(m, "email"), pw: str(m, "password")}, str(m, "email"))
+				if str(m, "kind") != "anglers" || !ok {
+					say(w, 409, obj{"error": "refused"})
+					return
+				}
+				say(w, 201, obj{"kind": "anglers", "email": str(m, "email")})
+			})
+			h.on("POST /login", func(w http.ResponseWriter, r *http.Request) {
+				m := body(r)
+				if str(m, "kind") != "tickets" {
+					say(w, 409, obj{"error": "this makes tickets"})
+					return
+				}
+				a := h.check(str(m, "email"), str(m, "password"))
+				if a == nil {
+					say(w, 401, obj{"error": "no"})
+					return
+				}
+				say(w, 201, obj{"kind": "tickets", "accessToken": h.jwt(a)})
+			})
+			h.me(h.header("Authorization", "Bearer "))
+		},
+		how: "header Authorization: Bearer …",
+	},
 }
