@@ -228,68 +228,120 @@ func (w *World) resourceOf(in *graph.Input) *graph.Resource {
 	return nil
 }
 
+// chooser gathers the values that one input may get from one actor, once each.
+type chooser struct {
+	w   *World
+	in  *graph.Input
+	as  *actor.Actor
+	r   *graph.Resource
+	out []choice
+	// closed: what a call acts on is nothing that merely stood in some answer.
+	closed bool
+	// shown: users act on what only others make (a book, an event, a shop). Where an actor
+	// has none of its own, an action that ends nothing may name what it was shown.
+	shown bool
+}
+
 // choices lists what an input can hold, the best first.
 func (w *World) choices(in *graph.Input, as *actor.Actor) []choice {
-	var out []choice
-	add := func(c choice) {
-		if c.text == "" {
-			return
-		}
-		if c.text = w.shaped(in, c.text); c.text == "" {
-			return
-		}
-		if i := slices.IndexFunc(out, func(o choice) bool { return o.text == c.text }); i >= 0 {
-			o := &out[i]
-			o.score = max(o.score, c.score)
-			if o.object == nil {
-				o.object = c.object
-			}
-			for _, x := range c.with {
-				if !slices.Contains(o.with, x) {
-					o.with = append(slices.Clip(o.with), x)
-				}
-			}
-			return
-		}
-		out = append(out, c)
+	c := &chooser{w: w, in: in, as: as, r: w.resourceOf(in)}
+	others := w.ofOthers(in, c.r)
+	remove := in.Op != nil && in.Op.Kind == graph.Delete && c.r != nil && in.Op.About == c.r
+	c.objects(remove)
+	if remove {
+		return c.best()
 	}
-	r := w.resourceOf(in)
-	others := w.ofOthers(in, r)
-	remove := in.Op != nil && in.Op.Kind == graph.Delete && r != nil && in.Op.About == r
+	if !others {
+		c.facts()
+	}
+	c.closed = c.r != nil && (c.r.IsPerson || subjectOf(in)) && in.Op != nil && !in.Op.Reads()
+	c.shown = c.closed && len(c.out) == 0 && !c.r.IsPerson && as != nil && as.Name != actor.Admin && acts(in.Op)
+	c.produced()
+	for _, ch := range w.linked(in, nameOf(as), c.closed) {
+		c.add(ch)
+	}
+	if len(c.out) == 0 && !c.closed {
+		for _, k := range slices.Backward(w.pool[nameKey(in.Name)]) {
+			if k.as == nameOf(as) && !plainID(in.Name) {
+				c.add(choice{text: k.text, with: k.with, score: 1})
+			}
+		}
+	}
+	if others {
+		for i := range c.out {
+			c.out[i].score = worthOfOthers(c.out[i].object, as, c.out[i].score)
+		}
+	}
+	return c.best()
+}
+
+// add keeps a value; one that is there already gets the better of both scores.
+func (c *chooser) add(ch choice) {
+	if ch.text == "" {
+		return
+	}
+	if ch.text = c.w.shaped(c.in, ch.text); ch.text == "" {
+		return
+	}
+	i := slices.IndexFunc(c.out, func(o choice) bool { return o.text == ch.text })
+	if i < 0 {
+		c.out = append(c.out, ch)
+		return
+	}
+	o := &c.out[i]
+	o.score = max(o.score, ch.score)
+	if o.object == nil {
+		o.object = ch.object
+	}
+	for _, x := range ch.with {
+		if !slices.Contains(o.with, x) {
+			o.with = append(slices.Clip(o.with), x)
+		}
+	}
+}
+
+func (c *chooser) best() []choice {
+	slices.SortStableFunc(c.out, byScore)
+	return c.out[:min(len(c.out), maxChoices)]
+}
+
+// objects: the identifiers of what is known of the resource; what is deleted is the actor's own.
+func (c *chooser) objects(remove bool) {
+	w := c.w
 	for n, o := range w.objects {
-		if r == nil || o.Resource != r || o.deleted || o.stray || remove && !(o.Made && owns(as, o)) || !w.honest(in, o) {
+		if c.r == nil || o.Resource != c.r || o.deleted || o.stray || remove && !(o.Made && owns(c.as, o)) || !w.honest(c.in, o) {
 			continue
 		}
-		add(choice{text: w.idFor(in, o), object: o, with: o.Parents, score: w.worth(o, as, in) + float64(n)/float64(len(w.objects)+1)/2})
+		c.add(choice{text: w.idFor(c.in, o), object: o, with: o.Parents, score: w.worth(o, c.as, c.in) + float64(n)/float64(len(w.objects)+1)/2})
 	}
-	if remove {
-		slices.SortStableFunc(out, byScore)
-		return out[:min(len(out), maxChoices)]
+}
+
+// facts: what is known of the actor.
+func (c *chooser) facts() {
+	if c.as == nil {
+		return
 	}
-	if as != nil && !others {
-		for _, fact := range w.factFor(in, r) {
-			if v := as.Facts[fact]; v != "" {
-				add(choice{text: jsonOf(in, v), score: 4.5})
-				break
-			}
+	for _, fact := range c.w.factFor(c.in, c.r) {
+		if v := c.as.Facts[fact]; v != "" {
+			c.add(choice{text: jsonOf(c.in, v), score: 4.5})
+			return
 		}
 	}
-	// What a call acts on is nothing that merely stood in some answer.
-	closed := r != nil && (r.IsPerson || subjectOf(in)) && in.Op != nil && !in.Op.Reads()
-	// Users act on what only others make (a book, an event, a shop): where an actor
-	// has none of its own, an action that ends nothing may name what it was shown.
-	shown := closed && len(out) == 0 && !r.IsPerson && as != nil && as.Name != actor.Admin && acts(in.Op)
-	for _, e := range w.g.Producers(in) {
+}
+
+// produced: what stood in answers of the operations that produce the input.
+func (c *chooser) produced() {
+	for _, e := range c.w.g.Producers(c.in) {
 		key := bodyKey(e.From.Op, e.From.Pointer)
 		if e.From.Header != "" {
 			key = headerKey(e.From.Op, e.From.Header)
 		}
-		list := w.pool[key]
+		list := c.w.pool[key]
 		for i, k := range list {
 			score := 2.5 * e.Score
 			switch {
-			case k.as == nameOf(as):
-			case in.Op != nil && e.From.Op.About == in.Op.About:
+			case k.as == nameOf(c.as):
+			case c.in.Op != nil && e.From.Op.About == c.in.Op.About:
 				score -= 0.3 // made by one for others: a coupon
 			default:
 				score -= 1.5
@@ -297,46 +349,33 @@ func (w *World) choices(in *graph.Input, as *actor.Actor) []choice {
 			if k.list {
 				score -= 0.4
 			}
-			c := choice{text: k.text, with: k.with, score: score + float64(i)/float64(len(list)+1)/2}
+			ch := choice{text: k.text, with: withoutDeleted(k.with), score: score + float64(i)/float64(len(list)+1)/2}
+			if len(ch.with) < len(k.with) {
+				continue
+			}
 			if e.From.Header != "" {
-				if id, _ := lastSegment(scalarText(k.text)); id != "" && in.Meaning != graph.MeansToken {
-					c.text = quoted(id)
+				if id, _ := lastSegment(scalarText(k.text)); id != "" && c.in.Meaning != graph.MeansToken {
+					ch.text = quoted(id)
 				}
 			}
-			if c.with = withoutDeleted(c.with); len(c.with) < len(k.with) {
-				continue
-			}
-			if shown && (k.as == nameOf(as) || k.as == actor.Nobody) {
-				add(c)
-				continue
-			}
-			if closed {
-				text := w.shaped(in, c.text)
-				if i := slices.IndexFunc(out, func(o choice) bool { return o.text == text }); i < 0 || k.as != nameOf(as) {
-					continue
-				}
-				c.score += 3 // the actor was shown it
-			}
-			add(c)
+			c.offer(ch, k.as)
 		}
 	}
-	for _, c := range w.linked(in, nameOf(as), closed) {
-		add(c)
-	}
-	if len(out) == 0 && !closed {
-		for _, k := range slices.Backward(w.pool[nameKey(in.Name)]) {
-			if k.as == nameOf(as) && !plainID(in.Name) {
-				add(choice{text: k.text, with: k.with, score: 1})
-			}
+}
+
+// offer keeps a value of an answer, where one may be used that this actor was shown.
+func (c *chooser) offer(ch choice, to string) {
+	mine := to == nameOf(c.as)
+	switch {
+	case c.shown && (mine || to == actor.Nobody):
+	case c.closed:
+		text := c.w.shaped(c.in, ch.text)
+		if !mine || !slices.ContainsFunc(c.out, func(o choice) bool { return o.text == text }) {
+			return
 		}
+		ch.score += 3 // the actor was shown it
 	}
-	if others {
-		for i := range out {
-			out[i].score = worthOfOthers(out[i].object, as, out[i].score)
-		}
-	}
-	slices.SortStableFunc(out, byScore)
-	return out[:min(len(out), maxChoices)]
+	c.add(ch)
 }
 
 func plainID(name string) bool { return squeezed(name) == "id" || squeezed(name) == "uuid" }

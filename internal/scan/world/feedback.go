@@ -175,58 +175,10 @@ func complains(text string) bool { return complaining.MatchString(text) }
 
 // pair reads an object that holds both a place and a message.
 func (r *complaintReader) pair(v *value.Value, at []string, in string, depth int) bool {
-	var field *value.Value
-	var fieldName string
 	under := r.under
 	r.under = ""
-	for _, want := range fieldNames {
-		for i := range v.Kids {
-			k := &v.Kids[i]
-			if strings.ReplaceAll(strings.ToLower(k.Name), "_", "") != want {
-				continue
-			}
-			if want == "location" && k.Kind == value.String && slices.Contains([]string{"body", "query", "params", "headers", "cookies", "path", "header"}, k.Text) {
-				in = placeOf(k.Text)
-				continue
-			}
-			if want == "source" && k.Kind == value.Object {
-				for _, p := range []string{"pointer", "parameter", "header"} {
-					if s := k.Get(p); s != nil && field == nil {
-						field, fieldName = s, p
-					}
-				}
-				continue
-			}
-			if field == nil && (k.Kind == value.String && k.Text != "" && !strings.Contains(k.Text, " ") || k.Kind == value.Array && scalarsOnly(k)) && !(want == "path" && strings.HasPrefix(k.Text, "/") && v.Get("status") != nil) &&
-				!(want == "name" && (strings.HasSuffix(k.Text, "Error") || strings.HasSuffix(k.Text, "Exception"))) {
-				field, fieldName = k, want
-			}
-		}
-	}
-	var message string
-	for _, want := range messageNames {
-		for i := range v.Kids {
-			k := &v.Kids[i]
-			if strings.ToLower(strings.ReplaceAll(k.Name, "_", "")) != strings.ReplaceAll(want, "_", "") || message != "" {
-				continue
-			}
-			switch {
-			case k.Kind == value.String && (reads(k.Text) || want == "message" || want == "msg"):
-				message = k.Text
-			case k.Kind == value.Array && len(k.Kids) > 0 && k.Kids[0].Kind == value.String:
-				message = k.Kids[0].Text
-			case k.Kind == value.Object && want == "constraints" && len(k.Kids) > 0 && k.Kids[0].Kind == value.String:
-				message = k.Kids[0].Text
-			}
-		}
-	}
-	if message == "" {
-		for _, want := range []string{"code", "type", "rule", "keyword", "kind", "validator", "tag"} {
-			if k := v.Get(want); k != nil && k.Kind == value.String && message == "" {
-				message = strings.NewReplacer("_", " ", ".", " ").Replace(k.Text)
-			}
-		}
-	}
+	field, fieldName, in := fieldOf(v, in)
+	message := messageOf(v)
 	if field != nil && fieldName == "path" && field.Kind == value.String && field.Text == under && len(at) == 0 {
 		// {"errors": {"body": {"path": "body"}}}: a field of that name, not the body as a whole.
 		n := len(r.out)
@@ -263,29 +215,97 @@ func (r *complaintReader) pair(v *value.Value, at []string, in string, depth int
 	if field != nil && (v.Get("status") != nil || v.Get("statusCode") != nil) && (fieldName == "path" || fieldName == "name" || fieldName == "target") && len(at) == 0 {
 		return false // the envelope: the path of the request, the name of the exception
 	}
-	var name string
-	if field != nil {
-		if field.Kind == value.Array {
-			var parts []string
-			for i := range field.Kids {
-				parts = append(parts, field.Kids[i].Text)
-			}
-			name = strings.Join(parts, "/")
-		} else {
-			name = field.Text
-			if fieldName == "parameter" {
-				in = "query"
-			}
-			if fieldName == "header" {
-				in = "header"
-			}
-		}
+	name := strings.Join(at, "/")
+	if text := fieldText(field); text != "" {
+		name = text
 	}
-	if name == "" {
-		name = strings.Join(at, "/")
+	if field != nil && field.Kind != value.Array && (fieldName == "parameter" || fieldName == "header") {
+		in = map[string]string{"parameter": "query", "header": "header"}[fieldName]
 	}
 	r.add(in, name, message, v)
 	return true
+}
+
+// fieldOf finds the member that says which input a complaint is about, its name in
+// lower case, and where the input goes. nil: none does.
+func fieldOf(v *value.Value, in string) (field *value.Value, fieldName, place string) {
+	for _, want := range fieldNames {
+		for i := range v.Kids {
+			k := &v.Kids[i]
+			switch {
+			case strings.ReplaceAll(strings.ToLower(k.Name), "_", "") != want:
+			case want == "location" && k.Kind == value.String && slices.Contains([]string{"body", "query", "params", "headers", "cookies", "path", "header"}, k.Text):
+				in = placeOf(k.Text)
+			case want == "source" && k.Kind == value.Object:
+				for _, p := range []string{"pointer", "parameter", "header"} {
+					if s := k.Get(p); s != nil && field == nil {
+						field, fieldName = s, p
+					}
+				}
+			case field == nil && namesField(v, k, want):
+				field, fieldName = k, want
+			}
+		}
+	}
+	return field, fieldName, in
+}
+
+// namesField reports whether a member called want names an input, and not the
+// path of the request or the kind of an exception.
+func namesField(v, k *value.Value, want string) bool {
+	text := k.Kind == value.String && k.Text != "" && !strings.Contains(k.Text, " ")
+	switch {
+	case !text && !(k.Kind == value.Array && scalarsOnly(k)):
+		return false
+	case want == "path":
+		return !strings.HasPrefix(k.Text, "/") || v.Get("status") == nil
+	case want == "name":
+		return !strings.HasSuffix(k.Text, "Error") && !strings.HasSuffix(k.Text, "Exception")
+	}
+	return true
+}
+
+// fieldText writes the path that a field is named by, "" for nil.
+func fieldText(field *value.Value) string {
+	if field == nil {
+		return ""
+	}
+	if field.Kind != value.Array {
+		return field.Text
+	}
+	var parts []string
+	for i := range field.Kids {
+		parts = append(parts, field.Kids[i].Text)
+	}
+	return strings.Join(parts, "/")
+}
+
+// messageOf finds what a complaint says: its words or, where it has none, its code.
+func messageOf(v *value.Value) string {
+	for _, want := range messageNames {
+		for i := range v.Kids {
+			k := &v.Kids[i]
+			if strings.ReplaceAll(strings.ToLower(k.Name), "_", "") != strings.ReplaceAll(want, "_", "") {
+				continue
+			}
+			var message string
+			switch {
+			case k.Kind == value.String && (reads(k.Text) || want == "message" || want == "msg"):
+				message = k.Text
+			case (k.Kind == value.Array || k.Kind == value.Object && want == "constraints") && len(k.Kids) > 0 && k.Kids[0].Kind == value.String:
+				message = k.Kids[0].Text
+			}
+			if message != "" {
+				return message
+			}
+		}
+	}
+	for _, want := range []string{"code", "type", "rule", "keyword", "kind", "validator", "tag"} {
+		if k := v.Get(want); k != nil && k.Kind == value.String && k.Text != "" {
+			return strings.NewReplacer("_", " ", ".", " ").Replace(k.Text)
+		}
+	}
+	return ""
 }
 
 func scalarsOnly(v *value.Value) bool {

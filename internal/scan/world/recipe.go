@@ -68,34 +68,7 @@ func (b *recipeWriter) object(o *Object, prefix string, depth int) (*Recipe, err
 		prefix += "2"
 	}
 	b.taken[prefix] = true
-	bind := map[string]string{}
-	for _, where := range slices.Sorted(maps.Keys(o.MadeBy.Uses)) {
-		used := o.MadeBy.Uses[where]
-		if !used.Made || used.MadeBy == nil || used == o {
-			continue // it was there before, and will be there again
-		}
-		r, err := b.object(used, prefix+"_"+used.Resource.Name, depth+1)
-		if err != nil {
-			continue
-		}
-		if v := variableOf(r, used, o.MadeBy.Values[where]); v != "" {
-			bind[where] = v
-		}
-	}
-	names := map[string]string{}
-	for _, where := range slices.Sorted(maps.Keys(o.MadeBy.Fresh)) {
-		if _, used := bind[where]; used {
-			continue
-		}
-		name := canaryName(prefix, where)
-		names[where] = name
-		bind[where] = named(o.MadeBy.Fresh[where], name)
-		for twin, text := range o.MadeBy.Values { // a confirmation of it
-			if _, other := o.MadeBy.Fresh[twin]; !other && bind[twin] == "" && text == o.MadeBy.Values[where] {
-				bind[twin] = bind[where]
-			}
-		}
-	}
+	bind, names := b.bindings(o, prefix, depth)
 	b.w.mu.Lock()
 	clashed := b.w.clashed[o.MadeBy.Op]
 	b.w.mu.Unlock()
@@ -109,34 +82,7 @@ func (b *recipeWriter) object(o *Object, prefix string, depth int) (*Recipe, err
 	step.ID, step.Part = "make_"+prefix, scenario.Setup
 	step.Expect = []scenario.Expect{{Status: "2xx"}}
 	r := &Recipe{IDs: map[string]string{}, Canaries: map[string]string{}}
-	for _, field := range slices.Sorted(maps.Keys(o.IDs())) {
-		from, ok := o.sources[field]
-		if !ok {
-			continue
-		}
-		if from.input != "" { // what the call itself says
-			if m := wholePlaceholder.FindStringSubmatch(bind[from.input]); m != nil {
-				r.IDs[field] = m[1]
-			}
-			continue
-		}
-		v := prefix + "." + identifier(field)
-		s := scenario.Save{As: v, At: from.at, Header: from.header, Pattern: from.pattern}
-		if from.list != nil {
-			continue
-		}
-		s.Optional = field != idField(o.Resource, o.IDs())
-		step.Save = append(step.Save, s)
-		r.IDs[field] = v
-	}
-	for _, name := range sortedKeys(o.locks) {
-		v := prefix + ".lock_" + identifier(name)
-		step.Save = append(step.Save, scenario.Save{As: v, At: o.locks[name].at, Optional: true})
-		if r.locks == nil {
-			r.locks = map[string]string{}
-		}
-		r.locks[name] = v
-	}
+	step.Save = b.saves(o, r, prefix, bind)
 	b.steps = append(b.steps, step)
 	field := idField(o.Resource, o.IDs())
 	if r.ID = r.IDs[field]; r.ID == "" {
@@ -157,6 +103,73 @@ func (b *recipeWriter) object(o *Object, prefix string, depth int) (*Recipe, err
 	}
 	b.of[o] = r
 	return r, nil
+}
+
+// bindings says what the call that makes an object takes from the steps before, by
+// Input.Where, and names what is new in it.
+func (b *recipeWriter) bindings(o *Object, prefix string, depth int) (bind, names map[string]string) {
+	bind, names = map[string]string{}, map[string]string{}
+	for _, where := range slices.Sorted(maps.Keys(o.MadeBy.Uses)) {
+		used := o.MadeBy.Uses[where]
+		if !used.Made || used.MadeBy == nil || used == o {
+			continue // it was there before, and will be there again
+		}
+		r, err := b.object(used, prefix+"_"+used.Resource.Name, depth+1)
+		if err != nil {
+			continue
+		}
+		if v := variableOf(r, used, o.MadeBy.Values[where]); v != "" {
+			bind[where] = v
+		}
+	}
+	for _, where := range slices.Sorted(maps.Keys(o.MadeBy.Fresh)) {
+		if _, used := bind[where]; used {
+			continue
+		}
+		name := canaryName(prefix, where)
+		names[where] = name
+		bind[where] = named(o.MadeBy.Fresh[where], name)
+		for twin, text := range o.MadeBy.Values { // a confirmation of it
+			if _, other := o.MadeBy.Fresh[twin]; !other && bind[twin] == "" && text == o.MadeBy.Values[where] {
+				bind[twin] = bind[where]
+			}
+		}
+	}
+	return bind, names
+}
+
+// saves lists what is kept of the answer for later steps, and notes it in the recipe.
+func (b *recipeWriter) saves(o *Object, r *Recipe, prefix string, bind map[string]string) []scenario.Save {
+	var out []scenario.Save
+	for _, field := range slices.Sorted(maps.Keys(o.IDs())) {
+		from, ok := o.sources[field]
+		if !ok {
+			continue
+		}
+		if from.input != "" { // what the call itself says
+			if m := wholePlaceholder.FindStringSubmatch(bind[from.input]); m != nil {
+				r.IDs[field] = m[1]
+			}
+			continue
+		}
+		v := prefix + "." + identifier(field)
+		s := scenario.Save{As: v, At: from.at, Header: from.header, Pattern: from.pattern}
+		if from.list != nil {
+			continue
+		}
+		s.Optional = field != idField(o.Resource, o.IDs())
+		out = append(out, s)
+		r.IDs[field] = v
+	}
+	for _, name := range sortedKeys(o.locks) {
+		v := prefix + ".lock_" + identifier(name)
+		out = append(out, scenario.Save{As: v, At: o.locks[name].at, Optional: true})
+		if r.locks == nil {
+			r.locks = map[string]string{}
+		}
+		r.locks[name] = v
+	}
+	return out
 }
 
 // chosen is the variable of an identifier that whoever makes the object chooses: a
