@@ -156,7 +156,7 @@ func (o *Options) Check() error {
 		case !ok:
 			say("spec_as: there is no account %q under actors.accounts", o.SpecAs)
 		case !acc.IsFixed():
-			say("spec_as: %s logs in by what the description says; want an account with headers, cookies, query, basic, bearer or api_key", o.SpecAs)
+			say("spec_as: %s logs in by what the description says; want an account with headers, cookies, query, basic, digest, bearer or api_key", o.SpecAs)
 		}
 	}
 	for _, list := range []struct {

@@ -127,7 +127,7 @@ func wayByScheme(scheme string) string {
 	case "bearer":
 		return "a token: user: {bearer: {env: USER_TOKEN}}"
 	case "digest":
-		return "HTTP Digest, which is computed anew for each request and cannot be given here: let a proxy in front of the target add it, and name that as the target"
+		return "a name and a password (HTTP Digest): user: {digest: {username: ann, password: {env: ANN_PASSWORD}}}"
 	case "negotiate", "ntlm":
 		return "the login of a Windows domain (" + scheme + "), which cannot be given here: let a proxy in front of the target add it, and name that as the target"
 	}

@@ -31,7 +31,7 @@ func TestPresented(t *testing.T) {
 		{"a key", secured(&spec.SecurityScheme{Type: "apiKey", In: "query", Key: "key"}), nil, []string{"{api_key: {in: query, name: key, value: {env: USER_KEY}}}"}},
 		{"Basic", secured(&spec.SecurityScheme{Type: "http", Scheme: "basic"}), nil, []string{"{basic: {username: ann, password: {env: ANN_PASSWORD}}}"}},
 		{"Bearer", secured(&spec.SecurityScheme{Type: "http", Scheme: "bearer"}), nil, []string{"{bearer: {env: USER_TOKEN}}"}},
-		{"Digest", secured(&spec.SecurityScheme{Type: "http", Scheme: "digest"}), nil, []string{"HTTP Digest", "proxy"}},
+		{"Digest", secured(&spec.SecurityScheme{Type: "http", Scheme: "digest"}), nil, []string{"HTTP Digest", "user: {digest: {username: ann"}},
 		{"another scheme", secured(&spec.SecurityScheme{Type: "http", Scheme: "Token"}), nil, []string{`{headers: {Authorization: "Token …"}}`, "token=…"}},
 		{"Authorization as a key", secured(&spec.SecurityScheme{Type: "apiKey", In: "header", Key: "Authorization", Description: "Write `Token token=abc` there"}), nil, []string{`"Token token=abc"`, "{headers: {Authorization: {env: USER_AUTHORIZATION}}}"}},
 		{"OAuth", secured(&spec.SecurityScheme{Type: "oauth2", TokenURLs: []string{"/oauth/token"}}), nil, []string{"token_url: /oauth/token", "grant: client_credentials"}},

@@ -43,6 +43,8 @@ type Account struct {
 	Query   map[string]Secret `yaml:"query"`
 	// Basic is RFC 7617.
 	Basic *Basic `yaml:"basic"`
+	// Digest is RFC 7616.
+	Digest *Basic `yaml:"digest"`
 	// Bearer is a token of RFC 6750.
 	Bearer Secret `yaml:"bearer"`
 	// APIKey is a key in a header, query parameter or cookie.
@@ -238,7 +240,7 @@ func (c Config) Validate() error {
 		ways := a.ways()
 		switch len(ways) {
 		case 0:
-			bad(name, "says no way to get credentials; give one of headers, cookies, query, basic, bearer, api_key, login, oauth2, steps, script")
+			bad(name, "says no way to get credentials; give one of headers, cookies, query, basic, digest, bearer, api_key, login, oauth2, steps, script")
 		case 1:
 		default:
 			bad(name, "says several ways to get credentials (%s); give one", strings.Join(ways, ", "))
@@ -266,6 +268,7 @@ func (a Account) ways() []string {
 	}
 	add(len(a.Headers)+len(a.Cookies)+len(a.Query) > 0, "headers, cookies, query")
 	add(a.Basic != nil, "basic")
+	add(a.Digest != nil, "digest")
 	add(!a.Bearer.IsZero(), "bearer")
 	add(a.APIKey != nil, "api_key")
 	add(a.Login != nil, "login")
@@ -294,6 +297,9 @@ func (a Account) check(bad func(where, format string, args ...any)) {
 	}
 	if b := a.Basic; b != nil && (b.Username == "" || strings.Contains(b.Username, ":")) {
 		bad("basic.username", "must be there, and hold no colon (RFC 7617)")
+	}
+	if d := a.Digest; d != nil && (d.Username == "" || strings.Contains(d.Username, ":")) {
+		bad("digest.username", "must be there, and hold no colon (RFC 7616, section 3.4.4)")
 	}
 	if k := a.APIKey; k != nil {
 		place("api_key", k.In, k.Name)

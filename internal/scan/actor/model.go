@@ -80,6 +80,10 @@ type Part struct {
 	CSRF   bool   // goes along with the credential, is none itself
 }
 
+// Computed reports whether the value itself is never sent: what is, is computed from it
+// for each request (HTTP Digest).
+func (part Part) Computed() bool { return part.In == "header" && part.Prefix == target.DigestPrefix }
+
 // Apply puts the session's credentials on a request, in place of any that are
 // there under the same names.
 func (s *Session) Apply(r *target.Request) {

@@ -212,8 +212,11 @@ func (p *People) sourceOf(acc Account) (*entrance, error) {
 		if err != nil {
 			return nil, err
 		}
-		if acc.Basic != nil {
-			if pw, err := acc.Basic.Password.reveal(dir); err == nil {
+		for _, pair := range []*Basic{acc.Basic, acc.Digest} {
+			if pair == nil {
+				continue
+			}
+			if pw, err := pair.Password.reveal(dir); err == nil {
 				p.c.Secrets().Add(pw)
 			}
 		}
@@ -237,7 +240,7 @@ func (p *People) sourceOf(acc Account) (*entrance, error) {
 
 // IsFixed reports whether the credentials are given as they are sent.
 func (a Account) IsFixed() bool {
-	return len(a.Headers)+len(a.Cookies)+len(a.Query) > 0 || a.Basic != nil || !a.Bearer.IsZero() || a.APIKey != nil
+	return len(a.Headers)+len(a.Cookies)+len(a.Query) > 0 || a.Basic != nil || a.Digest != nil || !a.Bearer.IsZero() || a.APIKey != nil
 }
 
 // fixedParts are the credentials of an account that are given as they are sent.
@@ -249,6 +252,12 @@ func (a Account) fixedParts(dir string) ([]Part, error) {
 			return nil, fmt.Errorf("basic: %w", err)
 		}
 		return []Part{{In: "header", Name: "Authorization", Prefix: "Basic ", Value: base64.StdEncoding.EncodeToString([]byte(a.Basic.Username + ":" + pw))}}, nil
+	case a.Digest != nil:
+		pw, err := a.Digest.Password.reveal(dir)
+		if err != nil {
+			return nil, fmt.Errorf("digest: %w", err)
+		}
+		return []Part{{In: "header", Name: "Authorization", Prefix: target.DigestPrefix, Value: a.Digest.Username + ":" + pw}}, nil
 	case !a.Bearer.IsZero():
 		t, err := a.Bearer.reveal(dir)
 		if err != nil {

@@ -155,7 +155,7 @@ func tokenInURL(ctx context.Context, p *Probe) error {
 	user := p.Actor(actor.User)
 	part := firstPart(user)
 	w, err := p.witness(ctx, user)
-	if err != nil || w == nil || part == nil || part.In == "query" {
+	if err != nil || w == nil || part == nil || part.In == "query" || part.Computed() {
 		return err
 	}
 	names := slices.Clone(queryNames)

@@ -32,7 +32,11 @@ func (s *Scenario) Curl(origin, basePath, title string, parts func(name string) 
 	c.line("RUN=cr$(date +%%s)")
 	for _, name := range s.Actors() {
 		c.vars[credentialOf(name)] = credentialOf(name)
-		c.line(": \"${%s:?the credential of %s, without its prefix}\"", credentialOf(name), name)
+		what := "the credential of " + name + ", without its prefix"
+		if parts != nil && slices.ContainsFunc(parts(name), actor.Part.Computed) {
+			what = "name:password of " + name
+		}
+		c.line(": \"${%s:?%s}\"", credentialOf(name), what)
 	}
 	for i := range s.Steps {
 		c.step(&s.Steps[i], parts)
@@ -60,6 +64,13 @@ func (c *curl) line(format string, args ...any) {
 	fmt.Fprintf(&c.b, format, args...)
 	c.b.WriteByte('\n')
 }
+
+// digestFlag is curl's for HTTP Digest, challengeOff takes the head of the server's
+// challenge off what curl prints then.
+const (
+	digestFlag   = "--digest"
+	challengeOff = ` | awk 'NR==1 && / 401/ {skip=1} !skip; /^\r?$/ {skip=0}'`
+)
 
 func credentialOf(name string) string { return variable(name) + "_CREDENTIAL" }
 
@@ -184,6 +195,9 @@ func (c *curl) step(st *Step, parts func(string) []actor.Part) {
 	}
 	words := c.words(st, parts)
 	command := "curl -sS -i --path-as-is " + strings.Join(words, " ")
+	if slices.Contains(words, digestFlag) {
+		command += challengeOff
+	}
 	switch {
 	case st.Times > 1 && st.Together:
 		c.line("for i in $(seq %d); do %s & done; wait", st.Times, command)
@@ -232,6 +246,10 @@ func (c *curl) words(st *Step, parts func(string) []actor.Part) []string {
 			case "cookie":
 				w = append(w, "-b", `"`+escape(p.Name+"="+p.Prefix)+value+`"`)
 			default:
+				if p.Computed() {
+					w = append(w, digestFlag, "-u", `"`+value+`"`)
+					continue
+				}
 				w = append(w, "-H", `"`+escape(p.Name+": "+p.Prefix)+value+`"`)
 			}
 		}

@@ -128,6 +128,9 @@ func (r *run) lines(all []string, who *actor.Actor) ([]byte, error) {
 				q := &target.Request{}
 				who.Session.Apply(q)
 				for _, f := range q.Header {
+					if strings.HasPrefix(f.Value, target.DigestPrefix) {
+						continue // bytes that are sent as they are answer no challenge
+					}
 					out = append(out, f.Name+": "+f.Value)
 				}
 			}

@@ -36,6 +36,7 @@ type Client struct {
 	hooks  []func(*Exchange)
 
 	secrets *Redactor
+	digests digests
 
 	ctx    context.Context //nolint:containedctx // the Client's own life: it ends at Close
 	cancel context.CancelFunc
@@ -228,7 +229,8 @@ func (c *Client) admit(r *Request) (*origin, error) {
 }
 
 // Do sends r as it is and waits for the answer. as names the actor whose
-// credentials r carries, for the record: Do adds none.
+// credentials r carries, for the record: Do adds none. (What asks for HTTP Digest, with
+// DigestPrefix, is computed.)
 //
 // An error means that nothing was sent (ErrScope, ErrRequest, ErrRefused,
 // ErrBudget, ErrTime, *DownError, ErrClosed, or the context's). A request that
@@ -267,7 +269,7 @@ func (c *Client) Do(ctx context.Context, as string, r *Request) (*Exchange, erro
 		}
 		ex := &Exchange{Seq: seq, As: as, For: purposeOf(ctx).what, Request: r}
 		c.health.begin(ex)
-		c.send(ctx, o, r, ex)
+		c.deliver(ctx, o, r, ex)
 		kind := kindOf(ctx.Err(), ex.Err)
 		c.health.end(ex, kind, o == c.home)
 		if kind == cancelled && ex.Err != nil && ctx.Err() != nil {

@@ -223,7 +223,7 @@ func (e *ease) ask(ctx context.Context, as string, r *Request) (*Exchange, error
 	}
 	y := &Exchange{Seq: seq, As: as, For: purposeOf(ctx).what, Request: r}
 	e.c.health.begin(y)
-	e.c.send(ctx, e.c.home, r, y)
+	e.c.deliver(ctx, e.c.home, r, y)
 	e.c.health.end(y, kindOf(ctx.Err(), y.Err), true)
 	soften(y)
 	e.c.tell(y)

@@ -63,8 +63,9 @@ func (c *Client) DoTogether(ctx context.Context, as string, rs []*Request) ([]*E
 		exs[i] = &Exchange{Seq: seq + int64(i), As: as, For: purposeOf(ctx).what, Request: r, Sent: time.Now()}
 		c.health.begin(exs[i])
 	}
-	if !c.flightH2(ctx, o, rs, exs) {
-		c.flightH1(ctx, o, rs, exs)
+	wire := c.computedAll(o, rs)
+	if !c.flightH2(ctx, o, wire, exs) {
+		c.flightH1(ctx, o, wire, exs)
 	}
 	for _, ex := range exs {
 		c.health.end(ex, kindOf(ctx.Err(), ex.Err), o == c.home)
