@@ -440,7 +440,7 @@ func (r *run) newWorld(mode check.Mode, until time.Time, requests int) *world.Wo
 	}
 	return world.New(r.graph, r.people, r.client, world.Options{
 		Made: made, Gone: gone, Until: until, MaxRequests: requests,
-		Run: r.report.Run, Seed: r.report.Seed, Safe: mode == check.Safe, BasePath: &below, Outside: r.outside(),
+		Run: r.report.Run, Seed: r.report.Seed, Safe: mode == check.Safe, BasePath: &below, Outside: r.outside(), Single: r.people.Single(),
 		Skip: func(op *graph.Op) string {
 			if matches(r.o.Leave, op) {
 				return "left alone, as the options say"

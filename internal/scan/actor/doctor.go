@@ -257,6 +257,7 @@ func (p *People) lifetime(ctx context.Context, a *Actor, add func(string, State,
 		add(name, Well, end+"; it can be renewed by logging in again, and both sessions are good at once", "")
 	default:
 		a.Session.become(second)
+		p.single.Store(true)
 		add(name, Well, end+"; each login ends the one before it", "")
 	}
 	if second.Refresh == "" {

@@ -3,6 +3,7 @@ package actor
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/crenel-project/crenel/internal/scan/target"
@@ -39,6 +40,7 @@ type Actor struct {
 	who      *persona
 	asked    time.Time     // when it was last looked whether the session lives; guarded by People.mu
 	patience time.Duration // how long none is taken after it; guarded by People.mu
+	apart    atomic.Int32  // sessions that are being opened beside its own
 }
 
 // Session is what makes a request an actor's. An actor's own may change while

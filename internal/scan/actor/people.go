@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/crenel-project/crenel/internal/scan/graph"
@@ -28,6 +29,9 @@ type People struct {
 	named    string               // the base path that the user gave
 	report   *Report
 	prepared bool
+
+	single   atomic.Bool // each login ends the session before it
+	entering sync.Mutex  // one logs in at a time then
 
 	making sync.Mutex // one account is made at a time: what one teaches helps the next
 
@@ -435,6 +439,8 @@ func (p *People) Login(ctx context.Context, a *Actor) (*Session, error) {
 	if a.by.fixed {
 		return nil, fmt.Errorf("%w: %s has fixed credentials, of which there is only one session", ErrCannotLogin, a.Name)
 	}
+	a.apart.Add(1)
+	defer a.apart.Add(-1)
 	s, _, err := p.enter(ctx, a)
 	return s, err
 }
@@ -445,6 +451,10 @@ func (p *People) Renew(ctx context.Context, a *Actor) error {
 		return ErrCannotRenew
 	}
 	seen := a.Session.opened()
+	if p.Single() {
+		p.entering.Lock()
+		defer p.entering.Unlock()
+	}
 	a.renew.Lock()
 	defer a.renew.Unlock()
 	if !a.Session.opened().Equal(seen) {

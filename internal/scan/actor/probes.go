@@ -80,6 +80,10 @@ func (p *People) LoginWith(ctx context.Context, facts map[string]string) (*Sessi
 	if p.theDoor() == nil || p.theDoor().form == nil {
 		return nil, nil, fmt.Errorf("%w: no operation to log in by is known", ErrCannotLogin)
 	}
+	if p.Single() { // the session of the last login is the one that is good
+		p.entering.Lock()
+		defer p.entering.Unlock()
+	}
 	s, ex, err := p.through(ctx, p.theDoor(), Nobody, maps.Clone(facts), newPersona(p.cfg.Run, "probe", p.cfg.Seed))
 	return s, ex, err
 }

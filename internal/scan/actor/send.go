@@ -3,7 +3,6 @@ package actor
 import (
 	"cmp"
 	"context"
-	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -18,6 +17,7 @@ func (p *People) Send(ctx context.Context, a *Actor, r *target.Request) (*target
 	if a == nil {
 		return p.c.Do(ctx, Nobody, r)
 	}
+	since := a.Session.Since()
 	ex, err := p.send(ctx, a, r)
 	if err != nil || ex.Err != nil || a.Session == nil {
 		return ex, err
@@ -29,22 +29,8 @@ func (p *People) Send(ctx context.Context, a *Actor, r *target.Request) (*target
 			return p.send(ctx, a, r)
 		}
 	}
-	if !a.turnedAway(ex) || !p.due(a) {
-		return ex, nil
-	}
-	if err := p.Alive(ctx, a); !errors.Is(err, ErrSessionEnded) {
-		p.lives(a)
-		return ex, nil
-	}
-	p.mu.Lock()
-	a.patience = 0
-	p.mu.Unlock()
-	if err := p.Renew(ctx, a); err != nil {
-		if stops(err) {
-			return ex, err
-		}
-		p.note(err.Error())
-		return ex, nil
+	if again, err := p.Again(ctx, a, ex, since); err != nil || !again {
+		return ex, err
 	}
 	return p.send(ctx, a, r)
 }
@@ -68,7 +54,7 @@ func calledOK(ex *target.Exchange) bool { return cmp.Or(ex.Wire, ex.Status)/100 
 func (p *People) due(a *Actor) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if a.by == nil || a.by.fixed || a.witness == nil || time.Since(a.asked) < max(a.patience, leastPatience) {
+	if a.by == nil || a.by.fixed || a.witness == nil || time.Since(a.asked) < max(a.patience, leastPatience) && !p.Single() {
 		return false
 	}
 	a.asked = time.Now()
@@ -137,6 +123,9 @@ func (p *People) fetchCSRF(ctx context.Context, a *Actor) (bool, error) {
 // follow keeps sessions up to date: a credential that an answer replaces is
 // replaced, where the request carried the old one. It is a hook of the Client.
 func (p *People) follow(ex *target.Exchange) {
+	if ex.Err == nil && ex.Request != nil {
+		p.adopt(ex)
+	}
 	if ex.As == Nobody || ex.Err != nil {
 		return
 	}

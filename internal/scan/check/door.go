@@ -138,16 +138,19 @@ func (p *Probe) door(ctx context.Context) *door {
 	}
 	d := &door{call: c, fields: e.Fields}
 	user := p.Actor(actor.User)
-	if user != nil && user.Facts["password"] != "" {
+	p.doorway.Lock()
+	defer p.doorway.Unlock()
+	if p.gives == (scenario.Save{}) && user != nil && user.Facts["password"] != "" {
 		if s, x, err := p.People.LoginWith(ctx, user.Facts); err == nil && s != nil && x != nil {
 			for _, part := range s.Parts {
 				if !part.CSRF {
-					d.save, _ = entrance(x, part.Value)
+					p.gives, _ = entrance(x, part.Value)
 					break
 				}
 			}
 		}
 	}
+	d.save = p.gives
 	return d
 }
 

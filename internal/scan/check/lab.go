@@ -44,6 +44,7 @@ type People interface {
 	All() []*actor.Actor
 	Alive(ctx context.Context, a *actor.Actor) error
 	Renew(ctx context.Context, a *actor.Actor) error
+	Again(ctx context.Context, a *actor.Actor, x *target.Exchange, since time.Time) (bool, error)
 	LoginWith(ctx context.Context, facts map[string]string) (*actor.Session, *target.Exchange, error)
 	Register(ctx context.Context, extra map[string]any) (*actor.Actor, *target.Exchange, error)
 	LoginEntry() *actor.Entry
@@ -114,6 +115,11 @@ type Lab struct {
 		gauge *gauge
 		has   float64
 	}
+
+	// What a login's answer gives, and where: each login may end a session, and takes
+	// the target's time, so that one tells all checks.
+	doorway sync.Mutex
+	gives   scenario.Save
 }
 
 // figured are reads that hold numbers.
@@ -516,14 +522,22 @@ func (p *Probe) Rand(use ...string) *rand.Rand {
 
 // Do sends a request as an actor (nil: nobody), its credentials put on.
 func (p *Probe) Do(ctx context.Context, as *actor.Actor, r *target.Request) (*target.Exchange, error) {
-	name := actor.Nobody
-	if as != nil {
-		name = as.Name
-		as.Session.Apply(r)
-	}
 	p.quiet.RLock()
 	defer p.quiet.RUnlock()
-	return p.Stage.Sender.Do(ctx, name, r)
+	if as == nil {
+		return p.Stage.Sender.Do(ctx, actor.Nobody, r)
+	}
+	for try := 0; ; try++ {
+		since := as.Session.Since()
+		as.Session.Apply(r)
+		x, err := p.Stage.Sender.Do(ctx, as.Name, r)
+		if err != nil || try > 0 || p.People == nil {
+			return x, err
+		}
+		if again, err := p.People.Again(ctx, as, x, since); err != nil || !again {
+			return x, err //nolint:wrapcheck // it says whose session it is
+		}
+	}
 }
 
 // Actor is an actor of the run, nil when there is none of that name.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/crenel-project/crenel/internal/finding"
 	"github.com/crenel-project/crenel/internal/scan/actor"
@@ -144,6 +145,10 @@ func (p *Probe) refuted(ctx context.Context, h Hypothesis, o *scenario.Outcome) 
 // looked at: a dead one is renewed, and the scenario begins again. Quiet: while
 // no other check sends anything.
 func (p *Probe) attempt(ctx context.Context, sc *scenario.Scenario, quiet bool) (*scenario.Outcome, error) {
+	since := map[string]time.Time{}
+	for _, a := range p.People.All() {
+		since[a.Name] = a.Session.Since()
+	}
 	out, err := p.stage(ctx, sc, quiet)
 	if err != nil || out.Verdict == scenario.Proven {
 		return out, err
@@ -151,7 +156,14 @@ func (p *Probe) attempt(ctx context.Context, sc *scenario.Scenario, quiet bool) 
 	renewed := false
 	for _, name := range turnedAway(out) {
 		a := p.Actor(name)
-		if a == nil || p.People.Alive(ctx, a) == nil {
+		if a == nil {
+			continue
+		}
+		if then, known := since[name]; known && !a.Session.Since().Equal(then) {
+			renewed = true // it ended meanwhile, and another one was opened
+			continue
+		}
+		if p.People.Alive(ctx, a) == nil {
 			continue
 		}
 		if err := p.People.Renew(ctx, a); err != nil {

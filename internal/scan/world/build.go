@@ -39,6 +39,13 @@ func (w *World) Build(ctx context.Context) error {
 		w.building = false
 		w.mu.Unlock()
 	}()
+	if w.o.Single && len(actors) > 0 {
+		if a, err := w.people.Fresh(ctx); err == nil && a != nil {
+			w.mu.Lock()
+			w.visitor = a
+			w.mu.Unlock()
+		}
+	}
 	b := &builder{w: w, actors: actors}
 	began := w.o.Now()
 	for _, phase := range []struct {

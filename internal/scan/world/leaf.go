@@ -333,6 +333,9 @@ func (m *maker) personal(s *spot) string {
 	if a == nil {
 		a = m.w.self
 	}
+	if m.op.Has(graph.Login) && m.w.visitor != nil && (m.as == nil || m.as == m.w.self) {
+		a = m.w.visitor
+	}
 	fact := func(names ...string) string {
 		for _, n := range names {
 			if v := a.Facts[n]; v != "" {

@@ -60,6 +60,9 @@ type Options struct {
 	// that it has deleted. They must not call the world.
 	Made func(m Making)
 	Gone func(resource, id string)
+	// Single: each login of an account ends its session before, so that logins are called
+	// with an account of their own, where one can be made.
+	Single bool
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -93,6 +96,7 @@ type World struct {
 	hopeless map[*schema.Schema]bool // schemas for which no value is found at random
 	building bool
 	self     *actor.Actor // whose facts a login uses
+	visitor  *actor.Actor // whose facts it uses instead, where a login ends the session before it; nil: nobody's
 
 	deletesOtherwise bool // an operation deletes by another method than DELETE; never changed
 }
