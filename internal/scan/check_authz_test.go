@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -327,6 +328,16 @@ func (l *ledger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func tested(t *testing.T, spec string, h http.Handler, checks ...string) *Result {
 	t.Helper()
 	return scanned(t, served(t, spec, h, checks...))
+}
+
+// rows are the findings of a scan as "check METHOD path where", sorted, each once.
+func rows(t *testing.T, spec string, h http.Handler, checks ...string) []string {
+	t.Helper()
+	found := map[string]bool{}
+	for _, f := range tested(t, spec, h, checks...).Report.Findings {
+		found[fmt.Sprintf("%s %s %s %s", f.Check, f.Method, f.Path, f.Where)] = true
+	}
+	return slices.Sorted(maps.Keys(found))
 }
 
 // served is an API on loopback, and the options to scan it.
