@@ -154,7 +154,7 @@ func (w *World) learn(c *Call, x *target.Exchange) {
 	case alters(c.Op):
 		c.overwrite()
 	case body != nil && c.Op.About != nil && made == nil:
-		w.found(c, body)
+		w.found(c, x, body)
 	}
 	if body != nil {
 		n := 0
@@ -239,7 +239,7 @@ func (w *World) objectAt(v *value.Value) *Object {
 		}
 		same := 0
 		for name, text := range o.fields {
-			if k := v.Get(name); k != nil && string(value.Append(nil, k)) == text {
+			if k := cmp.Or(v.Get(name), attributesOf(v).Get(name)); k != nil && string(value.Append(nil, k)) == text {
 				same++
 			}
 		}
@@ -290,6 +290,7 @@ func (w *World) created(c *Call, x *target.Exchange, body *value.Value) *Object 
 	if o.ID = o.ids[o.idField()]; o.ID == "" {
 		return nil
 	}
+	o.tagged(x)
 	o.Parents = w.parents(c, o)
 	o.marked = x.Request != nil && bytes.Contains(bytes.ToLower(x.Request.Body), []byte(strings.ToLower(w.o.Run)))
 	added := w.add(o)
@@ -398,32 +399,8 @@ func (w *World) parents(c *Call, o *Object) []*Object {
 // wrappers are members that hold the object an answer is about.
 var wrappers = []string{"data", "result", "item", "object", "payload", "response", "record", "content", "body", "attributes", "entity", "document"}
 
-func idField(r *graph.Resource, ids map[string]string) string {
-	for _, name := range r.IDs {
-		if ids[name] != "" {
-			return name
-		}
-	}
-	best, at := "", 1<<20
-	for _, name := range sortedKeys(ids) {
-		rank := 10
-		switch s := squeezed(name); {
-		case s == "id":
-			rank = 0
-		case s == squeezed(r.Name)+"id":
-			rank = 1
-		case strings.HasSuffix(s, "id"):
-			rank = 2
-		}
-		if rank < at {
-			best, at = name, rank
-		}
-	}
-	return best
-}
-
 // found makes or refreshes the objects that a List or a Read shows.
-func (w *World) found(c *Call, body *value.Value) {
+func (w *World) found(c *Call, x *target.Exchange, body *value.Value) {
 	r := c.Op.About
 	show := func(node *value.Value, list *Call) {
 		o := &Object{Resource: r, mu: &w.mu, ids: map[string]string{}, fields: map[string]string{}, canaries: map[string]string{},
@@ -437,6 +414,8 @@ func (w *World) found(c *Call, body *value.Value) {
 		o.owner, o.tenant = w.ownerOf(o)
 		if list != nil {
 			w.claim(c, o, node)
+		} else {
+			o.tagged(x)
 		}
 		w.add(o)
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/crenel-project/crenel/internal/scan/graph"
+	"github.com/crenel-project/crenel/internal/scan/target"
 	"github.com/crenel-project/crenel/internal/value"
 )
 
@@ -12,13 +13,40 @@ import (
 // was written after (optimistic locking): with another value it is refused.
 var lockNames = []string{"version", "versionnumber", "versionno", "objectversion", "entityversion", "rev", "revision", "etag", "lockversion", "rowversion", "optlock", "lock", "concurrencystamp", "concurrencytoken", "changetoken"}
 
+// entityTag is the name by which an object's fields hold the ETag that it was answered
+// with: what If-Match wants to hear before it is changed (RFC 9110, sections 8.8.3 and 13.1.1).
+const entityTag = "If-Match"
+
 // locks reports whether a field says so, by its name.
-func locks(name string) bool { return slices.Contains(lockNames, squeezed(name)) }
+func locks(name string) bool {
+	return name == entityTag || slices.Contains(lockNames, squeezed(name))
+}
+
+// tagged notes the ETag of an answer that shows one object.
+func (o *Object) tagged(x *target.Exchange) {
+	tag := ""
+	if x != nil {
+		tag = x.Header.Get("ETag")
+	}
+	if tag == "" {
+		return
+	}
+	o.fields[entityTag] = quoted(tag)
+	if o.Made {
+		o.locks = merged(o.locks, map[string]source{entityTag: {header: "ETag"}})
+	}
+}
 
 // lockOf is the state of the object that a call changes, for an input that wants it:
 // the object, and the state as last seen.
 func (m *maker) lockOf(s *spot) (*Object, string) {
-	if s.kind != "body" && s.kind != "query" || m.op.Kind == graph.Create || m.op.Reads() || !locks(s.name) || strings.Count(s.where, "/") > 1 {
+	name := s.name
+	if s.kind == "header" && strings.EqualFold(name, entityTag) {
+		name = entityTag
+	} else if s.kind != "body" && s.kind != "query" {
+		return nil, ""
+	}
+	if m.op.Kind == graph.Create || m.op.Reads() || !locks(name) || strings.Count(s.where, "/") > 1 {
 		return nil, ""
 	}
 	for _, where := range sortedKeys(m.ids) {
@@ -26,7 +54,7 @@ func (m *maker) lockOf(s *spot) (*Object, string) {
 		if o == nil || !strings.HasPrefix(where, "path.") || m.op.About != nil && o.Resource != m.op.About {
 			continue
 		}
-		if text := o.lock(s.name); text != "" && (s.schema == nil || validText(text, s.schema)) {
+		if text := o.lock(name); text != "" && (s.schema == nil || validText(text, s.schema)) {
 			return o, text
 		}
 	}
@@ -59,7 +87,10 @@ func lockSources(node *value.Value, at string) map[string]source {
 // lockField is the name of the field of an object that an input of a call holds the
 // state of; "" when it holds something else.
 func lockField(o *Object, where string) string {
-	_, name, _ := strings.Cut(where, ".")
+	in, name, _ := strings.Cut(where, ".")
+	if in == "header" && strings.EqualFold(name, entityTag) {
+		name = entityTag
+	}
 	name = value.UnescapeToken(strings.TrimPrefix(name, "/"))
 	if o == nil || !locks(name) || strings.HasPrefix(where, "path.") {
 		return ""

@@ -163,7 +163,7 @@ func (b *recipeWriter) saves(o *Object, r *Recipe, prefix string, bind map[strin
 	}
 	for _, name := range sortedKeys(o.locks) {
 		v := prefix + ".lock_" + identifier(name)
-		out = append(out, scenario.Save{As: v, At: o.locks[name].at, Optional: true})
+		out = append(out, scenario.Save{As: v, At: o.locks[name].at, Header: o.locks[name].header, Optional: true})
 		if r.locks == nil {
 			r.locks = map[string]string{}
 		}

@@ -2,6 +2,7 @@ package schema
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/crenel-project/crenel/internal/value"
 )
@@ -320,10 +321,17 @@ func (s *Schema) Enum() []*value.Value {
 
 // Format is the value of format, asserted or not.
 func (s *Schema) Format() string {
-	if f := s.annotation("format").Str(); f != "" || s.annotation("type").Str() != "file" {
-		return f
+	f := s.annotation("format").Str()
+	switch media := strings.ToLower(s.annotation("contentMediaType").Str()); {
+	case f != "":
+	case s.annotation("type").Str() == "file":
+		f = "binary" // OpenAPI 2.0's word for a file, in a document of 3.x
+	case media == "application/octet-stream" || media == "application/pdf" || strings.HasPrefix(media, "image/") || strings.HasPrefix(media, "audio/") || strings.HasPrefix(media, "video/"):
+		if s.annotation("contentEncoding") == nil {
+			f = "binary" // what OpenAPI 3.1 writes in the place of that format
+		}
 	}
-	return "binary" // OpenAPI 2.0's word for a file, in a document of 3.x
+	return f
 }
 
 // Pattern is the pattern that strings must match, "" for none; see Patterns.
