@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -217,6 +218,10 @@ func (s *scanning) run(c *cobra.Command) error {
 	}
 	if len(counted) > 0 {
 		return errFindings
+	}
+	if len(res.Outside) > 0 && c.Context().Err() == nil {
+		return fmt.Errorf("%w whole: %s, given as an account, does not get in, so that what takes it was not tested; correct it, or take it out of %s",
+			scan.ErrTarget, strings.Join(res.Outside, " and "), cmp.Or(s.file, "the options"))
 	}
 	if c.Context().Err() != nil {
 		if o.Resume != "" {

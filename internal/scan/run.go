@@ -42,9 +42,10 @@ var ErrTarget = errors.New("the target cannot be tested")
 
 // Result is a run's report, and what re-proves its findings.
 type Result struct {
-	Report *Report
-	Graph  *graph.Graph
-	Proofs []*check.Proof
+	Report  *Report
+	Graph   *graph.Graph
+	Proofs  []*check.Proof
+	Outside []string // accounts that were given and do not get in: what takes them was not tested
 }
 
 // run is one run.
@@ -142,8 +143,7 @@ func Run(ctx context.Context, o *Options, ev Events) (*Result, error) {
 			r.report.Notes = append(r.report.Notes, "The run's journal is not whole, so that it cannot be resumed: "+err.Error())
 		}
 	}
-	res := &Result{Report: r.report, Graph: r.graph}
-	res.Proofs = r.proofs
+	res := &Result{Report: r.report, Graph: r.graph, Proofs: r.proofs, Outside: r.people.Outside()}
 	var down *target.DownError
 	switch {
 	case errors.Is(ended, ErrTarget):

@@ -20,9 +20,9 @@ func (p *People) script(ctx context.Context, sc *Script) (*Session, error) {
 	if limit <= 0 {
 		limit = 30 * time.Second
 	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	own, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, sc.Command[0], sc.Command[1:]...) //nolint:gosec // the user's own command
+	cmd := exec.CommandContext(own, sc.Command[0], sc.Command[1:]...) //nolint:gosec // the user's own command
 	cmd.Dir = p.cfg.Dir
 	cmd.Env = os.Environ()
 	for _, n := range slices.Sorted(maps.Keys(sc.Env)) {
@@ -30,13 +30,20 @@ func (p *People) script(ctx context.Context, sc *Script) (*Session, error) {
 		if err != nil {
 			return nil, fmt.Errorf("script.env.%s: %w", n, err)
 		}
+		p.c.Secrets().Add(v) // scripts that fail like to print their commands
 		cmd.Env = append(cmd.Env, n+"="+v)
 	}
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	cmd.WaitDelay = time.Second
 	if err := cmd.Run(); err != nil {
-		return nil, fmt.Errorf("%w: the script %s: %w (it said: %s)", ErrCannotLogin, sc.Command[0], err, clip(strings.TrimSpace(stderr.String()), 300))
+		if ranOut(ctx, own) {
+			err = fmt.Errorf("it was ended after %s, which script.timeout sets", limit)
+		}
+		if said := strings.TrimSpace(p.c.Secrets().Text(stderr.String())); said != "" {
+			err = fmt.Errorf("%w (it said: %s)", err, clip(said, 300))
+		}
+		return nil, fmt.Errorf("%w: the script %s: %w", ErrCannotLogin, sc.Command[0], err)
 	}
 	s, err := printed(stdout.Bytes())
 	if err != nil {

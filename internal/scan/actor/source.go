@@ -43,7 +43,7 @@ func (p *People) configured(ctx context.Context) error {
 			if stops(err) {
 				return err
 			}
-			p.problem(name, err.Error(), adviceFor(err))
+			p.problem(name, err.Error(), acc.adviceFor(err))
 			continue
 		}
 		p.add(a)

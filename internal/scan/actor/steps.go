@@ -80,6 +80,7 @@ func (p *People) stepRequest(ctx context.Context, a *Actor, step LoginStep, save
 		}
 		r.Set("Content-Type", typ)
 		r.Body = []byte(fill(step.Body, saved, escaperFor(typ)))
+		p.c.Secrets().Add(secretFields(typ, r.Body)...)
 	}
 	for _, c := range j.cookies {
 		Part{In: "cookie", Name: c.Name, Value: c.Value}.apply(r)
