@@ -150,16 +150,9 @@ func crossSiteRequest(ctx context.Context, p *Probe) error {
 	if err != nil || in == nil {
 		return nil //nolint:nilerr // a login that fails tells nothing here
 	}
-	// Without SameSite it is the browser's default that decides (RFC 6265bis: Lax
-	// in some, None in others), so it counts less.
-	vector := vectorLow
-	re := regexp.MustCompile(`(?i)^` + regexp.QuoteMeta(name) + `=.*;\s*samesite=(lax|strict|none)`)
-	for _, v := range in.Header.Values("Set-Cookie") {
-		if m := re.FindStringSubmatch(v); m != nil && !strings.EqualFold(m[1], "none") {
-			return nil
-		} else if m != nil {
-			vector = p.Check.CVSS
-		}
+	vector, sent := crossVector(in, name, p.Check.CVSS)
+	if !sent {
+		return nil
 	}
 	for _, op := range p.Ops() {
 		if op.Method != http.MethodPost || op.Kind != graph.Create || op.Has(graph.Register) || op.Has(graph.Login) || !op.Secured && op.About == nil {
@@ -173,68 +166,98 @@ func crossSiteRequest(ctx context.Context, p *Probe) error {
 		if in == nil {
 			continue
 		}
-		const mark = "crenel cross site"
-		r, err := p.World.Request(c.With(in.Where(), jsonString(mark)))
+		as, err := p.takesForm(ctx, c, in)
 		if err != nil {
+			return err
+		}
+		if as == nil {
 			continue
 		}
-		i := -1
-		for n, t := range otherTypes[:2] { // those that a plain form can have
-			text, ok := t.of(string(r.Body))
-			if !ok {
-				continue
-			}
-			q := r.Clone()
-			q.Body = []byte(text)
-			q.Set("Content-Type", t.media)
-			q.Header = append(q.Header, crossSite("https://crenel-scan.example")...)
-			x, err := p.Do(ctx, user, q)
-			if err != nil {
-				return err
-			}
-			p.Note(op, Clean)
-			if x.Status/100 == 2 && strings.Contains(string(x.Body), mark) {
-				i = n
-				break
-			}
-		}
-		if i < 0 {
-			continue
-		}
-		as := otherTypes[i]
-		var l steps
-		add := func(id string, part scenario.Part, who, note string, e scenario.Expect) {
-			bind := c.Renew(id)
-			bind[in.Where()] = jsonString("${canary." + id + "}")
-			st, err := p.World.Step(c, bind)
-			if err == nil {
-				text, ok := as.of(st.Send.Body)
-				if !ok {
-					err = fmt.Errorf("%s: its body cannot be written as %s", op.ID, as.name)
-				}
-				st.Send.Body, st.Send.Type = text, as.media
-				for _, f := range crossSite("https://${canary.site}.example") {
-					st.Send.Header = append(st.Send.Header, scenario.Pair{Name: f.Name, Value: f.Value})
-				}
-			}
-			st.ID, st.Part, st.As, st.Note, st.Expect = id, part, who, note, []scenario.Expect{e}
-			l.add(st, err)
-		}
-		add("nobody", scenario.Control, actor.Nobody, "without the cookie nothing is made", scenario.Expect{Status: "!2xx"})
-		add("form", scenario.Attack, actor.User, "another site's form makes an object in its visitor's name", scenario.Expect{Status: "2xx", Contains: []string{"${canary.form}"}})
-		if l.err != nil {
+		list, err := p.formSteps(c, in, as)
+		if err != nil {
 			continue
 		}
 		ok, err := p.Prove(ctx, Hypothesis{
 			Where: "cookie", Title: "Another site's form acts as its visitor, by the session's cookie", CVSS: vector,
 			Description: fmt.Sprintf("%s %s takes what is described as JSON from another origin as %s, which a plain form can send; the cookie %s is not kept to its own site.", op.Method, op.Path, as.name, name),
-			Scenario:    &scenario.Scenario{Name: "another site's form", Steps: l.list},
+			Scenario:    &scenario.Scenario{Name: "another site's form", Steps: list},
 		})
 		if err != nil || ok {
 			return err
 		}
 	}
 	return nil
+}
+
+// crossVector says how much it counts that a login's cookie goes along with what other
+// sites send; false: it does not.
+func crossVector(in *target.Exchange, name, declared string) (string, bool) {
+	// Without SameSite it is the browser's default that decides (RFC 6265bis: Lax
+	// in some, None in others), so it counts less.
+	vector := vectorLow
+	re := regexp.MustCompile(`(?i)^` + regexp.QuoteMeta(name) + `=.*;\s*samesite=(lax|strict|none)`)
+	for _, v := range in.Header.Values("Set-Cookie") {
+		if m := re.FindStringSubmatch(v); m != nil && !strings.EqualFold(m[1], "none") {
+			return "", false
+		} else if m != nil {
+			vector = declared
+		}
+	}
+	return vector, true
+}
+
+// takesForm finds the type of a plain form that an operation takes its JSON in; nil: none.
+func (p *Probe) takesForm(ctx context.Context, c *world.Call, in *graph.Input) (*otherType, error) {
+	const mark = "crenel cross site"
+	r, err := p.World.Request(c.With(in.Where(), jsonString(mark)))
+	if err != nil {
+		return nil, nil //nolint:nilerr // a call that cannot be written takes no form
+	}
+	for i := range otherTypes[:2] { // those that a plain form can have
+		t := &otherTypes[i]
+		text, ok := t.of(string(r.Body))
+		if !ok {
+			continue
+		}
+		q := r.Clone()
+		q.Body = []byte(text)
+		q.Set("Content-Type", t.media)
+		q.Header = append(q.Header, crossSite("https://crenel-scan.example")...)
+		x, err := p.Do(ctx, c.As, q)
+		if err != nil {
+			return nil, err
+		}
+		p.Note(c.Op, Clean)
+		if x.Status/100 == 2 && strings.Contains(string(x.Body), mark) {
+			return t, nil
+		}
+	}
+	return nil, nil
+}
+
+// formSteps writes the call as another site's form sends it, without the cookie and with it.
+func (p *Probe) formSteps(c *world.Call, in *graph.Input, as *otherType) ([]scenario.Step, error) {
+	var l steps
+	add := func(id string, part scenario.Part, who, note string, e scenario.Expect) {
+		bind := c.Renew(id)
+		bind[in.Where()] = jsonString("${canary." + id + "}")
+		st, err := p.World.Step(c, bind)
+		if err == nil {
+			text, ok := as.of(st.Send.Body)
+			if !ok {
+				err = fmt.Errorf("%s: its body cannot be written as %s", c.Op.ID, as.name)
+			}
+			st.Send.Body, st.Send.Type = text, as.media
+			for _, f := range crossSite("https://${canary.site}.example") {
+				st.Send.Header = append(st.Send.Header, scenario.Pair{Name: f.Name, Value: f.Value})
+			}
+		}
+		st.ID, st.Part, st.As, st.Note, st.Expect = id, part, who, note, []scenario.Expect{e}
+		l.add(st, err)
+	}
+	add("nobody", scenario.Control, actor.Nobody, "without the cookie nothing is made", scenario.Expect{Status: "!2xx"})
+	add("form", scenario.Attack, actor.User, "another site's form makes an object in its visitor's name", scenario.Expect{Status: "2xx", Contains: []string{"${canary.form}"}})
+	return l.list, l.err
 }
 
 // crossSite are the headers that a browser adds to another site's request.

@@ -68,6 +68,26 @@ func (r *run) expect(ctx context.Context, e *Expect, res *Result) (why string, e
 	if e.Status != "" && !StatusIs(x.Status, e.Status) {
 		return fmt.Sprintf("status %s, want %s", status(x), e.Status), nil
 	}
+	if why, err := r.holds(e, x); why != "" || err != nil {
+		return why, err
+	}
+	if why := r.longer(e, x); why != "" {
+		return why, nil
+	}
+	if why, err := r.expectAt(e, x); why != "" || err != nil {
+		return why, err
+	}
+	if why := r.resembles(e, x, res.Step); why != "" {
+		return why, nil
+	}
+	if e.Slower != "" {
+		return r.slower(e, res)
+	}
+	return "", nil
+}
+
+// holds looks for the texts that an answer must hold, and for those that it must not.
+func (r *run) holds(e *Expect, x *target.Exchange) (string, error) {
 	for _, text := range e.Contains {
 		want, err := render(text, inPlain, r.get)
 		if err != nil {
@@ -86,12 +106,11 @@ func (r *run) expect(ctx context.Context, e *Expect, res *Result) (why string, e
 			return fmt.Sprintf("the answer (status %s) holds %s", status(x), text), nil
 		}
 	}
-	if why := r.longer(e, x); why != "" {
-		return why, nil
-	}
-	if why, err := r.expectAt(e, x); why != "" || err != nil {
-		return why, err
-	}
+	return "", nil
+}
+
+// resembles compares an answer with those of earlier steps.
+func (r *run) resembles(e *Expect, x *target.Exchange, st *Step) string {
 	for _, other := range []struct {
 		step string
 		want bool
@@ -101,20 +120,17 @@ func (r *run) expect(ctx context.Context, e *Expect, res *Result) (why string, e
 		}
 		o := r.out.Of(other.step)
 		if o == nil || o.Last() == nil {
-			return fmt.Sprintf("there is no answer of step %q to compare with", other.step), nil
+			return fmt.Sprintf("there is no answer of step %q to compare with", other.step)
 		}
 		alike := r.alike(x, o.Last())
-		if o.Step != nil && o.Step.As == res.Step.As && reflect.DeepEqual(o.Step.Send, res.Step.Send) {
+		if o.Step != nil && o.Step.As == st.As && reflect.DeepEqual(o.Step.Send, st.Send) {
 			alike = Alike(x, o.Last()) // one request, sent twice: it is the texts of this run in which its answers may differ
 		}
 		if alike != other.want {
-			return fmt.Sprintf("like the answer of step %q: %v, want %v", other.step, !other.want, other.want), nil
+			return fmt.Sprintf("like the answer of step %q: %v, want %v", other.step, !other.want, other.want)
 		}
 	}
-	if e.Slower != "" {
-		return r.slower(e, res)
-	}
-	return "", nil
+	return ""
 }
 
 // longer says what keeps a list from being longer than an earlier step's.
