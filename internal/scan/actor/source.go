@@ -1,6 +1,7 @@
 package actor
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/crenel-project/crenel/internal/scan/target"
@@ -365,6 +367,7 @@ func (p *People) grant(o *OAuth2) (*entrance, error) {
 		if refresh, err = o.RefreshToken.reveal(p.cfg.Dir); err != nil {
 			return nil, fmt.Errorf("oauth2.refresh_token: %w", err)
 		}
+		p.c.Secrets().Add(refresh)
 	}
 	if len(o.Scopes) > 0 {
 		form.Set("scope", strings.Join(o.Scopes, " "))
@@ -375,7 +378,10 @@ func (p *People) grant(o *OAuth2) (*entrance, error) {
 	if _, err := p.whole(o.TokenURL); err != nil {
 		return nil, fmt.Errorf("oauth2.token_url: %w", err)
 	}
+	var one sync.Mutex // a refresh token may serve once: two who renew must not use the same
 	return &entrance{fetch: func(ctx context.Context, a *Actor) (*Session, *target.Exchange, error) {
+		one.Lock()
+		defer one.Unlock()
 		r, err := p.whole(o.TokenURL)
 		if err != nil {
 			return nil, nil, err
@@ -383,14 +389,7 @@ func (p *People) grant(o *OAuth2) (*entrance, error) {
 		r.Method = "POST"
 		f := maps.Clone(form)
 		if o.Grant == "refresh_token" {
-			// An authorization server may give a new one with each use (RFC 6749, 6).
-			use := refresh
-			if a.Session != nil {
-				if last := a.Session.refresh(); last != "" {
-					use = last
-				}
-			}
-			f.Set("refresh_token", use)
+			f.Set("refresh_token", refresh)
 		}
 		r.Header = []target.Field{{Name: "Content-Type", Value: "application/x-www-form-urlencoded"}, {Name: "Accept", Value: "application/json"}}
 		switch {
@@ -414,14 +413,11 @@ func (p *People) grant(o *OAuth2) (*entrance, error) {
 		if !ok2xx(ex) || token == "" {
 			return nil, ex, &blocked{err: ErrCannotLogin, why: firstComplaint(ex), last: ex}
 		}
+		// An authorization server may give a new one with each use, and end the one before
+		// (RFC 6749, 6), whichever session it was used for.
+		refresh = cmp.Or(v.Get("refresh_token").Str(), refresh)
 		s := &Session{Opened: time.Now(), Refresh: v.Get("refresh_token").Str(), Expires: expiryOf(token, v, ex.Sent)}
 		s.Parts = []Part{{In: "header", Name: "Authorization", Prefix: "Bearer ", Value: token}}
 		return s, ex, nil
 	}}, nil
-}
-
-func (s *Session) refresh() string {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	return s.Refresh
 }
