@@ -240,6 +240,7 @@ type operation struct {
 	method, path string
 	vars         []pathVar
 	samples      []*sample
+	unsaid       bool // no call of all carries credentials: cookies that a client keeps are not written down
 }
 
 // document writes the calls as an OpenAPI 3.1 document.
@@ -265,7 +266,9 @@ func (c *capture) document() []byte {
 	}
 	schemes := object()
 	paths := object()
+	unsaid := !slices.ContainsFunc(c.samples, func(s *sample) bool { return len(s.creds) > 0 })
 	for _, op := range order {
+		op.unsaid = unsaid
 		if paths.Get(op.path) == nil {
 			put(&paths, op.path, object())
 		}
@@ -342,7 +345,9 @@ func (o *operation) node(schemes *value.Value) value.Value {
 		put(&n, "requestBody", b)
 	}
 	put(&n, "responses", o.responses())
-	put(&n, "security", o.security(schemes))
+	if !o.unsaid {
+		put(&n, "security", o.security(schemes))
+	}
 	return n
 }
 

@@ -186,6 +186,24 @@ func TestPostman(t *testing.T) {
 	}
 }
 
+// TestPostmanUnsaid: what a collection does not write down, because its client keeps
+// cookies, is not said to need no credentials; and a part of a path that differs between
+// a request and its examples is a value.
+func TestPostmanUnsaid(t *testing.T) {
+	r := read(t, "club.json", `{"info":{"name":"Club","schema":"https://schema.getpostman.com/json/collection/v2.1.0/collection.json"},"item":[
+	{"name":"Sign in","request":{"method":"POST","url":"http://localhost:3000/v1/signin","body":{"mode":"raw","raw":"{\"name\":\"ann\",\"password\":\"x\"}"}},"response":[{"code":200,"body":"{\"ok\":true}"}]},
+	{"name":"Member","request":{"method":"GET","url":"http://localhost:3000/v1/member/ann"},"response":[
+		{"code":200,"originalRequest":{"method":"GET","url":"http://localhost:3000/v1/member/ann"},"body":"{\"name\":\"ann\"}"},
+		{"code":404,"originalRequest":{"method":"GET","url":"http://localhost:3000/v1/member/nobody"},"body":"{\"error\":\"none\"}"}]},
+	{"name":"Fees","request":{"method":"GET","url":"http://localhost:3000/v1/fees/yearly"},"response":[{"code":200,"originalRequest":{"method":"GET","url":"http://localhost:3000/v1/fees/yearly"},"body":"{\"fee\":1}"}]}]}`)
+	if got, want := titles(r), []string{"GET /fees/yearly", "GET /member/{member_name}", "POST /signin"}; !slices.Equal(got, want) {
+		t.Errorf("operations %q, want %q", got, want)
+	}
+	if op := operation(t, r, "GET /fees/yearly"); op.SecurityDeclared {
+		t.Error("the collection is said to need no credentials")
+	}
+}
+
 // FuzzRead: no bytes make a reader panic, and what it makes of a capture is in order.
 func FuzzRead(f *testing.F) {
 	f.Add([]byte(postmanDoc))

@@ -177,6 +177,7 @@ func (p *postman) item(it *value.Value, tags []string, auth []credential) {
 	if len(s.creds) == 0 {
 		s.creds = slices.Clone(auth)
 	}
+	p.varied(s, it)
 	answered := false
 	each(it.Get("response"), func(resp *value.Value) {
 		c := *s
@@ -198,6 +199,31 @@ func (p *postman) item(it *value.Value, tags []string, auth []credential) {
 	if !answered {
 		p.c.samples = append(p.c.samples, s)
 	}
+}
+
+// varied makes a variable of the one part of a path in which a request differs from those
+// that its examples were recorded with: "/members/ann", answered for "/members/nobody" too.
+func (p *postman) varied(s *sample, it *value.Value) {
+	each(it.Get("response"), func(resp *value.Value) {
+		from := resp.Get("originalRequest")
+		o := &sample{}
+		if !isObject(from) || !strings.EqualFold(strOf(from, "method"), s.method) || !p.address(o, from.Get("url")) || len(o.path) != len(s.path) {
+			return
+		}
+		at := -1
+		for i := range s.path {
+			if s.path[i].name != "" || s.path[i].text == o.path[i].text {
+				continue
+			}
+			if at >= 0 || i == 0 || isIDText(s.path[i].text) {
+				return // another request, or what is taken for an identifier as it is
+			}
+			at = i
+		}
+		if at > 0 {
+			s.path[at].name = variableName(s.path[at-1].text) + "_name" // what is no number is a name
+		}
+	})
 }
 
 func descriptionOf(v *value.Value) string {
