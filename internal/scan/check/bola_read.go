@@ -87,7 +87,10 @@ func bolaRead(ctx context.Context, p *Probe) error {
 				}
 			}
 		}
-		return p.readsOfPerson(ctx, op, pairs)
+		if err := p.readsOfPerson(ctx, op, pairs); err != nil {
+			return err
+		}
+		return p.readsKept(ctx, op, pairs)
 	})
 }
 
