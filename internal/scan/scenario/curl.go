@@ -3,6 +3,7 @@ package scenario
 import (
 	"encoding/base64"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -15,7 +16,7 @@ import (
 func (s *Scenario) Curl(origin, basePath, title string, parts func(name string) []actor.Part) string {
 	c := &curl{vars: map[string]string{}}
 	c.line("#!/bin/sh")
-	c.line("# %s", strings.ReplaceAll(title, "\n", " "))
+	c.line("# %s", oneLine(title))
 	c.line("# Needs curl and jq%s. Each actor's credential comes from the environment.", s.needs())
 	switch {
 	case slices.ContainsFunc(s.Steps, func(st Step) bool { return len(st.Serve) > 0 }):
@@ -163,7 +164,7 @@ func (c *curl) step(st *Step, parts func(string) []actor.Part) {
 	if part == "" {
 		part = Attack
 	}
-	c.line("# %s: %s", part, strings.ReplaceAll(note, "\n", " "))
+	c.line("# %s: %s", part, oneLine(note))
 	for _, f := range st.Compute {
 		var args []string
 		for k := range f.Args {
@@ -178,7 +179,7 @@ func (c *curl) step(st *Step, parts func(string) []actor.Part) {
 		c.line("%s=$(crenel scan compute %s %s)", v, f.Do, strings.Join(args, " "))
 	}
 	for _, v := range st.Serve {
-		c.line("# At that address, answer %s with: %s", c.use("listener."+v.Listener), strings.ReplaceAll(c.text(v.Body), "\n", " "))
+		c.line("# At that address, answer %s with: %s", c.use("listener."+v.Listener), oneLine(c.text(v.Body)))
 	}
 	if st.Wait > 0 {
 		c.line("sleep %g", st.Wait.Seconds())
@@ -194,7 +195,7 @@ func (c *curl) step(st *Step, parts func(string) []actor.Part) {
 		return
 	}
 	words := c.words(st, parts)
-	command := "curl -sS -i --path-as-is " + strings.Join(words, " ")
+	command := "curl -sS -i -g --path-as-is " + strings.Join(words, " ")
 	if slices.Contains(words, digestFlag) {
 		command += challengeOff
 	}
@@ -275,14 +276,14 @@ func (c *curl) words(st *Step, parts func(string) []actor.Part) []string {
 			fill := ""
 			if s.Fill {
 				for _, name := range names(string(raw)) {
-					fill += ` | LC_ALL=C sed "s/\\\${` + strings.ReplaceAll(name, ".", `\\.`) + `}/${` + c.use(name) + `}/g"`
+					fill += ` | LC_ALL=C sed "s/\\\${` + strings.ReplaceAll(name, ".", `\\.`) + `}/$(printf %s "${` + c.use(name) + `}" | ` + inReplacement + `)/g"`
 				}
 			}
 			c.line(`BODY=$(mktemp) && printf %%s %s | base64 -d%s >"$BODY"`, quote(s.Base64), fill)
 			w = append(w, "--data-binary", `@"$BODY"`)
 		}
 	case s.Body != "":
-		w = append(w, "--data-binary", c.text(s.Body))
+		w = append(w, "--data-raw", c.text(s.Body)) // an @ at its beginning names no file
 	}
 	word := c.text(url)
 	base := "${BASE}"
@@ -318,15 +319,31 @@ func (c *curl) save(s *Save) {
 		if s.Pattern != "" {
 			found = " | jq -Rrs " + c.match(s.Pattern)
 		}
-		c.line(`%s=$(printf '%%s' "$ANSWER" | tr -d '\r' | sed -n 's/^%s: *//Ip' | head -1 | tr -d '\n'%s)`, v, s.Header, found)
+		c.line(`%s=$(printf '%%s' "$ANSWER" | tr -d '\r' | sed -n %s | head -1 | tr -d '\n'%s)`, v, quote("s/^"+literal(s.Header)+": *//Ip"), found)
 	case s.Cookie != "":
-		c.line(`%s=$(printf '%%s' "$ANSWER" | tr -d '\r' | sed -n 's/^set-cookie: *%s=\([^;]*\).*/\1/Ip' | head -1)`, v, s.Cookie)
+		c.line(`%s=$(printf '%%s' "$ANSWER" | tr -d '\r' | sed -n %s | head -1)`, v, quote("s/^set-cookie: *"+literal(s.Cookie)+`=\([^;]*\).*/\1/Ip`))
 	case s.Pattern != "":
 		c.line(`%s=$(printf '%%s' "$ANSWER" | tr -d '\r' | sed '1,/^$/d' | jq -Rrs %s)`, v, c.match(s.Pattern))
 	default:
 		c.line(`%s=$(printf '%%s' "$ANSWER" | tr -d '\r' | sed '1,/^$/d' | jq -r %s)`, v, quote(jqPath(s.At)))
 	}
 }
+
+// literal is a name as a basic regular expression of sed's. It may be the target's: what
+// a header or a cookie is called may hold every character that the shell and sed read
+// as more than a character (RFC 9110, section 5.6.2).
+func literal(name string) string {
+	return inExpression.ReplaceAllString(name, `\$0`)
+}
+
+var inExpression = regexp.MustCompile(`[][\\.*^$/]`)
+
+// inReplacement is the sed that keeps a value from being read as more than the text of
+// a replacement: an unescaped slash would end it, and what follows be sed's commands.
+const inReplacement = `sed 's/[\/&\\]/\\&/g'`
+
+// oneLine is a text for a comment of the script: what follows a line's end would be run.
+func oneLine(s string) string { return strings.NewReplacer("\n", " ", "\r", " ").Replace(s) }
 
 // match is a jq program for the first group of a pattern, or all of it.
 func (c *curl) match(pattern string) string {

@@ -63,9 +63,9 @@ func (c *curl) raw(st *Step, parts func(string) []actor.Part) {
 	if r.H2 != nil {
 		c.line("# Over HTTP/2, which takes a client that sends a request as it is told to (crenel scan verify does), these fields:")
 		for _, p := range r.H2 {
-			c.line("#   %s: %s", p.Name, p.Value)
+			c.line("#   %s: %s", oneLine(p.Name), oneLine(p.Value))
 		}
-		c.line("# and these data, with the end of the stream: %s", strings.Join(r.Lines, `\r\n`))
+		c.line("# and these data, with the end of the stream: %s", oneLine(strings.Join(r.Lines, `\r\n`)))
 		return
 	}
 	var b strings.Builder
