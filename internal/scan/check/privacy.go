@@ -64,7 +64,10 @@ func (p *Probe) Private(ctx context.Context, r *graph.Resource) (*Privacy, error
 		if err != nil {
 			return nil, err
 		}
-		if above.Private() {
+		switch {
+		case above.Private() && p.belowNobodys(r, up):
+			v.Why = append(v.Why, fmt.Sprintf("it lies under a %s that nobody of the run made or is known to have", up.Name))
+		case above.Private():
 			v.add(1, "it lies under %q, which is private", up.Name)
 		}
 	}
@@ -105,7 +108,9 @@ func (p *Probe) byWords(r *graph.Resource, v *Privacy) {
 				}
 			}
 			for _, out := range op.Outputs {
-				classes[out.Class] = true
+				if !ofMaker(out) {
+					classes[out.Class] = true
+				}
 			}
 		}
 	}
@@ -156,12 +161,41 @@ func (p *Probe) byExperiment(ctx context.Context, r *graph.Resource, v *Privacy)
 	return nil
 }
 
+// belowNobodys reports whether what the user made of a resource lies under an object that
+// was there before and that no answer showed to be anybody's, or nobody of the run has one
+// that it could lie under: a project, a site or an environment of the whole house makes
+// nothing below it anybody's own, however private such things are elsewhere.
+func (p *Probe) belowNobodys(r, up *graph.Resource) bool {
+	for _, o := range p.World.Objects(r, p.Actor(actor.User)) {
+		for _, above := range o.Parents {
+			if above.Resource == up {
+				return nobodysOwn(above)
+			}
+		}
+	}
+	return !slices.ContainsFunc(p.World.Objects(up, nil), func(o *world.Object) bool { return !nobodysOwn(o) })
+}
+
+// nobodysOwn reports whether an object was neither made by the run nor found to be
+// somebody's: by a field that names an account of the run, by its tenant, or because one
+// account alone is shown it.
+func nobodysOwn(o *world.Object) bool {
+	return !o.Made && o.Owner() == nil && o.Tenant() == ""
+}
+
 // reOwning is a member that says whose something is.
 var reOwning = regexp.MustCompile(`(?i)^(user|owner|creator|author|created_?by|user_?created)(_?(id|uuid|name))?$`)
 
 // reProvenance is a member that says who made something, as tools for teams write on all
 // that their members share; whose it is it does not say.
-var reProvenance = regexp.MustCompile(`(?i)^(created?|creator|modified|updated|last_?modified|last_?updated|changed|edited)_?(by|user)?(_?(id|uuid|name|username|user|email))?$`)
+var reProvenance = regexp.MustCompile(`(?i)^(created?|creator|uploade[dr]|added|posted|modified|updated|last_?modified|last_?updated|changed|edited)_?(by|user)?(_?(id|uuid|name|username|user|email))?$`)
+
+// ofMaker reports whether what an answer holds is said of whoever made or changed
+// something, and not of the thing: the mail address of its author makes no article private.
+func ofMaker(out *graph.Output) bool {
+	path := strings.Split(strings.Trim(out.Pointer, "/"), "/")
+	return slices.ContainsFunc(path[:len(path)-1], reProvenance.MatchString)
+}
 
 // onlyProvenance reports whether of a resource's owner's fields all only say who made it,
 // or list the people who work on it.
@@ -191,7 +225,10 @@ func nobodys(r *graph.Resource, o *world.Object) string {
 			return
 		}
 		for name, below := range m {
-			own := reOwning.MatchString(name) || slices.ContainsFunc(r.Owners, func(owner string) bool { return strings.EqualFold(owner[strings.LastIndexByte(owner, '/')+1:], name) })
+			own := reOwning.MatchString(name) || slices.ContainsFunc(r.Owners, func(owner string) bool {
+				head, _, _ := strings.Cut(owner, "/") // below it are the members of whoever it is
+				return strings.EqualFold(head, name)
+			})
 			switch {
 			case own && below == nil:
 				field = max(field, name) // the same each time
@@ -216,7 +253,7 @@ func (p *Probe) byParents(ctx context.Context, o *world.Object, v *Privacy) erro
 		return nil
 	}
 	for _, up := range o.Parents {
-		if up.Resource == o.Resource || up.Resource.IsPerson || up.Resource.IsTenant {
+		if up.Resource == o.Resource || up.Resource.IsPerson || up.Resource.IsTenant || nobodysOwn(up) {
 			continue
 		}
 		above, err := p.Private(ctx, up.Resource)
