@@ -49,8 +49,16 @@ func (w *World) honest(in *graph.Input, o *Object) bool {
 	case len(o.Resource.Owners) > 0:
 		return false // somebody's, and none of the run
 	}
-	return in.Op.Kind != graph.Delete
+	return in.Op.Kind != graph.Delete && !turnsOff(in.Op)
 }
+
+// turnsOff reports whether the last word of an operation's path takes away what it names
+// from everybody who uses it: for what the run did not make that is no less than deleting it.
+func turnsOff(op *graph.Op) bool {
+	return op.Method != http.MethodGet && reTurnsOff.MatchString(op.Path[strings.LastIndexByte(op.Path, '/')+1:])
+}
+
+var reTurnsOff = regexp.MustCompile(`(?i)^(turn|switch|shut|power)?[-_]?(off|down)$|^(disable|deactivate|suspend|pause|stop|halt|terminate|archive|retire|decommission|delete|remove|purge|destroy|revoke|lock)$`)
 
 // alters reports whether an operation changes what an object holds, or ends it.
 func alters(op *graph.Op) bool {

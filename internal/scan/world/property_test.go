@@ -435,13 +435,18 @@ func TestOthersThingsAreLeftAlone(t *testing.T) {
 		{"acting on somebody's", []string{"owner_id"}, &Object{}, graph.Action, "POST", false},
 		{"acting on what is nobody's", nil, &Object{}, graph.Action, "POST", true},
 		{"deleting what is nobody's", nil, &Object{}, graph.Delete, "DELETE", false},
+		{"turning off what is nobody's", nil, &Object{}, graph.Action, "POST /switch-off", false},
+		{"archiving what is nobody's", nil, &Object{}, graph.Action, "PUT /archive", false},
+		{"turning off what the run made", nil, &Object{Made: true}, graph.Action, "POST /switch-off", true},
+		{"a word that only holds one of those", nil, &Object{}, graph.Action, "POST /offers", true},
 	} {
+		method, below, _ := strings.Cut(tc.method, " ")
 		api, err := spec.Parse([]byte(`
 openapi: 3.0.3
 info: {title: t, version: "1"}
 paths:
-  /o/{id}:
-    `+strings.ToLower(tc.method)+`:
+  /o/{id}`+below+`:
+    `+strings.ToLower(method)+`:
       parameters: [{in: path, name: id, required: true, schema: {type: string}}]
       responses: {"200": {description: ok}}
 `), "o", spec.LoadOptions{})
