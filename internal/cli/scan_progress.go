@@ -60,7 +60,7 @@ func (p *progress) point(pt actor.Point) {
 	case actor.Doubt:
 		mark = p.p.yellow("warning")
 	default:
-		if !p.all {
+		if !p.all && pt.Name != "resumed" {
 			return
 		}
 		mark = p.p.green("ok     ")

@@ -199,6 +199,9 @@ func (j *journal) take(e entry, b beginning, figures map[string]figure) error {
 			{"format", strconv.Itoa(was.Format), strconv.Itoa(b.Format)},
 		} {
 			if d.was != d.is && d.is != "" {
+				if d.what == "description" {
+					return errors.New("it is of another run: the description has changed since; begin anew by taking the file away")
+				}
 				return fmt.Errorf("it is of another run: its %s was %q, this one's is %q; begin anew by taking the file away", d.what, d.was, d.is)
 			}
 		}

@@ -1,7 +1,11 @@
 package scan
 
 import (
+	"cmp"
+	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -17,7 +21,19 @@ import (
 // done it again.
 func outages(list []target.Outage) []actor.Problem {
 	var out []actor.Problem
+	again := map[bool][]target.Outage{} // those that were over, by whether nothing listened
 	for _, o := range list {
+		if !o.Back.IsZero() {
+			again[o.Refused] = append(again[o.Refused], o)
+		}
+	}
+	for _, o := range list {
+		if same := again[o.Refused]; !o.Back.IsZero() && len(same) > 1 {
+			if o.Since.Equal(same[0].Since) {
+				out = append(out, manyOutages(same))
+			}
+			continue
+		}
 		what := "hung"
 		if o.Refused {
 			what = "went away (nothing listened)"
@@ -36,6 +52,42 @@ func outages(list []target.Outage) []actor.Problem {
 		out = append(out, actor.Problem{What: text, Advice: advice})
 	}
 	return out
+}
+
+// manyOutages tells of several at once: a line each would hide the rest of the report.
+func manyOutages(list []target.Outage) actor.Problem {
+	first, last := list[0], list[len(list)-1]
+	what, away, left := "hung", time.Duration(0), map[string]int{}
+	if first.Refused {
+		what = "went away (nothing listened)"
+	}
+	for _, o := range list {
+		away += o.Back.Sub(o.Since)
+		for _, name := range unanswered(o) {
+			left[name]++
+		}
+	}
+	text := fmt.Sprintf("the target %s %d times, from %s to %s, for %.1f s in all", what, len(list), first.Since.Format(time.TimeOnly), last.Back.Format(time.TimeOnly), away.Seconds())
+	names := slices.SortedFunc(maps.Keys(left), func(a, b string) int { return cmp.Or(left[b]-left[a], strings.Compare(a, b)) })
+	if len(names) > 0 {
+		text += "; under way then, the commonest first: " + strings.Join(names[:min(3, len(names))], ", ")
+	}
+	return actor.Problem{What: text, Advice: "Look into its log: each time it was waited for, and what could not be sent then was sent afterwards. What its process had in memory may be lost."}
+}
+
+// because says why a run ended before its end, for a person: of a budget, not which step
+// of which check met its end.
+func because(ctx context.Context, ended error, phase string) error {
+	doing := cmp.Or(doing[phase], phase)
+	if ctx.Err() != nil {
+		return fmt.Errorf("it was interrupted while %s", doing)
+	}
+	for e := ended; e != nil; e = errors.Unwrap(e) {
+		if u := errors.Unwrap(e); u == target.ErrBudget || u == target.ErrTime { //nolint:errorlint // the error that wraps it directly has its figure
+			return fmt.Errorf("%w, while %s", e, doing)
+		}
+	}
+	return ended
 }
 
 // unanswered names some of the requests that an outage left without an answer.

@@ -1,7 +1,6 @@
 package scan
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -549,8 +548,8 @@ var doing = map[string]string{"doctor": "it looked whether the target can be tes
 // finish cleans up and completes the report. Cleaning up outlives a run that was
 // stopped, for a bounded time.
 func (r *run) finish(ctx context.Context, ended error, baseline *finding.Baseline) {
-	if ended != nil && ctx.Err() != nil {
-		ended = fmt.Errorf("it was interrupted while %s", cmp.Or(doing[r.phase], r.phase))
+	if ended != nil {
+		ended = because(ctx, ended, r.phase)
 	}
 	r.begin("clean up")
 	if r.world != nil {

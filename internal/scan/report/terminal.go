@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"github.com/crenel-project/crenel/internal/finding"
 	"github.com/crenel-project/crenel/internal/scan"
@@ -191,7 +192,11 @@ func (s *screen) troubles(r *scan.Report) {
 		s.line("%s%s", s.bold("Gone      "), clean(fmt.Sprintf("%s (%s, %s)", g.Title, operation(g.Method, g.Path), g.Check)))
 	}
 	for _, i := range r.Idle {
-		s.line("%s%s", s.bold("Idle      "), clean(fmt.Sprintf("the suppression of %s (%s, until %s) is expired, or names nothing that was found", i.Fingerprint, i.Reason, i.Expires)))
+		why := "names nothing that was found"
+		if until, err := time.Parse(time.DateOnly, i.Expires); err == nil && !r.Started.Before(until) {
+			why = "is expired: what it names counts again"
+		}
+		s.line("%s%s", s.bold("Idle      "), clean(fmt.Sprintf("the suppression of %s (%s, until %s) %s", i.Fingerprint, i.Reason, i.Expires, why)))
 	}
 	s.left(r)
 	if n := len(r.Repairs); n > 0 {

@@ -177,6 +177,26 @@ func (r *reading) loadOptions() spec.LoadOptions {
 	return lo
 }
 
+// faults are the first places at which something is wrong with a document of which
+// nothing is left: the one that has cost it all is mostly among them.
+func (r *reading) faults(problems []spec.Problem) string {
+	var out []string
+	for _, rep := range r.repairs {
+		if rep.Line > 0 {
+			out = append(out, fmt.Sprintf("%s:%d: %s", rep.File, rep.Line, rep.What))
+		}
+	}
+	for _, p := range problems {
+		if p.Place.Line > 0 && p.Code != "spec.no_operations" {
+			out = append(out, fmt.Sprintf("%s:%d: %s", p.Place.File, p.Place.Line, p.Message))
+		}
+	}
+	if len(out) == 0 {
+		return ""
+	}
+	return "; what is wrong with it: " + strings.Join(out[:min(3, len(out))], "; ")
+}
+
 // understand tells what a tree describes, and makes the API.
 func (r *reading) understand(tree *value.Value, data []byte) (*Result, error) {
 	switch {
@@ -189,7 +209,7 @@ func (r *reading) understand(tree *value.Value, data []byte) (*Result, error) {
 			return nil, err
 		}
 		if len(api.Operations) == 0 {
-			return nil, errors.New("it declares no operation that can be used")
+			return nil, fmt.Errorf("it declares no operation that can be used%s", r.faults(api.Problems))
 		}
 		res.API, res.Repairs = api, r.repairs
 		return res, nil
