@@ -77,6 +77,8 @@ func (c *Complaint) classify(text string) {
 	switch {
 	case reUnknown.MatchString(text):
 		c.Rule = isUnknown
+	case len(permitted(text)) > 0:
+		c.Rule, c.Values = isEnum, permitted(text)
 	case reEnum.MatchString(text):
 		c.Rule, c.Values = isEnum, enumerated(text)
 	case strings.Contains(lower, "password") && formats[len(formats)-1].re.MatchString(text):
@@ -353,7 +355,7 @@ var notNames = map[string]bool{
 // sentence reads a message that names its field itself.
 func (r *complaintReader) sentence(text string) {
 	text = strings.TrimSpace(cut(text, maxMessage))
-	if text == "" || len(r.out) >= maxComplaints || !complains(text) && !reRequired.MatchString(text) && !reAbsent.MatchString(text) && !strings.Contains(text, "Key") {
+	if text == "" || len(r.out) >= maxComplaints || !complains(text) && !reRequired.MatchString(text) && !reAbsent.MatchString(text) && !strings.Contains(text, "Key") && len(permitted(text)) == 0 {
 		return
 	}
 	if r.read++; r.read > maxSentences {

@@ -27,7 +27,9 @@ func (w *World) obey(c *Call, complaints []Complaint) bool {
 	for i := range complaints {
 		k := &complaints[i]
 		if k.Field == "" {
-			if k = firstWord(c, k); k == nil {
+			if told := firstWord(c, k); told != nil {
+				k = told
+			} else if onlyText(c, k) == "" {
 				continue
 			}
 		}
@@ -125,6 +127,9 @@ func (w *World) placeOf(c *Call, k *Complaint) string {
 		score int
 	}
 	var best candidate
+	if k.Field == "" {
+		return onlyText(c, k)
+	}
 	path := strings.Split(k.Field, "/")
 	plain := make([]string, 0, len(path))
 	for _, p := range path {
