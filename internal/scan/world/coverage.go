@@ -90,11 +90,13 @@ func (w *World) explain(op *graph.Op, t *tally) string {
 		return "not sent" + w.missing(op)
 	}
 	var denied, parts []string
+	value := false
 	for _, name := range w.ranked(t.by) {
 		if slices.Contains(t.by[name], http.StatusForbidden) || slices.Contains(t.by[name], http.StatusUnauthorized) {
 			denied = append(denied, cmp.Or(name, "nobody"))
 		}
 		if r := t.reasons[name]; r != "" {
+			value = value || name != "" && slices.Contains(t.by[name], http.StatusForbidden) && ofValue(op, r)
 			text := fmt.Sprintf("as %s: %s", cmp.Or(name, "nobody"), r)
 			if !slices.ContainsFunc(parts, func(p string) bool { return strings.HasSuffix(p, r) }) {
 				parts = append(parts, text)
@@ -107,6 +109,8 @@ func (w *World) explain(op *graph.Op, t *tally) string {
 	}
 	all := len(denied) > 0 && len(denied) == len(t.by)
 	switch {
+	case all && value:
+		out += ". It refuses a value, not the caller: an example in the description of what it takes would help"
 	case all && slices.Contains(t.statuses, http.StatusForbidden):
 		out += ". " + w.role(op, denied)
 	case all:

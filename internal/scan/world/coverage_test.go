@@ -47,3 +47,30 @@ paths:
 		}
 	}
 }
+
+// TestRefusedValue: a 403 that speaks of what was sent asks for no other role.
+func TestRefusedValue(t *testing.T) {
+	const doc = `openapi: 3.0.3
+info: {title: t, version: '1'}
+paths:
+  /moorings: {post: {summary: Moor a boat, requestBody: {content: {application/json: {schema: {type: object, properties: {boat_length: {type: string}, note: {type: string}}}}}}, responses: {'201': {description: ok}}}}
+`
+	w, _, g := stage(t, http.NotFoundHandler(), doc, Options{}, bearer("user", "t1", nil))
+	op := g.Ops[0]
+	for _, c := range []struct {
+		reason string
+		value  bool
+	}{
+		{"403 (boat length is not accepted here)", true},
+		{"403 (must be one of: short, long)", true},
+		{"403 (Forbidden)", false},
+		{"403 (boat length may be set by administrators only)", false},
+		{"403 (You do not have permission to moor)", false},
+		{"403", false},
+	} {
+		said := w.explain(op, &tally{requests: 1, statuses: []int{403}, by: map[string][]int{"user": {403}}, reasons: map[string]string{"user": c.reason}})
+		if got := strings.Contains(said, "refuses a value"); got != c.value || got == strings.Contains(said, "another role") {
+			t.Errorf("%s: %q", c.reason, said)
+		}
+	}
+}
