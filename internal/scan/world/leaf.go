@@ -352,7 +352,7 @@ func (m *maker) personal(s *spot) string {
 	case register:
 		return ""
 	case m.op.Has(graph.PasswordChange) && has(words, "new", "next", "confirm", "confirmation", "repeat", "again"):
-		return quoted("Cr3nel-New!" + m.w.o.Run)
+		return cmp.Or(m.w.passwordLike(), quoted("Cr3nel-New!"+m.w.o.Run))
 	case s.meaning() == graph.MeansPassword && (auth || has(words, "current", "old", "existing")):
 		return fact("password")
 	case s.meaning() == graph.MeansEmail && auth:

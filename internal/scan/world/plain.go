@@ -57,6 +57,9 @@ func (m *maker) plain(s *spot) []string {
 	out = append(out, m.dates(s, words, format, description)...)
 	switch meaning := s.meaning(); {
 	case meaning == graph.MeansPassword || format == "password":
+		if like := m.w.passwordLike(); like != "" {
+			out = append(out, like)
+		}
 		out = append(out, `"Cr3nel-Pass!word"`, `"Cr3nel!9"`, `"Cr3nel99"`, `"123456"`, `"1234"`)
 	case meaning == graph.MeansEmail || format == "email" || format == "idn-email":
 		out = append(out, `"crenel@example.com"`)
