@@ -49,7 +49,8 @@ var meaningRules = func() []meaningRule {
 			is verified, isverified, email verified, verified, is active, is premium, premium, subscription tier, plan, tier, is moderator, is owner, user role, userrole, group ids, clearance, security level, approved, is approved, rol, rolle, admin, vip`},
 		{MeansMoney, false, `price, amount, balance, credit, cost, fee, total price, totalprice, subtotal, discount, salary, payment amount, unit price, unitprice, amount cents, tip, tax, money, budget, wage, revenue, refund amount, preis, precio, prix, prezzo, preco, betrag, montant, importe, saldo, monto, price cents, deposit, bid, charge, available credit, credits, points, cashback, value cents, grand total`},
 		{MeansQuantity, false, `quantity, qty, count, number of, num items, numitems, seats, stock, units, anzahl, menge, cantidad, quantite, quantidade, copies, nights, guests, tickets, pieces, no of`}, //nolint:misspell // French
-		{MeansCallback, false, `callback, callback url, callbackurl, webhook, webhook url, webhookurl, hook url, hookurl, notify url, notifyurl, notification url, notificationurl, ping url, postback, postback url, target url, targeturl, endpoint url, delivery url, events url, mechanic api, subscriber url, ipn url, push endpoint, notify endpoint`},
+		{MeansCallback, false, `callback, callback url, callbackurl, webhook, webhook url, webhookurl, hook url, hookurl, notify url, notifyurl, notification url, notificationurl, ping url, postback, postback url, target url, targeturl, endpoint url, delivery url, events url, subscriber url, ipn url, push endpoint, notify endpoint`},
+		{MeansCallback, true, `api`}, // whose API is called: partner_api, and not "api" alone
 		{MeansURL, false, `url, uri, href, link, website, web site, homepage, domain name, image url, imageurl, avatar url, avatarurl, picture url, pictureurl, redirect, redirect uri, redirecturi, redirect url, return url, returnurl, return to, returnto, next url, continue url, success url, cancel url, feed url, source url, profile pic url, remote url, origin url, proxy url, blog, site`},
 		{MeansURL, true, `endpoint, host, hostname, domain, address url, webpage, continue, dest, redirect to, api url`},
 		{MeansFileName, false, `file name, filename, file path, filepath, path, folder, directory, dirname, dir, document name, attachment name, template name, template file, logfile, log file`},
@@ -204,6 +205,9 @@ func refine(m Meaning, w []string) Meaning {
 	case MeansPhone, MeansCoupon, MeansMoney, MeansRole, MeansQuantity, MeansFile, MeansStatus, MeansCallback:
 		if idEnds[last] {
 			return MeansID
+		}
+		if m == MeansCallback && last == "api" && len(w) == 1 {
+			return MeansUndefined
 		}
 		if m == MeansFile && last == "url" || m == MeansStatus && (last == "url" || last == "link") {
 			return MeansURL

@@ -37,7 +37,7 @@ var (
 	idEnds     = set(`id ids uuid uuids guid uid oid pk identifier identifiers`)
 	weakIDEnds = set(`key number no num nr code slug name ref reference handle sku urn hash login title username email serial vin isbn ean token`)
 	// idHeads are nouns before "id" where both are written as one word.
-	idHeads = set(`user customer client account order item product post comment article book video vehicle car invoice payment transaction report mechanic
+	idHeads = set(`user customer client account order item product post comment article book video vehicle car invoice payment transaction report
 		service shop store company tenant org organization team group project task ticket message chat note file document image photo album page blog category tag role
 		session device card wallet bank loan policy claim patient doctor appointment booking reservation flight hotel room seat event venue artist song playlist movie
 		employee student teacher course lesson exam member owner author seller buyer vendor supplier merchant cart basket coupon voucher address contact lead campaign

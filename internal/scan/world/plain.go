@@ -72,7 +72,7 @@ func (m *maker) plain(s *spot) []string {
 	case meaning == graph.MeansOTP:
 		out = append(out, `"123456"`, `"1234"`, `123456`, `1234`)
 	case meaning == graph.MeansFileName:
-		out = append(out, `"note.txt"`, `"paper.pdf"`, `"picture.png"`, `"standard.txt"`)
+		out = append(out, `"note.txt"`, `"paper.pdf"`, `"picture.png"`)
 	case meaning == graph.MeansQuantity:
 		out = append(out, "1")
 	case meaning == graph.MeansMoney:
