@@ -113,7 +113,8 @@ func (p *Probe) meantClosed(ctx context.Context, op *graph.Op, open *target.Exch
 	}) {
 		return true, nil
 	}
-	if op.About != nil {
+	// Of people an answer may tell what they show to everybody: who writes here, by which name.
+	if op.About != nil && (!op.About.IsPerson || tellsOfPerson(open)) {
 		v, err := p.Private(ctx, op.About)
 		if err != nil || v.Private() {
 			return true, err
