@@ -98,6 +98,24 @@ func (p *Probe) sparing(op *graph.Op, c *world.Call) *world.Call {
 	return c
 }
 
+// everybodys reports whether op sets, for an administrator that the run was given, what
+// is there once for the whole service: it is read at the same address, and nothing is
+// named in it or below it. A value that is out of bounds there (no address of the site, no
+// role for new accounts) can end the service for everybody, and for the run.
+func (p *Probe) everybodys(op *graph.Op, a *actor.Actor) bool {
+	if a == nil || a.Made || a.Name != actor.Admin || op.Reads() || len(op.PathParams) > 0 || op.About != nil && op.About.IsPerson {
+		return false
+	}
+	read := false
+	for _, o := range p.Graph.Ops {
+		if strings.HasPrefix(o.Path, op.Path+"/{") {
+			return false // a collection, of which each is one of many
+		}
+		read = read || o.Path == op.Path && o.Method == http.MethodGet
+	}
+	return read
+}
+
 // ofGiven reports whether what an answer shows is an account that the run was given,
 // whatever its resource is called: an object whose own name or address is the account's.
 func (p *Probe) ofGiven(x *target.Exchange) bool {

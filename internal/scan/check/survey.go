@@ -108,7 +108,7 @@ func (p *Probe) furthest(ctx context.Context, op *graph.Op, actors []*actor.Acto
 		if err != nil {
 			continue
 		}
-		if c = p.sparing(op, c); c == nil {
+		if c = p.sparing(op, c); c == nil || p.everybodys(op, a) {
 			continue
 		}
 		x, err := p.send(ctx, c)

@@ -32,6 +32,9 @@ type effort struct {
 // reach tries an operation as an actor until it answers 2xx, and says why it
 // did not. An error is one of the client: the run cannot go on.
 func (w *World) reach(ctx context.Context, op *graph.Op, as *actor.Actor) (*Call, string, error) {
+	if err := w.readFirst(ctx, op, as); err != nil && w.cannotSend(err) {
+		return nil, "", err
+	}
 	e := &effort{w: w, op: op, as: as}
 	for range w.tries(op) {
 		c, x, err := e.once(ctx)

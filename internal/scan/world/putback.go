@@ -31,9 +31,10 @@ type origin struct {
 // keepOrigin keeps what a read showed first, where there is an operation that
 // changes the same. w.mu is held.
 func (w *World) keepOrigin(c *Call, x *target.Exchange) {
-	if !w.building || c.As == nil || c.As.Made || c.Op.Method != http.MethodGet || x.Truncated || c.Op.Kind == graph.List || c.Op.Answered == "list" {
-		return // a list is nobody's: what others add to it changes it, and what sets it at once sets theirs
+	if !w.building || c.As == nil || c.As.Made || c.Op.Method != http.MethodGet || x.Truncated {
+		return
 	}
+	list := c.Op.Kind == graph.List || c.Op.Answered == "list"
 	if slices.ContainsFunc(w.origins, func(o *origin) bool { return o.as == c.As && o.read == c.Op }) {
 		return
 	}
@@ -47,6 +48,9 @@ func (w *World) keepOrigin(c *Call, x *target.Exchange) {
 			continue
 		}
 		at, fields := takenBy(op, x.Body)
+		if list && plainly(fields) < 2 {
+			continue // it is nobody's: what others add to it changes it, and what sets it at once sets theirs
+		}
 		if len(fields) > 0 {
 			w.origins = append(w.origins, &origin{as: c.As, read: c.Op, update: op, fields: fields, at: at})
 			if op.Method == http.MethodPatch {
@@ -54,6 +58,50 @@ func (w *World) keepOrigin(c *Call, x *target.Exchange) {
 			}
 		}
 	}
+}
+
+// plainly counts the members that are no lists and no objects: what holds several of those
+// that a change takes is one thing (the settings of a service), whatever it is called.
+func plainly(fields map[string]json.RawMessage) int {
+	n := 0
+	for _, v := range fields {
+		if t := bytes.TrimSpace(v); len(t) > 0 && t[0] != '[' && t[0] != '{' {
+			n++
+		}
+	}
+	return n
+}
+
+// readFirst reads what an account that the run was given is about to change at an address
+// that names nothing, so that it can be put back as it was.
+func (w *World) readFirst(ctx context.Context, op *graph.Op, as *actor.Actor) error {
+	if as == nil || as.Made || op.Reads() || len(op.PathParams) > 0 || !slices.ContainsFunc(w.g.Ops, func(o *graph.Op) bool {
+		return o.Path == op.Path && (o.Method == http.MethodPut || o.Method == http.MethodPatch)
+	}) {
+		return nil
+	}
+	for _, read := range w.g.Ops {
+		if read.Path != op.Path || read.Method != http.MethodGet || !read.Reads() || w.skip(read) != "" {
+			continue
+		}
+		w.mu.Lock()
+		_, looked := w.calls[callKey{read, nameOf(as)}]
+		c, err := w.compose(read, as, plan{fullness: onlyNeeded})
+		w.mu.Unlock()
+		if looked || err != nil {
+			continue // what cannot be read cannot be kept
+		}
+		x, err := w.send(ctx, c)
+		if err != nil {
+			return fmt.Errorf("reading what %s %s changes: %w", op.Method, op.Path, err)
+		}
+		w.mu.Lock()
+		if w.count(c, x); success(x) {
+			w.keepOrigin(c, x)
+		}
+		w.mu.Unlock()
+	}
+	return nil
 }
 
 // takenBy are the members of an answer that an operation takes in its body, and the
