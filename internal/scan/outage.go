@@ -75,6 +75,15 @@ func manyOutages(list []target.Outage) actor.Problem {
 	return actor.Problem{What: text, Advice: "Look into its log: each time it was waited for, and what could not be sent then was sent afterwards. What its process had in memory may be lost."}
 }
 
+// unsent tells of checks that could not send what they must on this way to the target.
+func unsent(list []string) []actor.Problem {
+	var out []actor.Problem
+	for _, what := range list {
+		out = append(out, actor.Problem{What: what, Advice: "Look for that by a run that goes to the target straight, without the proxy; or leave the check out (--skip)."})
+	}
+	return out
+}
+
 // because says why a run ended before its end, for a person: of a budget, not which step
 // of which check met its end.
 func because(ctx context.Context, ended error, phase string) error {

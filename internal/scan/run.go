@@ -484,6 +484,7 @@ func (r *run) attack(ctx context.Context, mode check.Mode) error {
 		r.lab.Recall(r.journal.proofs, r.journal.cells)
 	}
 	err := r.lab.Run(ctx, list, func(c *check.Check, done, of int) { r.progress(done, of, c.ID) })
+	r.report.Problems = append(r.report.Problems, unsent(r.lab.Unsent())...)
 	if broken := r.lab.Broken(); len(broken) > 0 {
 		r.report.Problems = append(r.report.Problems, actor.Problem{
 			What:   fmt.Sprintf("%s broken off by an error of the scanner's own: what they would have found is not in the report", some(broken, len(list), "check")),

@@ -94,6 +94,7 @@ type Lab struct {
 	lately       map[string]*graph.Op // what each check noted last, while something was sent
 	cut          map[string]bool      // checks that were not finished
 	broken       []string             // checks that panicked
+	unsent       []string             // checks that the way to the target keeps from telling anything, and why
 	lulls        map[string]time.Time // until when the limit of an operation was waited for
 	lulled       time.Duration        // in all
 	written      []*Check             // beside All: those that users wrote
@@ -281,6 +282,13 @@ func (l *Lab) Broken() []string {
 	return slices.Sorted(slices.Values(l.broken))
 }
 
+// Unsent says of which checks the way to the target keeps anything from being told.
+func (l *Lab) Unsent() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Sorted(slices.Values(l.unsent))
+}
+
 // errShare ends the checks of one kind where others need what is left of the time.
 var errShare = errors.New("some checks had no more than their share of it")
 
@@ -316,6 +324,14 @@ func (l *Lab) check(ctx context.Context, c *Check) (err error) {
 	if errors.Is(err, target.ErrRefused) {
 		// What the user said must never be called: the check does without.
 		l.Log.DebugContext(ctx, "not sent", "check", c.ID, "error", err)
+		err = nil
+	}
+	if errors.Is(err, target.ErrRequest) {
+		// On this way to the target it cannot be sent (bytes as they are, through a proxy that
+		// reads them): nothing can be told of it, and the run goes on.
+		l.mu.Lock()
+		l.unsent = append(l.unsent, fmt.Sprintf("%s could not tell anything: %v", c.ID, err))
+		l.mu.Unlock()
 		err = nil
 	}
 	// A check may take what is not sent any more for an answer that shows nothing:

@@ -81,7 +81,7 @@ func (g *Graph) picture() *picture {
 	if other.show(loose); len(loose) > 0 {
 		p.cards = append(p.cards, other)
 	}
-	p.note = fmt.Sprintf("%d operations, %d resources", len(g.Ops), len(g.Resources))
+	p.note = g.size()
 	if n := len(resources) - len(shown); n > 0 {
 		p.note += fmt.Sprintf("; the %d with fewest operations are not drawn", n)
 	}

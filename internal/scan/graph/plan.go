@@ -18,7 +18,7 @@ func (g *Graph) Plan(w io.Writer) error {
 	if title == "" {
 		title = g.API.Source
 	}
-	p.line("%s %s: %d operations, %d resources", title, g.API.APIVersion, len(g.Ops), len(g.Resources))
+	p.line("%s %s: %s", title, g.API.APIVersion, g.size())
 	g.planCarriers(p)
 	g.planResources(p)
 	g.planPurposes(p)
@@ -206,4 +206,15 @@ func (g *Graph) planUnfed(p *printer) {
 		rows = append(rows, []string{u.Input.Op.Method + " " + u.Input.Op.Path, u.Input.Where(), u.Why})
 	}
 	p.table(rows)
+}
+
+// size is how much an API has, in words.
+func (g *Graph) size() string {
+	several := func(n int, word string) string {
+		if n != 1 {
+			word += "s"
+		}
+		return fmt.Sprintf("%d %s", n, word)
+	}
+	return several(len(g.Ops), "operation") + ", " + several(len(g.Resources), "resource")
 }

@@ -11,7 +11,7 @@ import (
 func (g *Graph) SVG(w io.Writer) error {
 	p := g.picture()
 	width, height := p.layout()
-	width = max(width, 560)
+	width = max(width, 860) // what the picture says of itself has room
 	out := &printer{w: w}
 	out.line(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %.0f %.0f" width="%.0f" height="%.0f" role="img" aria-label=%q>`, width, height, width, height, escape(p.title))
 	out.line(`<style>%s</style>`, svgStyle)

@@ -136,6 +136,9 @@ type dialer struct {
 	socks   proxy.ContextDialer
 }
 
+// proxied: what is dialled is a proxy.
+func (d *dialer) proxied() bool { return d.proxy != nil || d.socks != nil }
+
 func newDialer(o *Options) (*dialer, error) {
 	t, err := o.tls()
 	if err != nil {

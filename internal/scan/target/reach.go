@@ -67,6 +67,8 @@ func (c *Client) connected(err error) Stage {
 	s := Stage{Name: "connection", Err: err, Text: fmt.Sprintf("no connection to %s: %v", c.home.addr, err)}
 	var ne net.Error
 	switch {
+	case errors.Is(err, syscall.ECONNREFUSED) && c.dialer.proxied():
+		s.Advice = "Nothing listens at the proxy's address: start the proxy, correct it (--proxy, tls: {proxy: …} in scan.yaml), or leave it out."
 	case errors.Is(err, syscall.ECONNREFUSED):
 		s.Advice = "Nothing listens there: start the target, or correct the port. From inside a container, localhost is the container itself."
 	case errors.As(err, &ne) && ne.Timeout():
