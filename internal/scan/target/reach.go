@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"syscall"
 	"time"
@@ -133,6 +134,9 @@ func (c *Client) greet(ctx context.Context) Stage {
 		if c.home.scheme == "http" {
 			s.Advice += " If it speaks TLS, write https:// in place of http://."
 		}
+		if strings.Contains(ex.Err.Error(), "tls: certificate required") { // with TLS 1.3 the handshake ends before the server says so
+			s.Advice = "The target wants a client certificate: tls: {cert_file: client.pem, key_file: client.key} in scan.yaml."
+		}
 		return s
 	}
 	s := Stage{Name: "HTTP", Text: fmt.Sprintf("%s, GET %s/ answers %d", ex.Proto, c.base, ex.Status)}
@@ -141,6 +145,10 @@ func (c *Client) greet(ctx context.Context) Stage {
 		s.Err, s.Advice = errors.New("plain HTTP to a TLS port"), "Write https:// in place of http://."
 	case ex.Status == http.StatusBadGateway || ex.Status == http.StatusServiceUnavailable || ex.Status == http.StatusGatewayTimeout:
 		s.Advice = "A proxy answers in place of the target: look whether the target behind it runs."
+	case ex.Status/100 == 3:
+		if at, err := url.Parse(ex.Header.Get("Location")); err == nil && at.Host != "" && !c.InScope(at.Scheme+"://"+at.Host) {
+			s.Advice = fmt.Sprintf("It leads to %s://%s, which is another origin and not asked: where the API is there, write that as the target.", at.Scheme, at.Host)
+		}
 	}
 	return s
 }
