@@ -157,9 +157,13 @@ func (p *People) session(w way, ex *target.Exchange, j *jar, facts map[string]st
 	return s, true
 }
 
+// maxCookieAge is 400 days in seconds: browsers keep no cookie longer (RFC 6265bis, 5.5),
+// and more than 292 years are no Duration.
+const maxCookieAge = 400 * 86400
+
 func cookieEnd(c *http.Cookie, now time.Time) time.Time {
 	if c.MaxAge > 0 {
-		return now.Add(time.Duration(c.MaxAge) * time.Second)
+		return now.Add(time.Duration(min(c.MaxAge, maxCookieAge)) * time.Second)
 	}
 	return c.Expires
 }

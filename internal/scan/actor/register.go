@@ -390,8 +390,8 @@ func wantsCSRF(ex *target.Exchange) bool {
 // wait obeys Retry-After, within reason.
 func (p *People) wait(ctx context.Context, ex *target.Exchange, doing error) error {
 	d := 2 * time.Second
-	if n, err := strconv.Atoi(ex.Header.Get("Retry-After")); err == nil && n > 0 {
-		d = time.Duration(n) * time.Second
+	if asked := ex.RetryAfter(); asked > 0 {
+		d = asked
 	}
 	if d > 20*time.Second {
 		return fmt.Errorf("%w: %w: the API asks to wait %s", doing, errTooMany, d)

@@ -247,7 +247,7 @@ func (p *Probe) guesses() []string {
 }
 
 // secretsOf are a list's secrets, and then those that people make of a few words:
-// "SuperSecret", "my-app-key", "very_strong_token123".
+// "SuperSecret", "app-key", "strong_token123".
 func secretsOf(list []string) iter.Seq[string] {
 	before := []string{"", "super", "my", "your", "the", "top", "very", "safe", "secure", "strong", "good", "not", "app", "api", "web", "auth", "access", "refresh", "session", "user", "admin", "private", "shared", "hmac", "jwt", "token", "signing", "secret", "test", "dev", "local", "demo", "prod", "some", "a", "hello", "change", "random", "hard", "default", "simple", "node", "express", "go", "java", "php"}
 	after := []string{"secret", "key", "password", "token", "jwt", "pass", "passphrase", "code", "salt", "phrase", "string", "me", "world", "value"}
@@ -285,6 +285,9 @@ func secretsOf(list []string) iter.Seq[string] {
 
 // cracked is the secret that signs a token seen in this run, "" when none is found.
 func (p *Probe) cracked(ctx context.Context) string {
+	if ctx.Err() != nil {
+		return "" // this check's time is over: the next one guesses
+	}
 	p.crack.Do(func() {
 		tokens := p.Notebook.Tokens()
 		if t := credential(p.Actor(actor.User)); isJWT(t) {
@@ -295,7 +298,7 @@ func (p *Probe) cracked(ctx context.Context) string {
 		for _, t := range tokens {
 			h, c, err := scenario.ParseJWT(t)
 			kind := fmt.Sprint(h["alg"], h["kid"], c["iss"], c["aud"], slices.Sorted(maps.Keys(c)))
-			if err != nil || done[kind] || ctx.Err() != nil {
+			if err != nil || done[kind] {
 				continue
 			}
 			done[kind] = true

@@ -3,7 +3,6 @@ package check
 import (
 	"context"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/crenel-project/crenel/internal/scan/scenario"
@@ -26,8 +25,8 @@ func heldBack(o *scenario.Outcome) time.Duration {
 		if x == nil || x.Status != http.StatusTooManyRequests {
 			continue
 		}
-		if n, err := strconv.Atoi(x.Header.Get("Retry-After")); err == nil && n > 0 {
-			return time.Duration(n)*time.Second + 100*time.Millisecond
+		if asked := x.RetryAfter(); asked > 0 {
+			return asked + 100*time.Millisecond
 		}
 		return lullOnce
 	}

@@ -13,7 +13,7 @@ var funcs = map[string]Func{
 	// text.repeat: text, times.
 	"text.repeat": func(a map[string]string) (any, error) {
 		n, err := strconv.Atoi(a["times"])
-		if err != nil || n < 0 || n*len(a["text"]) > 16<<20 {
+		if err != nil || n < 0 || n > (16<<20)/max(1, len(a["text"])) {
 			return nil, fmt.Errorf("text.repeat: times %q: want a number, and at most 16 MiB in all", a["times"])
 		}
 		return strings.Repeat(a["text"], n), nil

@@ -76,3 +76,19 @@ func TestRewriteKeepsTheRest(t *testing.T) {
 		}
 	})
 }
+
+// How long a text becomes is bounded, however the number is written.
+func TestRepeat(t *testing.T) {
+	for _, c := range []struct {
+		text, times string
+		want        int // -1: refused
+	}{
+		{"ab", "3", 6}, {"ab", "0", 0}, {"", "9", 0}, {"a", "16777216", 16 << 20},
+		{"a", "16777217", -1}, {"ab", "-1", -1}, {"ab", "three", -1}, {"abcd", "4611686018427387904", -1},
+	} {
+		v, err := funcs["text.repeat"](map[string]string{"text": c.text, "times": c.times})
+		if text, _ := v.(string); (err != nil) != (c.want < 0) || err == nil && len(text) != c.want {
+			t.Errorf("%q %s times: %d characters, %v; want %d", c.text, c.times, len(text), err, c.want)
+		}
+	}
+}

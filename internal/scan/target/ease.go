@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"regexp"
-	"strconv"
 	"sync"
 	"time"
 )
@@ -212,7 +211,7 @@ func (e *ease) general(ctx context.Context, x *Exchange) (bool, time.Duration, e
 	if err != nil || y.Err != nil || !limited(y) {
 		return false, 0, err
 	}
-	return true, max(retryAfter(x), retryAfter(y)), nil
+	return true, max(x.RetryAfter(), y.RetryAfter()), nil
 }
 
 // ask sends one request past the gate.
@@ -271,7 +270,7 @@ func (e *ease) hold(ctx context.Context, x *Exchange, pause time.Duration) (bool
 			e.slower()
 			return true, nil
 		}
-		pause = retryAfter(y)
+		pause = y.RetryAfter()
 	}
 }
 
@@ -301,18 +300,6 @@ func (e *ease) sleep(ctx context.Context, d time.Duration) error {
 	case <-e.c.ctx.Done():
 		return ErrClosed
 	}
-}
-
-// retryAfter is how long an answer asks to wait (RFC 9110 section 10.2.3); 0 when it does not say.
-func retryAfter(x *Exchange) time.Duration {
-	text := x.Header.Get("Retry-After")
-	if n, err := strconv.Atoi(text); err == nil && n >= 0 {
-		return time.Duration(min(n, 86400)) * time.Second
-	}
-	if at, err := http.ParseTime(text); err == nil {
-		return max(time.Until(at), 0)
-	}
-	return 0
 }
 
 // Eased is how the target held the run back: how often everything was refused,

@@ -156,3 +156,24 @@ func TestAFailureIsNoLimit(t *testing.T) {
 		t.Errorf("%v %v, %d sent", x, err, c.Sent())
 	}
 }
+
+// What a target asks to wait is its own word: a number too large for a Duration is no
+// negative wait.
+func TestRetryAfter(t *testing.T) {
+	now := time.Now()
+	for _, c := range []struct {
+		text        string
+		least, most time.Duration
+	}{
+		{"", 0, 0}, {"soon", 0, 0}, {"-5", 0, 0}, {"0", 0, 0}, {"7", 7 * time.Second, 7 * time.Second},
+		{"9223372037", 24 * time.Hour, 24 * time.Hour}, {"9223372036854775807", 24 * time.Hour, 24 * time.Hour}, {"92233720368547758070", 0, 0},
+		{now.Add(time.Minute).UTC().Format(http.TimeFormat), 50 * time.Second, time.Minute},
+		{now.Add(-time.Minute).UTC().Format(http.TimeFormat), 0, 0},
+		{now.AddDate(5, 0, 0).UTC().Format(http.TimeFormat), 24 * time.Hour, 24 * time.Hour},
+	} {
+		x := &Exchange{Header: http.Header{"Retry-After": {c.text}}}
+		if got := x.RetryAfter(); got < c.least || got > c.most {
+			t.Errorf("Retry-After: %s: %s, want from %s to %s", c.text, got, c.least, c.most)
+		}
+	}
+}

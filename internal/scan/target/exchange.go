@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -101,4 +102,18 @@ type Exchange struct {
 	Raw *RawAnswer
 	// TLS is what a handshake showed, as Body has it in JSON; nil: no handshake was asked for.
 	TLS *Handshake
+}
+
+// RetryAfter is how long an answer asks to wait (RFC 9110 section 10.2.3), a day at
+// most; 0 when it does not say.
+func (ex *Exchange) RetryAfter() time.Duration {
+	const most = 24 * time.Hour
+	text := ex.Header.Get("Retry-After")
+	if n, err := strconv.Atoi(text); err == nil && n >= 0 {
+		return time.Duration(min(n, int(most/time.Second))) * time.Second
+	}
+	if at, err := http.ParseTime(text); err == nil {
+		return min(max(time.Until(at), 0), most)
+	}
+	return 0
 }

@@ -146,8 +146,8 @@ const maxVain = 5
 // pause waits as long as an answer asks, a few seconds at most.
 func pause(ctx context.Context, x *target.Exchange) {
 	d := time.Second
-	if n, err := strconv.Atoi(x.Header.Get("Retry-After")); err == nil && n > 0 {
-		d = min(time.Duration(n)*time.Second, 5*time.Second)
+	if asked := x.RetryAfter(); asked > 0 {
+		d = min(asked, 5*time.Second)
 	}
 	t := time.NewTimer(d)
 	defer t.Stop()

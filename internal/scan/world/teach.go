@@ -168,7 +168,7 @@ func (l *teaching) obey() bool {
 // resize makes a text as long as a message wants it.
 func (l *teaching) resize(k *Complaint) bool {
 	n, err := strconv.Atoi(k.Bound)
-	if err != nil || n > 10_000 {
+	if err != nil || n < 0 || n > 10_000 { // the target's word, and no length there is
 		n = 20
 		if k.Rule == isLong || k.Rule == isHigh {
 			n = 8
