@@ -25,7 +25,7 @@ func TestCurlScriptHostile(t *testing.T) {
 			t.Skipf("SKIPPED: %s is not installed", tool)
 		}
 	}
-	const header, cookie = "X-Glaze'`touch$IFS$9ran-header`'", "glaze'`touch$IFS$9ran-cookie`'"
+	const header, cookie = "X-Glaze'`touch$IFS''ran-header`'", "glaze'`touch$IFS''ran-cookie`'"
 	var got []string
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b, _ := io.ReadAll(r.Body)

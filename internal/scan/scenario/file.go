@@ -2,9 +2,11 @@ package scenario
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/goccy/go-yaml"
 )
@@ -20,6 +22,12 @@ func Parse(data []byte) (*Scenario, error) {
 	}
 	return &s, nil
 }
+
+// Bounds of what a file can ask for: its requests are all written before the first is sent.
+const (
+	maxTimes = 10_000
+	maxWait  = time.Hour
+)
 
 // Check says what is wrong with a scenario, all of it together.
 func (s *Scenario) Check() error {
@@ -64,6 +72,9 @@ func (s *Scenario) Check() error {
 		if kinds > 1 {
 			say("%s: it has more than one of send, handshake and raw", name)
 		}
+		if err := st.bounded(); err != nil {
+			say("%s: %v", name, err)
+		}
 		if st.Together && st.Send == nil {
 			say("%s: only requests (send) go together", name)
 		}
@@ -87,9 +98,6 @@ func (s *Scenario) Check() error {
 		if slices.ContainsFunc(st.Expect, func(e Expect) bool { return e.Steady > 0 }) && (st.Times < 6 || st.Together) {
 			say("%s: what is steady is seen in six answers or more, one after the other (times)", name)
 		}
-		if slices.ContainsFunc(st.Expect, func(e Expect) bool { return e.Within > 0 }) && st.Times < 2 {
-			say("%s: within is about several requests (times)", name)
-		}
 		seen[st.ID] = true
 	}
 	if len(s.Steps) > 0 && !proves {
@@ -97,6 +105,19 @@ func (s *Scenario) Check() error {
 	}
 	if wrong != nil {
 		return fmt.Errorf("scenario %q: %s", s.Name, strings.Join(wrong, "; "))
+	}
+	return nil
+}
+
+// bounded says what is wrong with how often and after how long a step is sent.
+func (st *Step) bounded() error {
+	switch {
+	case st.Times < 0 || st.Times > maxTimes:
+		return fmt.Errorf("times: %d: want up to %d", st.Times, maxTimes)
+	case st.Wait < 0 || st.Wait > maxWait:
+		return fmt.Errorf("wait: %v: want up to %v", st.Wait, maxWait)
+	case st.Times < 2 && slices.ContainsFunc(st.Expect, func(e Expect) bool { return e.Within > 0 }):
+		return errors.New("within is about several requests (times)")
 	}
 	return nil
 }

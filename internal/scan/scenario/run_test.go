@@ -257,6 +257,8 @@ func TestBadScenarios(t *testing.T) {
 		"name: x\nsteps: [{id: a, part: magic, send: {method: GET, path: /}}]":                                                "want setup",
 		"name: x\nsteps: [{id: a, send: {method: GET, path: x}, expect: [{status: any}]}]":                                    "begins with /",
 		"name: x\nsteps: [{id: a, send: {method: GET, path: /x}, expect: [{like: b}]}]":                                       "does not come before",
+		"name: x\nsteps: [{id: a, times: 1000000000, send: {method: GET, path: /x}, expect: [{status: any}]}]":                "up to 10000",
+		"name: x\nsteps: [{id: a, wait: 1000h, send: {method: GET, path: /x}, expect: [{status: any}]}]":                      "up to 1h",
 		"name: x\nsteps: [{id: a, sent: {}}]":                                                                                 "sent",
 		"name: x\nsteps: [{id: a, send: {method: GET, path: /x}, expect: [{status: any}]}, {id: a, expect: [{status: any}]}]": "same id",
 	} {
