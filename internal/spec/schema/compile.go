@@ -42,6 +42,7 @@ type Compiler struct {
 	scanned    map[*value.Value]bool
 	joined     map[[2]string]string
 	walked     map[pointerKey]place
+	indexes    map[*value.Value]map[string]*value.Value // of wide objects, by name
 	built      map[*value.Value]*Schema
 	patterns   map[string]*pattern
 	fresh      []*Schema // built since the last Compile, for finish

@@ -359,7 +359,7 @@ func (c *Compiler) walk(r *resource, pointer string) (place, error) {
 		} else {
 			rest = ""
 		}
-		next := p.v.At("/" + token)
+		next := c.child(p.v, token)
 		if next == nil {
 			return place{}, fmt.Errorf("there is nothing at %q in %q", p.ptr+"/"+token, r.doc)
 		}
@@ -370,4 +370,29 @@ func (c *Compiler) walk(r *resource, pointer string) (place, error) {
 	}
 	c.walked[key] = p
 	return p, nil
+}
+
+// wide is from how many members on an object is looked up by an index: each schema of a
+// description is walked to from the root, past the list of all its paths.
+const wide = 64
+
+// child is the member of v that a token of a JSON pointer names, or nil.
+func (c *Compiler) child(v *value.Value, token string) *value.Value {
+	if v == nil || v.Kind != value.Object || len(v.Kids) < wide {
+		return v.At("/" + token)
+	}
+	index := c.indexes[v]
+	if index == nil {
+		index = make(map[string]*value.Value, len(v.Kids))
+		for i := range v.Kids {
+			if k := &v.Kids[i]; index[k.Name] == nil {
+				index[k.Name] = k
+			}
+		}
+		if c.indexes == nil {
+			c.indexes = map[*value.Value]map[string]*value.Value{}
+		}
+		c.indexes[v] = index
+	}
+	return index[value.UnescapeToken(token)]
 }
