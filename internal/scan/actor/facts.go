@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 
 	"github.com/crenel-project/crenel/internal/scan/graph"
@@ -98,7 +97,7 @@ var tenantWords = setOf("tenant", "company", "organization", "organisation", "or
 // whoAmI asks who an actor is, where a call tells, for what it says of the account.
 func (p *People) whoAmI(ctx context.Context, a *Actor) {
 	for _, op := range p.candidates(graph.WhoAmI, 0.5) {
-		if op.Method != http.MethodGet || strings.Contains(op.Path, "{") {
+		if !op.Reads() || strings.Contains(op.Path, "{") {
 			continue
 		}
 		r, err := p.plainCall(op)

@@ -59,7 +59,7 @@ func (p *People) gather(ctx context.Context) error {
 		if i >= maxWitnesses && refusing > 0 || i >= 2*maxWitnesses || refusing >= 6 {
 			break
 		}
-		if o.r.Method != http.MethodGet && refusing > 0 {
+		if !o.op.Reads() && refusing > 0 {
 			continue // there is no need for calls that might do something
 		}
 		ex, err := p.c.Do(ctx, Nobody, o.r)
@@ -108,8 +108,10 @@ func witnessWorth(op *graph.Op) (int, bool) {
 	}
 	var worth int
 	switch {
-	case op.Method == http.MethodGet && op.Kind != graph.Delete && op.Kind != graph.Create:
+	case op.Reads() && op.Method == http.MethodGet:
 		worth = 10
+	case op.Reads() && op.Method == http.MethodPost && !bodyNeeded(op):
+		worth = 8 // where every call is a POST
 	case (op.Method == http.MethodPut || op.Method == http.MethodPatch || op.Method == http.MethodPost) && op.Secured && bodyNeeded(op) &&
 		!op.Has(graph.Payment) && !op.Has(graph.Transfer) && !op.Has(graph.Upload) && !op.Has(graph.Debug):
 		// Sent with an empty object, which it refuses, but only to somebody.

@@ -324,7 +324,7 @@ func (p *People) tenantInput(ctx context.Context, f *form, who *persona, name st
 func (p *People) listed(ctx context.Context, in *graph.Input) []string {
 	for _, e := range in.Producers {
 		op := e.From.Op
-		if op.Method != http.MethodGet || strings.Contains(op.Path, "{") {
+		if !op.Reads() || strings.Contains(op.Path, "{") {
 			continue
 		}
 		r, err := p.plainCall(op)

@@ -2,6 +2,7 @@ package check
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -109,7 +110,7 @@ func (p *Probe) reads(op *graph.Op) bool {
 	case http.MethodGet, http.MethodHead:
 		return op.Kind != graph.Delete
 	case http.MethodPost:
-		return p.Mode > Safe && (op.Kind == graph.Action || op.Kind == graph.Read || op.Kind == graph.List)
+		return p.Mode > Safe && (op.Kind == graph.Action && (!op.Calls() || op.Has(graph.Search)) || op.Kind == graph.Read || op.Kind == graph.List)
 	}
 	return false
 }
@@ -117,7 +118,10 @@ func (p *Probe) reads(op *graph.Op) bool {
 // readBy tries one input of one operation.
 func (p *Probe) readBy(ctx context.Context, op *graph.Op, in *graph.Input, r *graph.Resource, of pair) error {
 	user := of.owner
-	subjects := p.subjects(r, user, 2)
+	subjects, err := p.standing(ctx, r, user, 2)
+	if err != nil {
+		return err
+	}
 	if r.IsPerson || r.IsTenant {
 		subjects = append(subjects, p.self(r, user)...)
 	}
@@ -130,7 +134,12 @@ func (p *Probe) readBy(ctx context.Context, op *graph.Op, in *graph.Input, r *gr
 		if err != nil {
 			return err
 		}
-		if mine.Status/100 != 2 || len(mine.Body) == 0 {
+		if s.object.Deleted() {
+			if s, own, mine, err = p.anew(ctx, op, in, r, user); err != nil {
+				return err
+			}
+		}
+		if s == nil || mine.Status/100 != 2 || len(mine.Body) == 0 {
 			p.Note(op, Skipped)
 			continue
 		}
@@ -140,6 +149,40 @@ func (p *Probe) readBy(ctx context.Context, op *graph.Op, in *graph.Input, r *gr
 		}
 	}
 	return nil
+}
+
+// standing are the subjects that are still there; where all that the owner made is gone,
+// another is made.
+func (p *Probe) standing(ctx context.Context, r *graph.Resource, owner *actor.Actor, most int) ([]*subject, error) {
+	list := p.subjects(r, owner, most)
+	if len(list) > 0 || r == nil || !p.World.Lost(r, owner) {
+		return list, nil
+	}
+	if _, err := p.World.Make(ctx, r, owner); err != nil {
+		if errors.Is(err, world.ErrNotMade) {
+			return nil, nil
+		}
+		return nil, fmt.Errorf("an object in place of one that is gone: %w", err)
+	}
+	return p.subjects(r, owner, most), nil
+}
+
+// anew makes another object where the one that was made is gone (some actions end what
+// they act on), and reads it as its owner. No subject: none could be made.
+func (p *Probe) anew(ctx context.Context, op *graph.Op, in *graph.Input, r *graph.Resource, user *actor.Actor) (*subject, *world.Call, *target.Exchange, error) {
+	if _, err := p.World.Make(ctx, r, user); err != nil {
+		return nil, nil, nil, nil //nolint:nilerr // what cannot be made cannot be read
+	}
+	list := p.subjects(r, user, 1)
+	if len(list) == 0 {
+		return nil, nil, nil, nil
+	}
+	own, err := p.on(ctx, op, user, in, list[0].object)
+	if err != nil {
+		return nil, nil, nil, nil //nolint:nilerr // nor what cannot be written
+	}
+	mine, err := p.send(ctx, own)
+	return list[0], own, mine, err
 }
 
 // readAs tries the attackers in turn, and says whether one got through.

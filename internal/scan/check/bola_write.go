@@ -51,7 +51,11 @@ func (p *Probe) writes(ctx context.Context, deletes bool) error {
 			if r == nil || in.In == "header" || in.In == "body" && op.Kind != graph.Action {
 				continue
 			}
-			for _, s := range p.subjects(r, user, 1) {
+			subjects, err := p.standing(ctx, r, user, 1)
+			if err != nil {
+				return err
+			}
+			for _, s := range subjects {
 				if s.recipe == nil {
 					continue // what the run did not make is not touched
 				}

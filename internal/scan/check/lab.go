@@ -29,6 +29,7 @@ type World interface {
 	Request(c *world.Call) (*target.Request, error)
 	Send(ctx context.Context, c *world.Call) (*target.Exchange, error)
 	Objects(r *graph.Resource, owner *actor.Actor) []*world.Object
+	Lost(r *graph.Resource, owner *actor.Actor) bool
 	Make(ctx context.Context, r *graph.Resource, as *actor.Actor) (*world.Object, error)
 	Step(c *world.Call, bind map[string]string) (scenario.Step, error)
 	Recipe(ctx context.Context, r *graph.Resource, as *actor.Actor, prefix string) (*world.Recipe, error)

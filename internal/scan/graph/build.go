@@ -2,6 +2,7 @@ package graph
 
 import (
 	"cmp"
+	"net/http"
 	"regexp"
 	"slices"
 	"strings"
@@ -42,6 +43,7 @@ func Build(api *spec.API) *Graph {
 		b.outputs(op)
 		op.Secured, op.SecuredWhy = b.secured(op)
 	}
+	b.namePasswords()
 	b.identify()
 	for _, op := range g.Ops {
 		oldForNew(op)
@@ -58,8 +60,14 @@ func Build(api *spec.API) *Graph {
 func (b *builder) operations() {
 	g := b.g
 	steps := make([][]step, len(g.API.Operations))
+	calls := 0
+	for _, o := range g.API.Operations {
+		if slices.ContainsFunc(splitPath(o.Path, false), func(s step) bool { return s.call }) {
+			calls++
+		}
+	}
 	for i, o := range g.API.Operations {
-		steps[i] = splitPath(o.Path)
+		steps[i] = splitPath(o.Path, o.Method == http.MethodPost && calls >= fewCalls && 2*calls > len(steps))
 		serviceNames(steps[i])
 		for j := range steps[i] {
 			if n := steps[i][j].noun; n != "" && !steps[i][j].loose {

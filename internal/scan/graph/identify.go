@@ -27,6 +27,11 @@ func (b *builder) identify() {
 		}
 	}
 	for _, op := range b.g.Ops {
+		for _, in := range op.Inputs {
+			if r := op.About; r != nil && op.route.calls() && op.Kind != Create && in.Meaning == MeansID && in.Object != nil && in.Object.Resource == r.Name {
+				at(r).ids[in.Name]++
+			}
+		}
 		for _, o := range op.Outputs {
 			if o.Header != "" {
 				continue

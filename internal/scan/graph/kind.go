@@ -35,6 +35,9 @@ func (b *builder) kind(op *Op) {
 	case verb == Read || verb == List:
 		if op.Method == http.MethodGet || op.Method == http.MethodPost || op.Method == http.MethodHead {
 			op.Kind = b.reads(op, end)
+			if verb == Read && r.calls() && op.Answered != "list" {
+				op.Kind = Read // the object is named in the body
+			}
 			if verb == List && !op.OnObject {
 				op.Kind = List
 			}
@@ -61,6 +64,8 @@ func (b *builder) kind(op *Op) {
 			if b.namesNew(op) {
 				op.Kind = Create
 			}
+		case end >= 0 && r.steps[end].self && op.Body == nil:
+			op.Kind = Read // "/account/whoami", of an API in which every call is a POST
 		case len(r.nouns) == 0 && !op.OnObject:
 			op.Kind = Action
 		default:
@@ -130,7 +135,7 @@ func (b *builder) reads(op *Op, end int) Kind {
 }
 
 // hasObjects reports whether some path addresses one object of a resource.
-func (b *builder) hasObjects(r *Resource) bool { return r != nil && len(r.vars) > 0 }
+func (b *builder) hasObjects(r *Resource) bool { return r.named() }
 
 // posts tells a Create from an Action at the end of a path.
 func (b *builder) posts(op *Op, lastNoun int) Kind {

@@ -68,7 +68,17 @@ func (op *Op) Input(where string) *Input {
 	return nil
 }
 
+// Calls reports whether op's path is the name of a remote procedure ("/invoice.get"),
+// which says what is done.
+func (op *Op) Calls() bool { return op.route.calls() }
+
 // Reads reports whether op changes nothing, as far as its method and kind say.
 func (op *Op) Reads() bool {
-	return (op.Method == http.MethodGet || op.Method == http.MethodHead || op.Method == http.MethodOptions) && op.Kind != Delete && op.Kind != Create && op.Kind != Update
+	switch op.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions:
+		return op.Kind != Delete && op.Kind != Create && op.Kind != Update
+	case http.MethodPost: // "/invoice.get", "/getInvoice"
+		return op.Kind == Read || op.Kind == List
+	}
+	return false
 }

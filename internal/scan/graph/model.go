@@ -96,13 +96,14 @@ type Op struct {
 	// ListAt is the JSON pointer of the list when Answered is "list": "" is the answer itself.
 	ListAt string
 
-	media  *spec.MediaType
-	route  *route
-	words  map[string]bool // of path, operationId, tags and summary
-	said   map[string]bool // of path and operationId alone
-	leaves *leaves         // of the answer
-	object string          // resource of the path's last noun, before groups were told apart
-	under  string          // … and of the object that it lies under
+	media    *spec.MediaType
+	route    *route
+	password string          // the API's own word for a password, "": it says password
+	words    map[string]bool // of path, operationId, tags and summary
+	said     map[string]bool // of path and operationId alone
+	leaves   *leaves         // of the answer
+	object   string          // resource of the path's last noun, before groups were told apart
+	under    string          // … and of the object that it lies under
 }
 
 // Content is the body's media type that Inputs describe: JSON where the
@@ -130,7 +131,12 @@ type Resource struct {
 
 	types map[string]bool // schemas that describe it, as typeName has them
 	vars  map[string]int  // names of path variables that identify it
+	// called: remote procedures are about it, which name its objects in their bodies.
+	called bool
 }
+
+// named reports whether something of the API names single objects of the resource.
+func (r *Resource) named() bool { return r != nil && (len(r.vars) > 0 || r.called) }
 
 // Of lists the operations of one kind, the plainest first (fewest required inputs).
 func (r *Resource) Of(k Kind) []*Op {

@@ -20,13 +20,15 @@ type step struct {
 	which bool     // a literal that picks among what stands before it: all, recent, me
 	self  bool     // … and picks the caller's own
 	area  bool     // api, v1, rest: says nothing of what the path is about
+	call  bool     // the end of a remote procedure's name: the object is named in the body
 }
 
 func (s *step) isVar() bool { return len(s.vars) > 0 }
 
 // splitPath reads a template. Variables may share a segment with text
-// ("{id}.json", "Users('{key}')", "{id}:activate").
-func splitPath(path string) []step {
+// ("{id}.json", "Users('{key}')", "{id}:activate"). calls: the API is one of remote
+// procedures, so that a last word which is no verb that is known says what is done as well.
+func splitPath(path string, calls bool) []step {
 	path, _, _ = strings.Cut(path, "?")
 	path, _, _ = strings.Cut(path, "#")
 	var out []step
@@ -37,6 +39,10 @@ func splitPath(path string) []step {
 		open := strings.IndexByte(text, '{')
 		if open < 0 {
 			before, action, colon := strings.Cut(text, ":")
+			if about, done, call := cutCall(text, calls); call {
+				out = append(out, literal(about), done)
+				continue
+			}
 			if colon && before != "" {
 				out = append(out, literal(before))
 				text = action
@@ -87,6 +93,35 @@ func splitPath(path string) []step {
 		}
 	}
 	return out
+}
+
+// fewCalls: so many, and most of an API's operations, make it one of remote procedures.
+const fewCalls = 4
+
+// cutCall splits the name of a remote procedure, "invoice.get" or "desk.bookings.list",
+// into what it is about and what is done, as if a slash stood between them.
+func cutCall(text string, calls bool) (about string, done step, ok bool) {
+	i := strings.LastIndexByte(text, '.')
+	if i <= 0 || i+1 == len(text) || fileEnds[strings.ToLower(text[i+1:])] || isDigits(text[i+1:]) || len(spec.Words(text[:i])) == 0 {
+		return "", step{}, false
+	}
+	done = literal(text[i+1:])
+	if k, said := callVerbs[strings.Join(done.words, "_")]; said && done.verb == "" {
+		done.verb, done.said, done.noun, done.many = k, done.words[0], "", false
+	}
+	if calls && done.verb == "" && !done.which && len(done.words) > 0 {
+		done.verb, done.said, done.noun, done.many = Action, done.words[0], "", false
+	}
+	if done.verb == "" && !done.which {
+		return "", step{}, false // "com.example", "sitemap.old"
+	}
+	done.call = true
+	return text[:i], done, true
+}
+
+// calls reports whether the path is the name of a remote procedure.
+func (r *route) calls() bool {
+	return slices.ContainsFunc(r.steps, func(s step) bool { return s.call })
 }
 
 // literal reads a segment without variables.

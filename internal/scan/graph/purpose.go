@@ -74,6 +74,10 @@ func readTraits(op *Op) *traits {
 	}
 	t.said = " " + path + " | " + id + " "
 	t.words = t.said + "| " + strings.Join(spec.Words(strings.Join(op.Tags, " ")), " ") + " | " + strings.Join(spec.Words(op.Summary), " ") + " "
+	if op.password != "" {
+		own := strings.NewReplacer(" "+op.password+" ", " password ")
+		t.said, t.words = own.Replace(t.said), own.Replace(t.words)
+	}
 	t.text = strings.ToLower(op.Summary + " " + op.Description)
 	t.reads = op.Method == http.MethodGet || op.Method == http.MethodHead
 	t.post = op.Method == http.MethodPost || op.Method == http.MethodPut || op.Method == http.MethodPatch

@@ -204,7 +204,7 @@ func (b *builder) logout(t *traits) {
 // whoAmI: a read without inputs that answers the caller.
 func (b *builder) whoAmI(t *traits) {
 	op := t.op
-	if op.Method != http.MethodGet || op.OnObject || op.Answered == "list" {
+	if !op.Reads() || op.Method == http.MethodPost && op.Body != nil || op.OnObject || op.Answered == "list" {
 		return
 	}
 	var e evidence

@@ -43,6 +43,7 @@ func (b *builder) resources() {
 		if op.object != "" {
 			op.About = b.groups[groupKey{op.object, op.under}].resource
 			op.About.Ops = append(op.About.Ops, op)
+			op.About.called = op.About.called || op.route.calls()
 			for t := range b.groups[groupKey{op.object, op.under}].types {
 				op.About.types[t] = true
 			}

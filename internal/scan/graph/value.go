@@ -1,6 +1,8 @@
 package graph
 
 import (
+	"cmp"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -174,6 +176,11 @@ func (b *builder) bodyLeaf(op *Op, l *leaf) {
 // reference decides whether a value names an object, and whether that is an owner.
 func (b *builder) reference(op *Op, in *Input, holder *Resource, name string) {
 	meaning, ref := b.refOf(op, holder, name, in.Type)
+	if ref == nil && in.Meaning == MeansUndefined {
+		if noun := b.described(in.Schema, in.Type); noun != "" {
+			meaning, ref = MeansID, &spec.ObjectRef{Resource: noun, Param: name}
+		}
+	}
 	if ref == nil {
 		return
 	}
@@ -200,10 +207,12 @@ func (b *builder) refOf(op *Op, holder *Resource, name, typ string) (Meaning, *s
 			return MeansID, &spec.ObjectRef{Resource: stem, Param: name} // to_member, recipientUser
 		}
 		switch {
-		case b.nouns[bare] && (b.g.byName[bare] != nil && len(b.g.byName[bare].vars) > 0) && typ != "":
+		case b.nouns[bare] && b.g.byName[bare].named() && typ != "":
 			noun = bare // "team": 3
-		case weakID && weak != "" && b.g.byName[weak] != nil && len(b.g.byName[weak].vars) > 0 && !descriptive[lastWord(joined)]:
+		case weakID && weak != "" && b.g.byName[weak].named() && !descriptive[lastWord(joined)]:
 			noun = weak // order_number
+		case weakID && weak == "" && namesCalled(op, joined):
+			noun = "" // {"ref": …} of invoice.get
 		default:
 			if of, owns := spec.NamesOwner(bare); owns && (typ == "string" || typ == "integer") {
 				if of == "tenant" {
@@ -238,6 +247,40 @@ func (b *builder) refOf(op *Op, holder *Resource, name, typ string) (Meaning, *s
 	return MeansID, ref
 }
 
+// namesCalled reports whether a name that identifies only where an identifier is
+// expected does so with a remote procedure: what is read, changed or deleted is named.
+func namesCalled(op *Op, name string) bool {
+	if !op.route.calls() || op.About == nil {
+		return false
+	}
+	switch name {
+	case "ref", "reference":
+		return true
+	case "number", "no", "num", "key", "slug", "handle":
+		return op.Kind == Read || op.Kind == Update || op.Kind == Delete || op.Kind == Action
+	}
+	return false
+}
+
+// reWhose reads a description that says what a value names: "A member's ref", "the ID of the group".
+var reWhose = regexp.MustCompile(`(?i)\b(?:the|an?|that|this|which|another|other)? ?([a-z]+(?:[ _-][a-z]+)?)(?:'s|’s)? (?:id|identifier|ref|reference|uuid)\b|\b(?:id|identifier|ref|reference|uuid) (?:of|for) (?:the|an?|that|this|another)? ?([a-z]+(?:[ _-][a-z]+)?)\b`)
+
+// described is the resource that a description says a value names, "" for none.
+func (b *builder) described(s *schema.Schema, typ string) string {
+	if s == nil || typ != "string" && typ != "integer" {
+		return ""
+	}
+	for _, m := range reWhose.FindAllStringSubmatch(s.Description(), 3) {
+		w := spec.Words(cmp.Or(m[1], m[2]))
+		for i := range w { // "new member": member
+			if noun := spec.ResourceName(strings.Join(w[i:], "_")); b.g.byName[noun].named() {
+				return noun
+			}
+		}
+	}
+	return ""
+}
+
 // directed is the resource in a name that says a direction, and no "id": "member"
 // for to_member; "" for none.
 func (b *builder) directed(name string) string {
@@ -246,7 +289,7 @@ func (b *builder) directed(name string) string {
 		return ""
 	}
 	noun := spec.ResourceName(strings.Join(w[1:], "_"))
-	if r := b.g.byName[noun]; r != nil && (r.IsPerson || len(r.vars) > 0) {
+	if r := b.g.byName[noun]; r != nil && (r.IsPerson || r.named()) {
 		return noun
 	}
 	return ""

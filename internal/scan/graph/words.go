@@ -51,6 +51,10 @@ var (
 	plainVerbs = set(`get read fetch show retrieve load create add new insert make save update edit modify change replace rename set delete remove destroy erase del list browse find view upsert put patch drop`)
 )
 
+// callVerbs say what is done where they end the name of a remote procedure, and may be
+// nouns elsewhere.
+var callVerbs = map[string]Kind{"store": Create, "post": Create, "submit": Create, "info": Read, "history": List, "terminate": Delete, "kick": Action}
+
 // verbKinds are words that say what an operation does.
 var verbKinds = func() map[string]Kind {
 	m := map[string]Kind{}
@@ -58,8 +62,8 @@ var verbKinds = func() map[string]Kind {
 		Create: `create add new insert make save register signup sign_up`,
 		Read:   `get read fetch show retrieve load view detail details`,
 		List:   `list browse index find_all findall listall`,
-		Update: `update edit modify change replace rename set put patch upsert`,
-		Delete: `delete remove destroy erase del drop`,
+		Update: `update edit modify change replace rename set put patch upsert amend revise`,
+		Delete: `delete remove destroy erase del drop expel evict discard`,
 		Action: `search query find lookup filter login logon signin sign_in log_in logout logoff signout sign_out log_out authenticate auth authorize authorise token refresh export import upload download
 			cancel activate deactivate enable disable approve reject confirm verify validate reset send resend start stop pause resume restart run execute batch bulk
 			archive restore publish unpublish lock unlock close open copy move clone duplicate merge sync preview test check transfer pay refund apply redeem assign unassign accept decline

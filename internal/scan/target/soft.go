@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/crenel-project/crenel/internal/spec"
 )
 
 // Names of the members of an answer that says how it went, and of nothing else.
@@ -24,7 +26,8 @@ var (
 
 // soften gives an answer that calls itself a success, and says in its envelope that
 // nothing was done ({"status": "error", "message": "…"}), the status of the refusal
-// that it is: the one that the envelope names, or 400. Wire keeps what was sent.
+// that it is: the one that the envelope names, by a number or a code ("not_found"), or
+// 400. Wire keeps what was sent.
 func soften(x *Exchange) {
 	x.Wire = x.Status
 	if x.Status/100 != 2 || len(x.Body) == 0 || len(x.Body) > 16<<10 || x.Truncated || !strings.Contains(x.Header.Get("Content-Type"), "json") {
@@ -57,11 +60,15 @@ func refusal(body []byte) (int, bool) {
 		return http.StatusBadRequest, true
 	}
 	code, says, told := 0, false, false
+	plain := refusedPlainly(v)
 	for _, name := range slices.Sorted(maps.Keys(v)) { // of two statuses the last counts, the same one each time
 		at := v[name]
 		n := strings.NewReplacer("_", "", "-", "").Replace(strings.ToLower(name))
 		n = strings.TrimPrefix(n, "is")
 		if !slices.Contains(softNames, n) {
+			if plain && scalar(at) {
+				continue // {"ok": false, "error": "missing_argument", "argument": "day"}
+			}
 			return 0, false
 		}
 		if slices.Contains(softEmpty, n) && !empty(at) {
@@ -105,9 +112,65 @@ func refusal(body []byte) (int, bool) {
 	case code >= 400:
 		return code, says || told
 	case says:
-		return http.StatusBadRequest, true
+		return statusOf(v), true
 	}
 	return 0, false
+}
+
+// refusedPlainly reports whether a flag says that nothing was done, and a text what was wrong.
+func refusedPlainly(v map[string]any) bool {
+	flag, text := false, false
+	for name, at := range v {
+		switch strings.ToLower(name) {
+		case "ok", "success", "successful":
+			if at != false {
+				return false
+			}
+			flag = true
+		case "error", "error_code", "errorcode":
+			t, is := at.(string)
+			text = text || is && t != ""
+		}
+	}
+	return flag && text
+}
+
+func scalar(v any) bool {
+	switch v.(type) {
+	case map[string]any, []any:
+		return false
+	}
+	return true
+}
+
+// softStatuses are the statuses that the codes of refusals stand for, the surer first.
+var softStatuses = []struct {
+	status int
+	code   *regexp.Regexp // of the code's words, joined by "_"
+}{
+	{http.StatusUnauthorized, regexp.MustCompile(`^(not_auth(ed|enticated|orized)?|un_?authenticated|un_?authori[sz]ed|(invalid|no|missing|bad|expired)_(auth|token|session|access_token)|(token|session)_(expired|invalid|missing|revoked|not_found)|(login|auth|authentication)_required|not_logged_in|account_inactive)$`)},
+	{http.StatusTooManyRequests, regexp.MustCompile(`^(rate_?limit(ed|_exceeded)?|too_many_(requests|attempts|tries)|throttled|slow_down|quota_exceeded)$`)},
+	{http.StatusNotFound, regexp.MustCompile(`^(not_found|[a-z0-9_]+_not_found|no_such_[a-z0-9_]+|unknown_(method|command|action))$`)},
+	{http.StatusForbidden, regexp.MustCompile(`^(forbidden|not_allowed|access_denied|permission_denied|no_permission|missing_scope|insufficient_(permissions|scope|rights)|not_permitted|restricted_action|admins?_only|not_(an?_)?(admin|owner))$`)},
+	{http.StatusConflict, regexp.MustCompile(`^(conflict|duplicate|already_[a-z_]+|[a-z0-9_]+_(taken|in_use|exists|already_exists|already_taken))$`)},
+}
+
+// statusOf is the status that a refusal's code stands for ({"ok": false, "error":
+// "not_authed"}), or 400.
+func statusOf(v map[string]any) int {
+	for _, name := range []string{"error", "error_code", "errorCode", "code", "status", "reason"} {
+		text, _ := v[name].(string)
+		if text == "" || len(text) > 60 || strings.ContainsAny(text, " .,:") {
+			continue // a sentence
+		}
+		code := strings.Join(spec.Words(text), "_")
+		for _, s := range softStatuses {
+			if s.code.MatchString(code) {
+				return s.status
+			}
+		}
+	}
+	return http.StatusBadRequest
 }
 
 // reException is the name of a class of errors.

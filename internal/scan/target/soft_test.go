@@ -16,13 +16,22 @@ func TestRefusalsThatCallThemselvesASuccess(t *testing.T) {
 		{`{"status":"fail","data":null,"message":"no"}`, 400},
 		{`{"success":false,"message":"no"}`, 400},
 		{`{"isSuccess":false,"errors":["no"],"data":{}}`, 400},
-		{`{"ok":false,"error":"invalid_auth"}`, 400},
+		{`{"ok":false,"error":"invalid_auth"}`, 401},
 		{`{"error":"Unknown voucher"}`, 400},
 		{`{"code":401,"msg":"please log in"}`, 401},
 		{`{"status":404,"message":"no such thing","data":null}`, 404},
 		{`{"statusCode":"403","message":"not yours"}`, 403},
 		{`{"code":400,"status":404,"message":"no such thing"}`, 404}, // one of them, and always the same
 		{`{"success":false,"error":{"code":429,"message":"slow down"}}`, 429},
+
+		{`{"ok":false,"error":"kennel_not_found"}`, 404},
+		{`{"ok":false,"error":"missing_argument","argument":"day"}`, 400},
+		{`{"ok":false,"error":"notAllowed"}`, 403},
+		{`{"ok":false,"error":"email_in_use","hint":"log in"}`, 409},
+		{`{"success":false,"error":"Rate-Limited"}`, 429},
+		{`{"ok":false,"error":"Not allowed to be empty."}`, 400}, // a sentence
+		{`{"ok":false,"error":"","argument":"day"}`, 200},
+		{`{"ok":false,"error":"partial","rows":[1]}`, 200}, // there is something
 
 		{`{"status":"ok","data":{"id":1}}`, 200},
 		{`{"success":true,"message":"done"}`, 200},

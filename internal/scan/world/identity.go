@@ -40,7 +40,7 @@ func idsOf(v *value.Value, r *graph.Resource) []*value.Value {
 	if w := wordsOf(r.Name); len(w) > 0 {
 		last = w[len(w)-1]
 	}
-	for _, want := range []string{"id", name + "id", last + "id", "uuid", name + "uuid", "guid", "slug", name + "number", name + "no", name + "code", name + "key", name + "slug", "key", "code", "number", "reference"} {
+	for _, want := range []string{"id", name + "id", last + "id", "uuid", name + "uuid", "guid", "slug", name + "number", name + "no", name + "code", name + "key", name + "slug", "key", "code", "number", "reference", "ref", name + "ref"} {
 		for i := range v.Kids {
 			if squeezed(v.Kids[i].Name) == want {
 				add(&v.Kids[i])

@@ -266,6 +266,9 @@ func (w *World) Send(ctx context.Context, c *Call) (*target.Exchange, error) {
 	defer w.mu.Unlock()
 	w.count(c, x)
 	if !c.reached(x) {
+		if o := c.subject(); o != nil && o.Made && owns(c.As, o) && c.Op.Reads() && (x.Status == http.StatusNotFound || x.Status == http.StatusGone) {
+			o.deleted = true // by something that is not called a deletion: it was cancelled, or has run out
+		}
 		return x, nil
 	}
 	if body := decode(x); body != nil {
@@ -306,6 +309,23 @@ func who(a *actor.Actor) string {
 		return "nobody"
 	}
 	return a.Name
+}
+
+// Lost reports whether an actor made objects of a resource, and none is left.
+func (w *World) Lost(r *graph.Resource, owner *actor.Actor) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	lost := false
+	for _, o := range w.objects {
+		if o.Resource != r || !o.Made || o.owner == nil || o.owner.Name != owner.Name {
+			continue
+		}
+		if !o.deleted {
+			return false
+		}
+		lost = true
+	}
+	return lost
 }
 
 // Objects lists the objects of a resource that an actor owns (nil: of anybody),
