@@ -52,7 +52,7 @@ func WriteRegressions(dir string, res *Result) (int, error) {
 			Version: 1, Fingerprint: f.Fingerprint, Check: f.Check, Title: f.Title, Severity: f.Severity, OWASP: f.OWASP, CWE: f.CWE, CVSS: f.CVSS,
 			Method: f.Method, Path: f.Path, Where: f.Where, Fix: f.Fix, Scenario: *p.Scenario,
 		}
-		text, err := yaml.Marshal(g)
+		text, err := scenario.WriteYAML(g)
 		if err != nil {
 			return n, fmt.Errorf("writing the regression file of %s: %w", f.Fingerprint, err)
 		}

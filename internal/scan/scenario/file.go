@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -124,9 +125,31 @@ func (st *Step) bounded() error {
 
 // YAML is the scenario as a file.
 func (s *Scenario) YAML() ([]byte, error) {
-	out, err := yaml.Marshal(s)
+	out, err := WriteYAML(s)
 	if err != nil {
 		return nil, fmt.Errorf("writing scenario %q: %w", s.Name, err)
+	}
+	return out, nil
+}
+
+// WriteYAML writes a value so that it is the same when it is read again: as YAML usually
+// looks, or in the form of JSON, which is YAML as well, where a text would be lost (the
+// library leaves "? x", a lone tab and carriage returns without quotes).
+func WriteYAML(v any) ([]byte, error) {
+	out, err := yaml.Marshal(v)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // the caller says of what
+	}
+	sure, err := yaml.MarshalWithOptions(v, yaml.JSON())
+	if err != nil {
+		return nil, err //nolint:wrapcheck // the same
+	}
+	var plain, want any
+	if err := yaml.Unmarshal(sure, &want); err != nil {
+		return nil, err //nolint:wrapcheck // the same
+	}
+	if yaml.Unmarshal(out, &plain) != nil || !reflect.DeepEqual(plain, want) {
+		return sure, nil
 	}
 	return out, nil
 }

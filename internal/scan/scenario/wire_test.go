@@ -110,7 +110,7 @@ func TestWireSteps(t *testing.T) {
 // A raw step is the same after it was written to a file and read again.
 func TestRawStepInYAML(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		line := rapid.OneOf(rapid.SampledFrom([]string{"", "0", "1", " x", "x ", "Content-Length : 4", `X: y\nTransfer-Encoding: chunked`, `\x0b\x00`, "GET / HTTP/1.1", "${credentials}", "null", "~", "- a", "a: b", "#", "'", `"`, "5\\r\\n"}), rapid.StringMatching(`[ -\[\]-~]{0,20}`))
+		line := rapid.OneOf(rapid.SampledFrom([]string{"", "0", "1", " x", "x ", "Content-Length : 4", `X: y\nTransfer-Encoding: chunked`, `\x0b\x00`, "GET / HTTP/1.1", "${credentials}", "null", "~", "- a", "a: b", "#", "'", `"`, "5\\r\\n", "? a", "a\r\nb", "\t"}), rapid.StringMatching(`[ -\[\]-~]{0,20}`))
 		sc := rawScenario(rapid.SliceOfN(line, 1, 8).Draw(t, "lines"), Expect{Status: "any"})
 		sc.Steps[0].Part = Attack
 		text, err := sc.YAML()
