@@ -115,17 +115,25 @@ func (p *Probe) reads(op *graph.Op) bool {
 	return false
 }
 
+// mostSubjects: of so many objects is one tried to be read as another.
+const mostSubjects = 2
+
 // readBy tries one input of one operation.
 func (p *Probe) readBy(ctx context.Context, op *graph.Op, in *graph.Input, r *graph.Resource, of pair) error {
 	user := of.owner
-	subjects, err := p.standing(ctx, r, user, 2)
+	subjects, err := p.standing(ctx, r, user, 2*mostSubjects)
 	if err != nil {
 		return err
 	}
 	if r.IsPerson || r.IsTenant {
 		subjects = append(subjects, p.self(r, user)...)
 	}
+	tried := 0
 	for _, s := range subjects {
+		if tried == mostSubjects || !slices.ContainsFunc(of.others, func(a *actor.Actor) bool { return !s.meantFor(a) }) {
+			continue // it is as much theirs: a booking on somebody's ride
+		}
+		tried++
 		own, err := p.on(ctx, op, user, in, s.object)
 		if err != nil {
 			continue
