@@ -57,6 +57,11 @@ func (c *Client) deliver(ctx context.Context, o *origin, r *Request, ex *Exchang
 	now := c.digests.known(key)
 	for try := 1; ; try++ {
 		c.send(ctx, o, c.computed(o, r, now), ex)
+		if try > 1 {
+			// Others have it after the request that it was given to: a nonce that serves few
+			// requests is not used up before that one has had its turn.
+			c.digests.keep(key, now)
+		}
 		if ex.Err != nil || ex.Status != http.StatusUnauthorized {
 			return
 		}
@@ -64,14 +69,13 @@ func (c *Client) deliver(ctx context.Context, o *origin, r *Request, ex *Exchang
 		if fresh == nil {
 			return
 		}
-		c.digests.keep(key, fresh)
 		if try == digestTries || try > 1 && !fresh.Stale {
 			return // the name or the password is wrong
 		}
 		if _, err := c.pace.turn(ctx, r); err != nil {
 			return
 		}
-		now = fresh // its own: others may use theirs up meanwhile
+		now = fresh
 		*ex = Exchange{Seq: ex.Seq, As: ex.As, For: ex.For, Request: ex.Request}
 	}
 }
