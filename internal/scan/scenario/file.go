@@ -148,8 +148,8 @@ func WriteYAML(v any) ([]byte, error) {
 	if err := yaml.Unmarshal(sure, &want); err != nil {
 		return nil, err //nolint:wrapcheck // the same
 	}
-	if yaml.Unmarshal(out, &plain) != nil || !reflect.DeepEqual(plain, want) {
-		return sure, nil
+	if err := yaml.Unmarshal(out, &plain); err != nil || !reflect.DeepEqual(plain, want) {
+		return sure, nil //nolint:nilerr // what cannot be read again is not what is written
 	}
 	return out, nil
 }
