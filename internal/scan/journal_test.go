@@ -136,7 +136,7 @@ func TestJournalOfAnother(t *testing.T) {
 	}{
 		{func(b *beginning) { b.Target = "http://b" }, `its target was "http://a", this one's is "http://b"`},
 		{func(b *beginning) { b.Mode = "safe" }, "its mode was"},
-		{func(b *beginning) { b.Spec = "t" }, "its description was"},
+		{func(b *beginning) { b.Spec = "t" }, "the description has changed"},
 		{func(b *beginning) { b.Seed = 5 }, "begun with --seed 4"},
 		{func(b *beginning) { b.Format = 2 }, "its format was"},
 	} {

@@ -575,6 +575,14 @@ func (r *run) finish(ctx context.Context, ended error, baseline *finding.Baselin
 		r.report.Checks = append(r.report.Checks, r.lab.Table()...)
 	}
 	r.report.Problems = append(r.report.Problems, outages(r.client.Outages())...)
+	if r.world != nil {
+		if broken := r.world.Broken(); len(broken) > 0 {
+			r.report.Problems = append(r.report.Problems, actor.Problem{
+				What:   some(broken, len(r.graph.Ops), "operation") + " too much for the scanner, which broke down over what is asked for or answered there",
+				Advice: "The fault is Crenel's, not the target's: report it. All else that the run could do is done.",
+			})
+		}
+	}
 	if e, p := r.eased(); e != nil {
 		r.report.Stats.Eased, r.report.Problems = e, append(r.report.Problems, *p)
 	}

@@ -43,6 +43,8 @@ type World interface {
 type People interface {
 	scenario.People
 	All() []*actor.Actor
+	// Single: each login of an account ends its session before.
+	Single() bool
 	Alive(ctx context.Context, a *actor.Actor) error
 	Renew(ctx context.Context, a *actor.Actor) error
 	Again(ctx context.Context, a *actor.Actor, x *target.Exchange, since time.Time) (bool, error)

@@ -289,14 +289,14 @@ func (p *Probe) compare(ctx context.Context, r *graph.Resource, o *world.Object,
 			if lists++; lists > 3 {
 				continue
 			}
-			mine, err := p.try(ctx, op, user, nil)
+			mine, err := p.tryAlive(ctx, op, user, nil)
 			if err != nil {
 				return err
 			}
 			if mine == nil || mine.Status/100 != 2 || !p.shows(mine, o) {
 				continue
 			}
-			theirs, err := p.try(ctx, op, other, nil)
+			theirs, err := p.tryAlive(ctx, op, other, nil)
 			if err != nil {
 				return err
 			}
@@ -322,14 +322,14 @@ func (p *Probe) compare(ctx context.Context, r *graph.Resource, o *world.Object,
 				continue
 			}
 			over := map[string]string{in.Where(): idFor(in, o)}
-			mine, err := p.try(ctx, op, user, over)
+			mine, err := p.tryAlive(ctx, op, user, over)
 			if err != nil {
 				return err
 			}
 			if mine == nil || mine.Status/100 != 2 {
 				continue
 			}
-			theirs, err := p.try(ctx, op, other, over)
+			theirs, err := p.tryAlive(ctx, op, other, over)
 			if err != nil {
 				return err
 			}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -247,6 +248,21 @@ func (p *Probe) try(ctx context.Context, op *graph.Op, as *actor.Actor, over map
 		return nil, nil // that no call can be made is an answer, too
 	}
 	return p.send(ctx, c)
+}
+
+// tryAlive is try with a session that lives: what is asked once, and leaned on for the
+// whole run, is asked again where another check's login has ended the session meanwhile.
+func (p *Probe) tryAlive(ctx context.Context, op *graph.Op, as *actor.Actor, over map[string]string) (*target.Exchange, error) {
+	for range 2 {
+		x, err := p.try(ctx, op, as, over)
+		if err != nil || x == nil || x.Status != http.StatusUnauthorized {
+			return x, err
+		}
+		if p.People.Alive(ctx, as) != nil && p.People.Renew(ctx, as) != nil {
+			return x, nil //nolint:nilerr // who does not get in is answered so
+		}
+	}
+	return p.try(ctx, op, as, over)
 }
 
 func (p *Probe) send(ctx context.Context, c *world.Call) (*target.Exchange, error) {

@@ -3,11 +3,13 @@ package world
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -202,6 +204,46 @@ func TestRefusedSoftly(t *testing.T) {
 	} {
 		if got := refusedSoftly(&target.Exchange{Status: 200, Body: []byte(body)}); got != want {
 			t.Errorf("%s: %v", body, got)
+		}
+	}
+}
+
+// What breaks the scanner itself over an answer ends neither the run nor the process:
+// the operation is told, and the others go on.
+func TestBuildSurvivesItself(t *testing.T) {
+	const doc = `openapi: 3.0.3
+info: {title: Slots, version: "1"}
+paths:
+  /slots: {post: {requestBody: {required: true, content: {application/json: {schema: {type: object, required: [day], properties: {day: {type: string, format: date}}}}}}, responses: {"201": {description: ok}}}}
+  /notes: {get: {responses: {"200": {description: ok}}}}
+`
+	var asked atomic.Bool
+	h := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		rw.Header().Set("Content-Type", "application/json")
+		if r.URL.Path == "/notes" {
+			_, _ = io.WriteString(rw, `[]`)
+			return
+		}
+		asked.Store(true)
+		rw.WriteHeader(http.StatusUnprocessableEntity)
+		_, _ = io.WriteString(rw, `{"errors":[{"field":"day","message":"must be in the future"}]}`)
+	})
+	now := func() time.Time {
+		if asked.Load() {
+			panic("no time")
+		}
+		return time.Now()
+	}
+	w, _, _ := stage(t, h, doc, Options{Now: now}, pair()...)
+	if err := w.Build(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.Broken(); len(got) != 1 || got[0] != "POST /slots (no time)" {
+		t.Errorf("broke down at %q", got)
+	}
+	for _, c := range w.Coverage() {
+		if c.Reached != (c.Path == "/notes") {
+			t.Errorf("%+v", c)
 		}
 	}
 }

@@ -59,7 +59,9 @@ type maker struct {
 }
 
 // compose makes a call. w.mu is held.
-func (w *World) compose(op *graph.Op, as *actor.Actor, p plan) (*Call, error) {
+func (w *World) compose(op *graph.Op, as *actor.Actor, p plan) (c *Call, err error) {
+	defer w.survive(op)
+	err = fmt.Errorf("making a call of %s as %s: %w", op.ID, who(as), errBroke) //nolint:wastedassign // what a panic leaves it at
 	m := &maker{w: w, op: op, as: as, plan: p, taught: w.taughtOf(op), inputs: map[string]*graph.Input{},
 		c: &Call{Op: op, As: as, Values: map[string]string{}, Uses: map[string]*Object{}, Fresh: map[string]string{}, tokens: map[string]string{}, Files: map[string]File{}}}
 	for _, in := range op.Inputs {

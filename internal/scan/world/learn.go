@@ -127,6 +127,7 @@ func refusedSoftly(x *target.Exchange) bool {
 
 // learn takes from an answer what later calls can use. w.mu is held.
 func (w *World) learn(c *Call, x *target.Exchange) {
+	defer w.survive(c.Op)
 	w.count(c, x)
 	if !c.reached(x) {
 		return

@@ -22,8 +22,8 @@ func bigRat(n string) (*big.Rat, bool) {
 
 // obey takes what an answer said to heart: it reports whether the next call
 // will be another one. w.mu is held.
-func (w *World) obey(c *Call, complaints []Complaint) bool {
-	changed := false
+func (w *World) obey(c *Call, complaints []Complaint) (changed bool) {
+	defer w.survive(c.Op)
 	for i := range complaints {
 		k := &complaints[i]
 		if k.Field == "" {

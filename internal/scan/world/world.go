@@ -85,6 +85,7 @@ type World struct {
 	calls    map[callKey]*Call          // the last that worked
 	cover    map[*graph.Op]*tally       //
 	clashed  map[*graph.Op]bool         // making one was refused because there is one like it
+	broken   map[*graph.Op]string       // where the scanner itself broke down, and how
 	failed   map[callKey]map[string]int // combinations of identifiers that did not work
 	readers  map[*graph.Resource]*graph.Op
 	barren   map[callKey]bool // resources' Create that failed as an actor
@@ -130,7 +131,7 @@ func New(g *graph.Graph, people People, c Sender, o Options) *World {
 		g: g, people: people, c: c, o: o,
 		mint: mint{run: o.Run, n: o.Seed << 20}, rng: rand.New(rand.NewPCG(o.Seed, 0x63726e6c)), //nolint:gosec // values must repeat with the seed; none is a secret
 		pool: map[string][]*known{}, seen: map[string]*profile{}, lessons: map[*graph.Op]*lessons{}, shared: map[string]*lesson{},
-		calls: map[callKey]*Call{}, cover: map[*graph.Op]*tally{}, failed: map[callKey]map[string]int{}, clashed: map[*graph.Op]bool{},
+		calls: map[callKey]*Call{}, cover: map[*graph.Op]*tally{}, failed: map[callKey]map[string]int{}, clashed: map[*graph.Op]bool{}, broken: map[*graph.Op]string{},
 		readers: map[*graph.Resource]*graph.Op{}, barren: map[callKey]bool{}, hopeless: map[*schema.Schema]bool{},
 		deletesOtherwise: slices.ContainsFunc(g.Ops, func(op *graph.Op) bool { return op.Kind == graph.Delete && op.Method != http.MethodDelete }),
 	}
@@ -309,6 +310,29 @@ func who(a *actor.Actor) string {
 		return "nobody"
 	}
 	return a.Name
+}
+
+// errBroke is a fault of the scanner's own.
+var errBroke = errors.New("the scanner broke down at it")
+
+// survive ends a fault of the scanner's own at the operation where it shows. What a
+// target says must end no run: what the run has made would stay behind. w.mu is held.
+func (w *World) survive(op *graph.Op) {
+	if p := recover(); p != nil {
+		w.broken[op] = fmt.Sprint(p)
+	}
+}
+
+// Broken lists the operations at which the scanner broke down, with what broke.
+func (w *World) Broken() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var out []string
+	for op, what := range w.broken {
+		out = append(out, fmt.Sprintf("%s %s (%s)", op.Method, op.Path, what))
+	}
+	slices.Sort(out)
+	return out
 }
 
 // Lost reports whether an actor made objects of a resource, and none is left.

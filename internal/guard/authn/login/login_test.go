@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/crenel-project/crenel/internal/oauth/oauthtest"
 )
 
 var stores = map[string]string{"cookie": "", "state": ", store: state"}
@@ -300,7 +302,7 @@ func TestCookieAttributes(t *testing.T) {
 
 func TestPushedRequest(t *testing.T) {
 	s := newStand(t, setup{login: ", par: require"})
-	s.op.PAR = true
+	s.op.Set(func(op *oauthtest.Server) { op.PAR = true })
 	b := s.browser()
 	b.logIn()
 	if s.op.Count("/par") != 1 {
