@@ -106,7 +106,7 @@ func TestTargetHangsFromOneRequest(t *testing.T) {
 	if f == nil || f.Path != "/broken" {
 		t.Fatalf("finding: %+v, problems %+v", f, r.Problems)
 	}
-	if !told(r, "the target hung at") {
+	if !told(r, "the target hung ") {
 		t.Errorf("problems: %+v", r.Problems)
 	}
 }
