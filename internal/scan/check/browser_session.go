@@ -243,11 +243,7 @@ func (p *Probe) formSteps(c *world.Call, in *graph.Input, as *otherType) ([]scen
 		bind[in.Where()] = jsonString("${canary." + id + "}")
 		st, err := p.World.Step(c, bind)
 		if err == nil {
-			text, ok := as.of(st.Send.Body)
-			if !ok {
-				err = fmt.Errorf("%s: its body cannot be written as %s", c.Op.ID, as.name)
-			}
-			st.Send.Body, st.Send.Type = text, as.media
+			err = as.rewrite(&st)
 			for _, f := range crossSite("https://${canary.site}.example") {
 				st.Send.Header = append(st.Send.Header, scenario.Pair{Name: f.Name, Value: f.Value})
 			}

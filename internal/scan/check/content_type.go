@@ -40,6 +40,16 @@ var otherTypes = []otherType{
 	{"application/xml", "XML", func(v any, _ string) (string, bool) { return xmlOf(v) }},
 }
 
+// rewrite puts a step's body into the type.
+func (t *otherType) rewrite(st *scenario.Step) error {
+	text, ok := t.of(st.Send.Body)
+	if !ok {
+		return fmt.Errorf("the body of %s cannot be written as %s", st.Send.Path, t.name)
+	}
+	st.Send.Body, st.Send.Type = text, t.media
+	return nil
+}
+
 // of is a text of JSON, which may hold placeholders in its strings, in another type.
 func (t otherType) of(text string) (string, bool) {
 	v, ok := scenario.Decode([]byte(text))
@@ -173,11 +183,7 @@ func (p *Probe) retyped(ctx context.Context, c *world.Call, in *graph.Input) (bo
 		bind[in.Where()] = jsonString("${canary." + id + "}")
 		st, err := p.World.Step(c, bind)
 		if err == nil {
-			text, ok := t.of(st.Send.Body)
-			if !ok {
-				err = fmt.Errorf("%s: its body cannot be written as %s", c.Op.ID, t.name)
-			}
-			st.Send.Body, st.Send.Type = text, t.media
+			err = t.rewrite(&st)
 		}
 		st.ID, st.Part, st.As, st.Note, st.Expect = id, part, as, note, []scenario.Expect{e}
 		l.add(st, err)
