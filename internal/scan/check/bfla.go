@@ -88,7 +88,7 @@ func bfla(ctx context.Context, p *Probe) error {
 		if !op.Secured || op.Has(graph.Hazard) || op.Has(graph.Login) || op.Has(graph.Logout) || op.Kind == graph.Delete || p.restricted(op, user) == "" {
 			return nil
 		}
-		if op.Method == http.MethodGet {
+		if op.Reads() {
 			return p.readsAsOther(ctx, op, user)
 		}
 		if p.Mode == Safe {
@@ -115,7 +115,7 @@ func madeForProofs(a *actor.Actor) bool { return strings.HasPrefix(a.Name, "fres
 // callFor is a call of an operation that works for the one it is for, and that
 // one; else the best that can be made as the user.
 func (p *Probe) callFor(ctx context.Context, op *graph.Op, user *actor.Actor) (*world.Call, *target.Exchange, *actor.Actor, error) {
-	if op.Method == http.MethodGet {
+	if op.Reads() {
 		for _, a := range p.entitled() {
 			c, err := p.World.Call(ctx, op, a, nil)
 			if err != nil {
@@ -426,7 +426,7 @@ func (p *Probe) mirrors(ctx context.Context, user *actor.Actor) ([]*witness, err
 	var out []*witness
 	tried := 0
 	for _, op := range p.Graph.Ops {
-		if op.Method != http.MethodGet || !p.reads(op) || op.Kind == graph.List && len(out) > 12 {
+		if !p.onlyReads(op) || op.Kind == graph.List && len(out) > 12 {
 			continue
 		}
 		if tried++; tried > 40 {

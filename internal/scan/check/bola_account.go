@@ -85,9 +85,10 @@ func (p *Probe) takes(op *graph.Op, user *actor.Actor) *taking {
 		}
 	}
 	profile := writes && other != nil && op.About != nil && op.About.IsPerson && len(op.PathParams) == 0
-	if t.in == nil && (len(t.passwords) > 0 || profile) && op.Secured {
+	ends := op.Kind == graph.Delete && len(op.PathParams) == 0 // a procedure's body says whose account ends
+	if t.in == nil && (len(t.passwords) > 0 || profile || ends) && op.Secured {
 		for _, in := range op.Inputs {
-			if in.In == "body" && (in.Required || len(t.passwords) > 0) && (in.Meaning == graph.MeansUsername || in.Meaning == graph.MeansEmail || namesPerson(in.Name)) {
+			if in.In == "body" && (in.Required || len(t.passwords) > 0) && (in.Meaning == graph.MeansUsername || in.Meaning == graph.MeansEmail || namesPerson(in.Name) || ends && in == p.naming(op, op.About)) {
 				if f := p.accountFact(in, user); f != "" {
 					t.in, t.fact, email = in, f, nil
 					break
@@ -283,7 +284,7 @@ func (p *Probe) accountReaders(ctx context.Context, victim *actor.Actor) ([]*wor
 		out = append(out, w.call)
 	}
 	for _, op := range p.Graph.Ops {
-		if op.Method != http.MethodGet || len(op.PathParams) != 1 || op.About == nil || !op.About.IsPerson || op.Kind != graph.Read || !p.reads(op) || len(out) > 3 {
+		if !p.onlyReads(op) || len(op.PathParams) != 1 || op.About == nil || !op.About.IsPerson || op.Kind != graph.Read || len(out) > 3 {
 			continue
 		}
 		in := p.naming(op, op.About)
@@ -307,7 +308,7 @@ func (p *Probe) tenantReaders(ctx context.Context, r *graph.Resource, victim *ac
 	var out []*world.Call
 	for _, op := range r.Of(graph.Read) {
 		in := p.naming(op, r)
-		if op.Method != http.MethodGet || len(op.PathParams) != 1 || !p.reads(op) || in == nil || in.In != "path" || len(out) > 1 {
+		if !p.onlyReads(op) || len(op.PathParams) != 1 || in == nil || in.In != "path" || len(out) > 1 {
 			continue
 		}
 		if f := tenantFact(in, r, victim); f != "" {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"net/http"
 	"slices"
 	"strconv"
 
@@ -18,7 +17,7 @@ import (
 // wallet, a budget) takes from another's as well, by its identifier. It is done to
 // accounts that the scenario registers.
 func (p *Probe) spendsOthers(ctx context.Context, op *graph.Op, user *actor.Actor) error {
-	if op.Method == http.MethodGet || !usable(op) || p.People.RegisterEntry() == nil || !slices.ContainsFunc(op.Inputs, func(in *graph.Input) bool {
+	if op.Reads() || !usable(op) || p.People.RegisterEntry() == nil || !slices.ContainsFunc(op.Inputs, func(in *graph.Input) bool {
 		r := p.resourceOf(in)
 		return (in.In == "body" || in.In == "query") && r != nil && !r.IsPerson && len(r.Of(graph.Create)) == 0 && in.Meaning == graph.MeansID
 	}) {

@@ -115,6 +115,18 @@ func (p *Probe) reads(op *graph.Op) bool {
 	return false
 }
 
+// onlyReads reports whether op only reads, by what it says and by its kind: a GET, or a
+// POST that is the call of a procedure that gets or lists something.
+func (p *Probe) onlyReads(op *graph.Op) bool { return op.Reads() && p.reads(op) }
+
+// plainRead reports whether op shows its caller something without being told whose:
+// it names no object, by path or by what it requires.
+func (p *Probe) plainRead(op *graph.Op) bool {
+	return op.Secured && len(op.PathParams) == 0 && p.onlyReads(op) && !slices.ContainsFunc(op.Inputs, func(in *graph.Input) bool {
+		return in.In == "body" && in.Required && p.resourceOf(in) != nil
+	})
+}
+
 // mostSubjects: of so many objects is one tried to be read as another.
 const mostSubjects = 2
 

@@ -3,7 +3,6 @@ package check
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"strings"
 
 	"github.com/crenel-project/crenel/internal/scan/actor"
@@ -30,7 +29,7 @@ func bolaReference(ctx context.Context, p *Probe) error {
 		return nil
 	}
 	return Each(ctx, p, p.Ops(), func(ctx context.Context, op *graph.Op) error {
-		if op.Method == http.MethodGet || op.Kind == graph.Delete || op.Has(graph.Hazard) || op.Has(graph.Admin) || op.Has(graph.Login) || op.Has(graph.Register) {
+		if op.Reads() || op.Kind == graph.Delete || op.Has(graph.Hazard) || op.Has(graph.Admin) || op.Has(graph.Login) || op.Has(graph.Register) {
 			return nil
 		}
 		if err := p.spendsOthers(ctx, op, user); err != nil {
@@ -132,7 +131,7 @@ func (p *Probe) hides(ctx context.Context, s *subject, other *actor.Actor) (*wor
 		return reader.By(other), err
 	}
 	for _, op := range s.object.Resource.Of(graph.List) {
-		if op.Method != http.MethodGet || len(op.PathParams) > 0 || op.Has(graph.Admin) || !p.reads(op) {
+		if !p.onlyReads(op) || len(op.PathParams) > 0 || op.Has(graph.Admin) {
 			continue
 		}
 		c, err := p.World.Call(ctx, op, s.object.Owner(), nil)

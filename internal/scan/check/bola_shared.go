@@ -31,7 +31,7 @@ func bolaShared(ctx context.Context, p *Probe) error {
 		return nil
 	}
 	return Each(ctx, p, p.Ops(), func(ctx context.Context, op *graph.Op) error {
-		if op.Method != http.MethodGet || !op.Secured || !p.reads(op) {
+		if !p.onlyReads(op) || !op.Secured {
 			return nil
 		}
 		for _, in := range op.Inputs {
@@ -163,7 +163,7 @@ func (p *Probe) factFor(in *graph.Input, a *actor.Actor) string {
 func (p *Probe) ownList(ctx context.Context, s *sharing, user, third *actor.Actor, id string) error {
 	for _, op := range p.Graph.Ops {
 		kind, below := p.Graph.Answer(op)
-		if op.Method != http.MethodGet || len(op.PathParams) > 0 || kind != "list" || op.About != s.of || !op.Secured || !p.reads(op) {
+		if kind != "list" || op.About != s.of || !p.plainRead(op) {
 			continue
 		}
 		c, err := p.World.Call(ctx, op, user, nil)

@@ -48,8 +48,8 @@ func (p *Probe) writes(ctx context.Context, deletes bool) error {
 		}
 		for _, in := range op.Inputs {
 			r := p.resourceOf(in)
-			if r == nil || in.In == "header" || in.In == "body" && op.Kind != graph.Action {
-				continue
+			if r == nil || in.In == "header" || in.In == "body" && op.Kind != graph.Action && (r != op.About || len(op.PathParams) > 0) {
+				continue // a body mostly names what an object belongs with; where no path does, the object itself
 			}
 			subjects, err := p.standing(ctx, r, user, 1)
 			if err != nil {

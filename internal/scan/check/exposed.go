@@ -3,7 +3,6 @@ package check
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"strings"
 	"unicode"
 
@@ -51,7 +50,7 @@ func passwordExposed(ctx context.Context, p *Probe) error {
 		}
 	}
 	return Each(ctx, p, p.Ops(), func(ctx context.Context, op *graph.Op) error {
-		if op.Method != http.MethodGet || op.Has(graph.Hazard) || !p.reads(op) {
+		if !p.onlyReads(op) || op.Has(graph.Hazard) {
 			return nil
 		}
 		c, err := p.World.Call(ctx, op, user, nil)

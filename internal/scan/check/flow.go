@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -72,7 +71,7 @@ func (p *Probe) reading(ctx context.Context, dials []*world.Call) ([]map[string]
 
 // usable reports whether a new account may call op for these checks.
 func usable(op *graph.Op) bool {
-	return op.Secured && op.Method != http.MethodGet && op.Kind != graph.Delete && !op.Has(graph.Hazard) && !op.Has(graph.Admin) && !op.Has(graph.Register) && !op.Has(graph.Login)
+	return op.Secured && !op.Reads() && op.Kind != graph.Delete && !op.Has(graph.Hazard) && !op.Has(graph.Admin) && !op.Has(graph.Register) && !op.Has(graph.Login)
 }
 
 func sorted(m map[string]float64) []string {
@@ -335,7 +334,7 @@ func stepSkipped(ctx context.Context, p *Probe) error {
 		return err
 	}
 	return Each(ctx, p, p.Ops(), func(ctx context.Context, op *graph.Op) error {
-		if op.Method == http.MethodGet || op.Kind == graph.Delete || op.Has(graph.Hazard) || op.Has(graph.Admin) || op.About == nil {
+		if op.Reads() || op.Kind == graph.Delete || op.Has(graph.Hazard) || op.Has(graph.Admin) || op.About == nil {
 			return nil
 		}
 		for _, in := range op.Inputs {

@@ -3,7 +3,6 @@ package check
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"regexp"
 	"strings"
 
@@ -35,7 +34,7 @@ func (p *Probe) givenTo(ctx context.Context, c *world.Call, user *actor.Actor) (
 			continue
 		}
 		for _, op := range p.Graph.Ops {
-			if op.Method != http.MethodGet || len(op.PathParams) > 0 || !op.Secured || !p.reads(op) || op.Has(graph.Search) {
+			if !p.plainRead(op) || op.Has(graph.Search) {
 				continue
 			}
 			reader, err := p.World.Call(ctx, op, user, nil)
@@ -113,7 +112,7 @@ func (p *Probe) onlyOne(ctx context.Context, in *graph.Input, text string, user 
 		return nil, nil
 	}
 	for _, op := range r.Ops {
-		if op.Method != http.MethodGet || len(op.PathParams) > 0 || op.Answered == "list" || !op.Secured || !p.reads(op) {
+		if op.Answered == "list" || !p.plainRead(op) {
 			continue
 		}
 		reader, err := p.World.Call(ctx, op, user, nil)

@@ -355,7 +355,7 @@ func (p *Probe) undoneTwice(ctx context.Context, user *actor.Actor) error {
 		return nil
 	}
 	for _, op := range p.Ops() {
-		if tried >= maxUndone || !op.Secured || op.Method == http.MethodGet || op.Has(graph.Hazard) || op.Has(graph.Admin) || op.Has(graph.Logout) || op.Has(graph.Login) {
+		if tried >= maxUndone || !op.Secured || op.Reads() || op.Has(graph.Hazard) || op.Has(graph.Admin) || op.Has(graph.Logout) || op.Has(graph.Login) {
 			continue
 		}
 		last := op.Path[strings.LastIndexByte(op.Path, '/')+1:]

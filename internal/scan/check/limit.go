@@ -340,7 +340,7 @@ func expansion(ctx context.Context, p *Probe) error {
 		return nil
 	}
 	return Each(ctx, p, p.Ops(), func(ctx context.Context, op *graph.Op) error {
-		if op.Method != http.MethodGet || !p.reads(op) {
+		if !p.onlyReads(op) {
 			return nil
 		}
 		for _, in := range op.Inputs {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"regexp"
 	"slices"
 
@@ -35,7 +34,7 @@ func (p *Probe) registersAmong(ctx context.Context, e *actor.Entry, d *door, use
 	}
 	slices.SortStableFunc(ops, func(a, b *graph.Op) int { return ofPeople(a) - ofPeople(b) })
 	for _, op := range ops {
-		if op.Method != http.MethodGet || len(op.PathParams) > 0 || !p.reads(op) || looked == maxListsOfPeople {
+		if !p.onlyReads(op) || len(op.PathParams) > 0 || looked == maxListsOfPeople {
 			continue
 		}
 		c, err := p.World.Call(ctx, op, user, nil)

@@ -122,7 +122,7 @@ func massAssignment(ctx context.Context, p *Probe) error {
 		return nil
 	}
 	return Each(ctx, p, p.Ops(), func(ctx context.Context, op *graph.Op) error {
-		if op.Body == nil || op.Has(graph.Hazard) || op.Has(graph.Admin) || op.Has(graph.Login) || op.Has(graph.PasswordChange) || op.Method == http.MethodGet {
+		if op.Body == nil || op.Has(graph.Hazard) || op.Has(graph.Admin) || op.Has(graph.Login) || op.Has(graph.PasswordChange) || op.Reads() {
 			return nil
 		}
 		switch {
@@ -253,7 +253,7 @@ func (p *Probe) readerOf(ctx context.Context, op *graph.Op, c *world.Call, user 
 	}
 	// The same path, or who-am-I for what is the caller's own.
 	for _, other := range p.Graph.Ops {
-		if other.Method == http.MethodGet && other.Answered == "object" && (other.Path == op.Path || strings.HasPrefix(op.Path, other.Path+"/") && len(op.PathParams) == 0) {
+		if other.Reads() && other.Answered == "object" && (other.Path == op.Path || strings.HasPrefix(op.Path, other.Path+"/") && len(op.PathParams) == 0) {
 			if r, err := p.World.Call(ctx, other, user, nil); err == nil {
 				for where, o := range c.Uses {
 					if strings.HasPrefix(where, "path.") {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"regexp"
 	"slices"
 	"strings"
@@ -131,7 +130,7 @@ func fieldAt(at string) (field, name string, listed bool) {
 // selfRead is the user's read of what the account is; nil when there is none.
 func (p *Probe) selfRead(ctx context.Context, user *actor.Actor) *world.Call {
 	for _, op := range p.Graph.Ops {
-		if op.Method == http.MethodGet && op.Has(graph.WhoAmI) && len(op.PathParams) == 0 {
+		if op.Reads() && op.Has(graph.WhoAmI) && len(op.PathParams) == 0 {
 			if c, err := p.World.Call(ctx, op, user, nil); err == nil {
 				return c
 			}

@@ -3,7 +3,6 @@ package check
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"regexp"
 	"slices"
 	"strings"
@@ -70,7 +69,7 @@ func personalData(ctx context.Context, p *Probe) error {
 		return nil
 	}
 	return Each(ctx, p, p.Ops(), func(ctx context.Context, op *graph.Op) error {
-		if op.Method != http.MethodGet || !p.reads(op) || op.Has(graph.WhoAmI) || op.Has(graph.Admin) {
+		if !p.onlyReads(op) || op.Has(graph.WhoAmI) || op.Has(graph.Admin) {
 			return nil
 		}
 		for _, c := range p.showing(ctx, op, user, other) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"net/http"
 	"slices"
 	"strings"
 
@@ -146,7 +145,7 @@ func sameName(a, b string) bool {
 func (p *Probe) readsBack(c *world.Call) []*graph.Op {
 	var out []*graph.Op
 	for _, op := range p.Graph.Ops {
-		if kind, _ := p.Graph.Answer(op); op.Method == http.MethodGet && op.About == c.Op.About && op.About != nil && len(op.PathParams) == 0 && kind == "list" && op.Secured && p.reads(op) {
+		if kind, _ := p.Graph.Answer(op); op.About == c.Op.About && op.About != nil && kind == "list" && p.plainRead(op) {
 			out = append(out, op)
 		}
 	}

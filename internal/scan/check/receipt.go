@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -52,7 +51,7 @@ func (p *Probe) receipt(ctx context.Context, c *world.Call, x *target.Exchange) 
 		return nil, nil, nil
 	}
 	for _, op := range c.Op.About.Of(graph.Read) {
-		if op.Method != http.MethodGet || !op.OnObject || !p.reads(op) {
+		if !p.onlyReads(op) || !op.OnObject {
 			continue
 		}
 		in := p.naming(op, c.Op.About)

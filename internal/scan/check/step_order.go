@@ -61,7 +61,7 @@ func (p *Probe) outOfOrder(ctx context.Context, user *actor.Actor) error {
 // course is a resource's; nil when it has none.
 func (p *Probe) course(r *graph.Resource) *course {
 	for _, read := range r.Of(graph.Read) {
-		if read.Method != http.MethodGet || !p.reads(read) {
+		if !p.onlyReads(read) {
 			continue
 		}
 		at, states := statesOf(read)

@@ -3,7 +3,6 @@ package check
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"regexp"
 	"slices"
 	"strings"
@@ -78,7 +77,7 @@ func authGarbage(ctx context.Context, p *Probe) error {
 		}
 	}
 	return Each(ctx, p, p.Ops(), func(ctx context.Context, op *graph.Op) error {
-		if !op.Secured || op.Public || op.Method != http.MethodGet || !p.reads(op) || w != nil && op == w.call.Op {
+		if !op.Secured || op.Public || !p.onlyReads(op) || w != nil && op == w.call.Op {
 			return nil
 		}
 		c, err := p.World.Call(ctx, op, user, nil)

@@ -2,7 +2,6 @@ package check
 
 import (
 	"context"
-	"net/http"
 	"strings"
 
 	"github.com/crenel-project/crenel/internal/scan/actor"
@@ -29,7 +28,7 @@ func (p *Probe) witness(ctx context.Context, a *actor.Actor) (*witness, error) {
 	tried := 0
 	for _, pass := range []bool{true, false} {
 		for _, op := range p.Graph.Ops {
-			if op.Method != http.MethodGet || op.Has(graph.WhoAmI) != pass || !p.reads(op) || op.Has(graph.Health) {
+			if !p.onlyReads(op) || op.Has(graph.WhoAmI) != pass || op.Has(graph.Health) {
 				continue
 			}
 			if tried++; tried > 60 {

@@ -71,3 +71,33 @@ paths:
 		t.Error("a dot in a name is taken for a call")
 	}
 }
+
+// TestCallsOfAccounts: a reset is known by what it takes where no word says password, and
+// a coupon's code feeds what redeems it, whatever kind of coupon an answer calls it.
+func TestCallsOfAccounts(t *testing.T) {
+	const doc = `openapi: 3.0.3
+info: {title: t, version: '1'}
+security: [{key: []}]
+components: {securitySchemes: {key: {type: apiKey, in: header, name: X-Key}}}
+paths:
+  /do/reset.ask: {post: {security: [], requestBody: {content: {application/json: {schema: {type: object, properties: {email: {type: string}}}}}}, responses: {'200': {description: ok}}}}
+  /do/device.reset: {post: {requestBody: {content: {application/json: {schema: {type: object, properties: {device: {type: string}}}}}}, responses: {'200': {description: ok}}}}
+  /do/account.show: {post: {responses: {'200': {description: ok, content: {application/json: {schema: {type: object, properties: {hello_voucher: {type: string}, vouchers: {type: string}}}}}}}}}
+  /do/voucher.redeem: {post: {requestBody: {content: {application/json: {schema: {type: object, properties: {code: {type: string}}}}}}, responses: {'200': {description: ok}}}}
+`
+	api, err := spec.Parse([]byte(doc), "x.yaml", spec.LoadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := Build(api)
+	if !g.Op("POST", "/do/reset.ask").Has(PasswordForgot) {
+		t.Error("what resets by an address alone is not known for what it is")
+	}
+	if g.Op("POST", "/do/device.reset").Has(PasswordForgot) {
+		t.Error("the reset of a device is taken for that of a password")
+	}
+	list := g.Producers(g.Op("POST", "/do/voucher.redeem").Input("body./code"))
+	if len(list) != 1 || list[0].From.Pointer != "/hello_voucher" {
+		t.Errorf("a voucher's code comes from %v, want /hello_voucher", list)
+	}
+}

@@ -65,14 +65,18 @@ func (s *shelf) add(o *Output) {
 }
 
 var (
-	couponNames = set(`code number token voucher coupon promo_code voucher_code coupon_code gift_code`)
+	couponNames = set(`code number token`)
+	couponNouns = set(`coupon voucher promo giftcard`)
 	couponWords = set(`coupon coupons voucher vouchers promo promos promotion promotions gift gifts giftcard giftcards discount discounts`)
 )
 
-// couponCode reports whether an output is the code of a coupon: called so, or a mere
-// code of what is one.
+// couponCode reports whether an output is the code of a coupon: called so, whatever
+// kind of coupon it is ("welcome_voucher", "giftCode"), or a mere code of what is one.
 func couponCode(o *Output) bool {
-	if o.Type != "string" && o.Type != "" || !couponNames[o.joined] {
+	words := strings.Split(o.joined, "_")
+	last := words[len(words)-1]
+	named := couponNames[o.joined] || couponNouns[last] || last == "code" && couponWords[words[max(0, len(words)-2)]]
+	if o.Type != "string" && o.Type != "" || !named {
 		return false
 	}
 	return o.Meaning == MeansCoupon || slices.ContainsFunc(spec.Words(o.Pointer), func(w string) bool { return couponWords[w] }) ||

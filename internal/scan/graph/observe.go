@@ -21,7 +21,7 @@ type learned struct {
 	fresh   map[*Op][]*Output          // those that the description lacks, in order of sight
 	edges   map[*Input][]*Edge
 	answers map[*Op]answer
-	waiting map[string][]*Input // inputs by the resource or the name that would feed them
+	waiting map[string][]*Input // inputs by the resource or the name that would feed them, and those of coupons
 }
 
 type answer struct{ answered, listAt string }
@@ -52,6 +52,9 @@ func newLearned(g *Graph) *learned {
 			}
 			name := strings.Join(spec.Words(in.Name), "_")
 			l.waiting["name "+name] = append(l.waiting["name "+name], in)
+			if in.Meaning == MeansCoupon {
+				l.waiting["coupon"] = append(l.waiting["coupon"], in)
+			}
 			if in.key != name && len(in.key) > 3 {
 				l.waiting["name "+in.key] = append(l.waiting["name "+in.key], in)
 			}
@@ -267,6 +270,9 @@ func (l *learned) feed(o *Output) {
 	}
 	if o.holder != nil {
 		try(l.waiting["resource "+o.holder.Name])
+	}
+	if couponCode(o) {
+		try(l.waiting["coupon"])
 	}
 	try(l.waiting["name "+o.joined])
 }

@@ -304,6 +304,9 @@ func (b *builder) passwordPurposes(t *traits) {
 	reset := t.saysAny(resetWords...)
 	proof := t.takes(MeansToken, MeansOTP) || hasCode(op) || slices.ContainsFunc(op.Inputs, func(in *Input) bool { return in.In == "path" && in.Object == nil })
 
+	if about == "" && len(passwords) == 0 && t.body == 1 && !op.Secured && t.takes(MeansEmail, MeansUsername, MeansPhone) {
+		about = "account" // what is lost or reset by an address alone, and by whoever is not logged in
+	}
 	var e evidence
 	if reset != "" && (about != "" || t.saysAny("forgot", "forgotpassword", "lost", "forgotten", "forget") != "") {
 		e.add(0.5, "is called %q", reset)

@@ -76,6 +76,9 @@ var reEnds = regexp.MustCompile(`(?i)cancel|clos|delet|remov|archiv|approv|rejec
 // subjectOf reports whether an input names what its operation acts on, rather
 // than what it lies under or refers to.
 func subjectOf(in *graph.Input) bool {
+	if in.Op != nil && in.Op.Calls() && len(in.Op.PathParams) == 0 { // a procedure's body names it
+		return in.In == "body" && in.Op.Kind != graph.Create && in.Object != nil && in.Op.About != nil && in.Object.Resource == in.Op.About.Name
+	}
 	if in.In != "path" || in.Op == nil || len(in.Op.PathParams) == 0 {
 		return false
 	}

@@ -366,7 +366,7 @@ func (b *builder) reachAs(ctx context.Context, op *graph.Op, round int) (bool, e
 func (b *builder) spare(ctx context.Context, op *graph.Op, a *actor.Actor) error {
 	w := b.w
 	w.mu.Lock()
-	have := op.About == nil || op.About.IsPerson || len(op.PathParams) == 0 || len(w.creators(op.About)) == 0 || slices.ContainsFunc(w.objects, func(o *Object) bool {
+	have := op.About == nil || op.About.IsPerson || len(op.PathParams) == 0 && !op.Calls() || len(w.creators(op.About)) == 0 || slices.ContainsFunc(w.objects, func(o *Object) bool {
 		return o.Resource == op.About && o.spare && !o.deleted && owns(a, o)
 	})
 	// Who could not make the first will not make another.
