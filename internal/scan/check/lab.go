@@ -329,6 +329,12 @@ func (l *Lab) check(ctx context.Context, c *Check) (err error) {
 		l.Log.DebugContext(ctx, "not sent", "check", c.ID, "error", err)
 		err = nil
 	}
+	if errors.Is(err, world.ErrUnwritable) {
+		// A value that does not fit is about one call: the check ends there, and the run goes on.
+		l.Log.DebugContext(ctx, "not written", "check", c.ID, "error", err)
+		p.Note(l.lastly(c), Inconclusive)
+		err = nil
+	}
 	if errors.Is(err, target.ErrRequest) {
 		// On this way to the target it cannot be sent (bytes as they are, through a proxy that
 		// reads them): nothing can be told of it, and the run goes on.
@@ -343,15 +349,19 @@ func (l *Lab) check(ctx context.Context, c *Check) (err error) {
 		err = p.over(ctx)
 	}
 	if err != nil {
-		l.mu.Lock()
-		op := l.lately[c.ID]
-		l.mu.Unlock()
-		p.unfinished(op) // at which it was
+		p.unfinished(l.lastly(c)) // at which it was
 		return fmt.Errorf("check %s: %w", c.ID, err)
 	}
 	p.finished()
 	p.did(ctx, Whole)
 	return nil
+}
+
+// lastly is the operation at which a check was when something was sent last.
+func (l *Lab) lastly(c *Check) *graph.Op {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lately[c.ID]
 }
 
 // over is why nothing is sent any more, nil while something is.
@@ -498,6 +508,11 @@ func Each[T any](ctx context.Context, p *Probe, list []T, try func(ctx context.C
 				err := p.over(ctx)
 				if err == nil {
 					err = try(context.WithValue(ctx, inside{}, true), e)
+				}
+				if errors.Is(err, world.ErrUnwritable) {
+					op, _ := any(e).(*graph.Op)
+					p.Note(op, Inconclusive)
+					err = nil
 				}
 				if err == nil || errors.Is(err, target.ErrRefused) {
 					err = p.over(ctx) // what was not sent may have been taken for an answer

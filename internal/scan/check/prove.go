@@ -12,6 +12,7 @@ import (
 	"github.com/crenel-project/crenel/internal/scan/graph"
 	"github.com/crenel-project/crenel/internal/scan/scenario"
 	"github.com/crenel-project/crenel/internal/scan/target"
+	"github.com/crenel-project/crenel/internal/scan/world"
 )
 
 // Hypothesis is what a check believes, and the scenario that would prove it.
@@ -54,7 +55,7 @@ func (p *Probe) Prove(ctx context.Context, h Hypothesis) (bool, error) {
 		return false, fmt.Errorf("%s %s: %w", h.Method, h.Path, err)
 	}
 	full, err := p.attempt(ctx, h.Scenario, false)
-	if errors.Is(err, target.ErrRequest) || errors.Is(err, target.ErrRefused) {
+	if errors.Is(err, target.ErrRequest) || errors.Is(err, target.ErrRefused) || errors.Is(err, world.ErrUnwritable) {
 		p.Log.DebugContext(ctx, "a scenario that cannot be sent", "check", p.Check.ID, "method", h.Method, "path", h.Path, "error", err)
 		p.Note(h.Op, Inconclusive)
 		return false, nil

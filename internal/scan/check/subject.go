@@ -192,9 +192,10 @@ func idFor(in *graph.Input, o *world.Object) string {
 	return jsonID(in, id)
 }
 
-// jsonID writes an identifier as the JSON that an input takes.
+// jsonID writes an identifier as the JSON that an input takes. One that is no number is
+// a text, whatever the input is described as: another kind of thing's may be tried there.
 func jsonID(in *graph.Input, id string) string {
-	if in.Type == "integer" || in.Type == "number" || in.Type == "" && strings.Trim(id, "0123456789") == "" && len(id) < 16 && id != "" && (id[0] != '0' || id == "0") {
+	if (in.Type == "integer" || in.Type == "number") && json.Valid([]byte(id)) || in.Type == "" && strings.Trim(id, "0123456789") == "" && len(id) < 16 && id != "" && (id[0] != '0' || id == "0") {
 		return id
 	}
 	text, err := json.Marshal(id)

@@ -106,7 +106,9 @@ func allTexts(v *value.Value, pointer string, to map[string]string, depth int) {
 
 // isRefusal reports whether an error is about one request and not about the run.
 func isRefusal(err error) bool {
-	return errors.Is(err, errUnwritable) || errors.Is(err, target.ErrScope) || errors.Is(err, target.ErrRequest) || errors.Is(err, target.ErrRefused)
+	return errors.Is(err, ErrUnwritable) || errors.Is(err, target.ErrScope) || errors.Is(err, target.ErrRequest) || errors.Is(err, target.ErrRefused)
 }
 
-var errUnwritable = errors.New("the request cannot be written")
+// ErrUnwritable is a call whose values cannot be written as a request: it is about that
+// call alone, and nothing was sent.
+var ErrUnwritable = errors.New("the request cannot be written")

@@ -37,7 +37,7 @@ func isXML(t string) bool {
 func (w *World) Request(c *Call) (*target.Request, error) {
 	r, err := w.render(c)
 	if err != nil {
-		return nil, fmt.Errorf("writing a request of %s: %w: %w", c.Op.ID, errUnwritable, err)
+		return nil, fmt.Errorf("writing a request of %s: %w: %w", c.Op.ID, ErrUnwritable, err)
 	}
 	return r, nil
 }
