@@ -2,10 +2,12 @@ package target
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -114,6 +116,27 @@ func TestRedactor(t *testing.T) {
 	} {
 		if got := r.Header(c[0], c[1]); got != c[2] {
 			t.Errorf("%s: %q, want %q", c[0], got, c[2])
+		}
+	}
+}
+
+// A secret is not told in any of the forms in which it is sent, or answered.
+func TestRedactorForms(t *testing.T) {
+	const secret = `pa/"ss\<w&>ord??~ü`
+	r := NewRedactor()
+	r.Add(secret)
+	inJSON, err := json.Marshal(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, form := range []string{
+		secret, string(inJSON[1 : len(inJSON)-1]), `pa/\"ss\\<w&>ord??~ü`, `pa\/\"ss\\<w&>ord??~ü`, `pa/\"ss\\<w&>ord??~\u00fc`,
+		url.QueryEscape(secret), url.PathEscape(secret), strings.ToLower(url.QueryEscape(secret)),
+		base64.StdEncoding.EncodeToString([]byte(secret)), base64.URLEncoding.EncodeToString([]byte(secret)),
+		base64.RawStdEncoding.EncodeToString([]byte(secret)), base64.RawURLEncoding.EncodeToString([]byte(secret)),
+	} {
+		if got := r.Text("before " + form + " behind"); got != "before "+Redacted+" behind" {
+			t.Errorf("%s: %s", form, got)
 		}
 	}
 }

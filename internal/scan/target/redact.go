@@ -2,8 +2,11 @@ package target
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"net/url"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 )
@@ -31,7 +34,7 @@ func (r *Redactor) Add(values ...string) {
 		if len(v) < 6 {
 			continue
 		}
-		for _, form := range []string{v, url.QueryEscape(v), base64.StdEncoding.EncodeToString([]byte(v))} {
+		for _, form := range forms(v) {
 			if _, known := r.values[form]; !known {
 				r.values[form] = struct{}{}
 				r.by = nil
@@ -39,6 +42,39 @@ func (r *Redactor) Add(values ...string) {
 		}
 	}
 }
+
+// forms are the ways in which a secret stands in what is recorded: as it is, within a
+// text of JSON (which escapes quotes; some writers escape <, > and & too, PHP's the
+// slash, Python's what is not ASCII), escaped for a form and for a path, and in either base64, padded or not.
+func forms(v string) []string {
+	within := strings.TrimSuffix(strings.TrimPrefix(quoted(v, false), `"`), `"`)
+	out := []string{
+		v, within, strings.Trim(strconv.QuoteToASCII(v), `"`), strings.TrimSuffix(strings.TrimPrefix(quoted(v, true), `"`), `"`), strings.ReplaceAll(within, "/", `\/`),
+		base64.StdEncoding.EncodeToString([]byte(v)), base64.RawStdEncoding.EncodeToString([]byte(v)),
+		base64.URLEncoding.EncodeToString([]byte(v)), base64.RawURLEncoding.EncodeToString([]byte(v)),
+	}
+	for _, escaped := range []string{url.QueryEscape(v), url.PathEscape(v), strings.ReplaceAll(url.QueryEscape(v), "+", "%20")} {
+		out = append(out, escaped, lowerHex(escaped))
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// quoted is a text as JSON; html also escapes what HTML would obey.
+func quoted(v string, html bool) string {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(html)
+	if e.Encode(v) != nil {
+		return v
+	}
+	return strings.TrimRight(b.String(), "\n")
+}
+
+var rePercent = regexp.MustCompile(`%[0-9A-F]{2}`)
+
+// lowerHex writes what is escaped by percent signs in small letters, as some do.
+func lowerHex(escaped string) string { return rePercent.ReplaceAllStringFunc(escaped, strings.ToLower) }
 
 // Text is s without the secrets that the Redactor was told.
 func (r *Redactor) Text(s string) string {
