@@ -180,7 +180,7 @@ func (s *scanning) run(c *cobra.Command) error {
 	}
 	var record *os.File
 	if s.record != "" {
-		if record, err = os.OpenFile(s.record, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600); err != nil {
+		if record, err = scan.OpenPrivate(s.record, os.O_CREATE|os.O_TRUNC|os.O_WRONLY); err != nil {
 			return usagef("recording what is sent: %v", err)
 		}
 		o.Record = record

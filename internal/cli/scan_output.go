@@ -45,7 +45,7 @@ func (o *outputs) ready() error {
 		if out.file == "" || out.file == "-" {
 			continue
 		}
-		f, err := os.OpenFile(out.file, os.O_CREATE|os.O_WRONLY, 0o600) // not truncated: an earlier report stays until there is a new one
+		f, err := scan.OpenPrivate(out.file, os.O_CREATE|os.O_WRONLY) // not truncated: an earlier report stays until there is a new one
 		if err != nil {
 			return usagef("--%s: the report could not be written: %v", out.flag, err)
 		}
@@ -99,7 +99,7 @@ func into(file string, stdout io.Writer, write func(w io.Writer) error) (err err
 	if file == "-" {
 		return write(stdout)
 	}
-	f, err := os.OpenFile(file, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	f, err := scan.OpenPrivate(file, os.O_CREATE|os.O_TRUNC|os.O_WRONLY)
 	if err != nil {
 		return fmt.Errorf("writing the report: %w", err)
 	}

@@ -128,7 +128,7 @@ func openedJournal(name string, b beginning, begins bool) (*journal, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrJournal, name, err)
 	}
-	if j.file, err = os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600); err != nil {
+	if j.file, err = OpenPrivate(name, os.O_CREATE|os.O_RDWR); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrJournal, err)
 	}
 	if err := j.file.Truncate(keep); err != nil {

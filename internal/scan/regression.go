@@ -57,7 +57,7 @@ func WriteRegressions(dir string, res *Result) (int, error) {
 			return n, fmt.Errorf("writing the regression file of %s: %w", f.Fingerprint, err)
 		}
 		file := filepath.Join(dir, regressionName(f))
-		if err := os.WriteFile(file, append([]byte(regressionHead), text...), 0o600); err != nil {
+		if err := writePrivate(file, append([]byte(regressionHead), text...)); err != nil {
 			return n, fmt.Errorf("writing the regression file of %s: %w", f.Fingerprint, err)
 		}
 		f.Regression = filepath.ToSlash(file)

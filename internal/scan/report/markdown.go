@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 
 	"github.com/crenel-project/crenel/internal/finding"
@@ -176,8 +177,11 @@ func md(s string) string {
 			b.WriteRune(r)
 		}
 	}
-	return strings.ReplaceAll(b.String(), "://", ":\u200b//")
+	return reWWW.ReplaceAllString(strings.ReplaceAll(b.String(), "://", ":\u200b//"), "$1\u200b.")
 }
+
+// reWWW begins what renderers make a link of without a scheme (GitHub Flavored Markdown, section 6.9).
+var reWWW = regexp.MustCompile(`(?i)\b(www)\.`)
 
 // mdCode is text as code in a line, also within a table.
 func mdCode(s string) string {

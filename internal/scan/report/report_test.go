@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"encoding/xml"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -421,5 +422,25 @@ func TestWrap(t *testing.T) {
 		if got := strings.Join(wrap(c.text, c.width), "|"); got != c.want {
 			t.Errorf("wrap(%q, %d) = %q, want %q", c.text, c.width, got, c.want)
 		}
+	}
+}
+
+// What comes from outside makes no link and turns no line around: not by a scheme, not
+// by www., not by marks of direction, not by separators of lines that are no newline.
+func TestTextFromOutside(t *testing.T) {
+	for _, bad := range []string{"see www.evil.example", "(WWW.evil.example)", "see https://evil.example", "mail bob@evil.example"} {
+		for _, at := range []string{"www.e", "WWW.e", "://", "@e"} {
+			if got := md(bad); strings.Contains(got, at) {
+				t.Errorf("%q became %q", bad, got)
+			}
+		}
+	}
+	for _, r := range "\u061c\u200e\u200f\u2028\u2029\u202a\u202e\u2066\u2069\u0085\x1b\x7f" {
+		if got := clean("a" + string(r) + "b"); got != fmt.Sprintf(`a\u%04xb`, r) {
+			t.Errorf("%U is shown as %q", r, got)
+		}
+	}
+	if got := clean("naïve – „ok“ 日本"); got != "naïve – „ok“ 日本" {
+		t.Errorf("%q", got)
 	}
 }

@@ -66,12 +66,13 @@ func unreached(r *scan.Report) (method, path, reason []string) {
 	return method, path, reason
 }
 
-// clean makes text that came from outside safe to show: control characters and
-// those that turn the direction of writing are shown, not obeyed (CWE-150).
+// clean makes text that came from outside safe to show: control characters, those
+// that turn the direction of writing and those that end a line or a paragraph are shown,
+// not obeyed (CWE-150; UAX #9, UAX #14).
 func clean(s string) string {
 	s = strings.ToValidUTF8(s, "�")
 	odd := func(r rune) bool {
-		return r < 0x20 || r >= 0x7f && r < 0xa0 || r >= 0x200e && r <= 0x200f || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069
+		return r < 0x20 || r >= 0x7f && r < 0xa0 || r == 0x061c || r >= 0x200e && r <= 0x200f || r >= 0x2028 && r <= 0x202e || r >= 0x2066 && r <= 0x2069
 	}
 	if strings.IndexFunc(s, odd) < 0 {
 		return s

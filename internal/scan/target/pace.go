@@ -18,6 +18,7 @@ type pace struct {
 	every    time.Duration // between two requests; 0: no rate
 	floor    time.Duration // what the user said of it
 	sent     int64
+	numbered int64     // the last number that was given out: those that were given up leave gaps
 	next     time.Time // when the next request may leave
 	kept     int64     // requests that are kept for the end
 	keptTime time.Duration
@@ -38,7 +39,9 @@ func newPace(o *Options, now time.Time) *pace {
 	return p
 }
 
-// take reserves n requests, waits for their turn and returns the first's number.
+// take reserves n requests, waits for their turn and returns the first's number. What
+// is not sent after all, because the time or the caller's patience is over before its
+// turn, counts for nothing.
 func (p *pace) take(ctx context.Context, n int64) (int64, error) {
 	now := time.Now()
 	deadline := p.late()
@@ -50,22 +53,24 @@ func (p *pace) take(ctx context.Context, n int64) (int64, error) {
 		p.mu.Unlock()
 		return 0, p.end(fmt.Errorf("%w (%d)", ErrBudget, p.max))
 	}
-	p.sent += n
-	seq := p.sent - n + 1
 	var wait time.Duration
 	if p.every > 0 {
 		if floor := now.Add(-p.burst); p.next.Before(floor) {
 			p.next = floor
 		}
 		wait = p.next.Sub(now)
-		p.next = p.next.Add(time.Duration(n) * p.every)
 	}
+	if wait > 0 && !deadline.IsZero() && now.Add(wait).After(deadline) {
+		p.mu.Unlock()
+		return 0, p.end(fmt.Errorf("%w (%s)", ErrTime, p.limit))
+	}
+	p.sent += n
+	p.numbered += n
+	seq := p.numbered - n + 1
+	p.next = p.next.Add(time.Duration(n) * p.every)
 	p.mu.Unlock()
 	if wait <= 0 {
 		return seq, nil
-	}
-	if !deadline.IsZero() && now.Add(wait).After(deadline) {
-		return 0, p.end(fmt.Errorf("%w (%s)", ErrTime, p.limit))
 	}
 	t := time.NewTimer(wait)
 	defer t.Stop()
@@ -73,6 +78,9 @@ func (p *pace) take(ctx context.Context, n int64) (int64, error) {
 	case <-t.C:
 		return seq, nil
 	case <-ctx.Done():
+		p.mu.Lock()
+		p.sent -= n // its place in the row stays: those behind it have their turn already
+		p.mu.Unlock()
 		return 0, ctx.Err()
 	}
 }
@@ -119,7 +127,8 @@ func (p *pace) turn(ctx context.Context, r *Request) (int64, error) {
 		return 0, p.end(fmt.Errorf("%w (%d)", ErrBudget, p.max))
 	}
 	p.sent++
-	seq := p.sent
+	p.numbered++
+	seq := p.numbered
 	p.mu.Unlock()
 	return seq, nil
 }
