@@ -2,6 +2,9 @@ package check
 
 import (
 	"context"
+	"net"
+	"net/url"
+	"regexp"
 	"strings"
 
 	"github.com/crenel-project/crenel/internal/scan/actor"
@@ -13,59 +16,124 @@ var _ = register(&Check{
 	ID: "cors-any-origin", Title: "Any web page may call with its visitor's credentials",
 	OWASP: "API8:2023", CWE: "CWE-942", WSTG: "WSTG-CLNT-07",
 	CVSS:  "CVSS:4.0/AV:N/AC:L/AT:P/PR:N/UI:A/VC:H/VI:L/VA:N/SC:N/SI:N/SA:N",
-	About: "Calls as a page of another site, of the origin null, and of a site whose name begins or ends as the target's does.",
+	About: "Calls as a page of another site, of the origin null, and of sites whose names begin or end as those do that the API may trust: its own, its servers', the one that it says.",
 	Proof: "The answer allows that very origin, with credentials. Controls: another made-up origin is allowed as well, so there is no list.",
 	Fix:   "Allow the origins of a fixed list, compared whole, and credentials only where they are needed.",
 	Mode:  Safe,
 	Run:   corsAnyOrigin,
 })
 
+// claimed is an origin that a page may have: what stands before and after a name that
+// was made up. Without the two it is the origin null.
+type claimed struct {
+	before, after string
+	where         string
+}
+
+// origin is the origin with a text for the name.
+func (c claimed) origin(name string) string {
+	if c.before == "" {
+		return "null"
+	}
+	return c.before + name + c.after
+}
+
+// pattern is a regular expression for it, the name a placeholder.
+func (c claimed) pattern(name string) string {
+	if c.before == "" {
+		return "^null$"
+	}
+	return "^" + regexp.QuoteMeta(c.before) + name + regexp.QuoteMeta(c.after) + "$"
+}
+
 func corsAnyOrigin(ctx context.Context, p *Probe) error {
 	w, err := p.witness(ctx, p.Actor(actor.User))
 	if err != nil || w == nil {
 		return err
 	}
-	for _, o := range []struct{ first, second, where string }{
-		{"https://${canary.a}.example", "https://${canary.b}.example", "header.Origin"},
-		{"null", "null", "header.Origin=null"},
-	} {
+	list := []claimed{{"https://", ".example", "header.Origin"}, {where: "header.Origin=null"}}
+	for i := 0; i < len(list); i++ {
 		r, err := p.World.Request(w.call)
 		if err != nil {
 			return nil //nolint:nilerr // a call that cannot be written proves nothing
 		}
-		origin := strings.NewReplacer("${canary.a}", "crenel-scan").Replace(o.first)
+		origin := list[i].origin("crenel-scan")
 		r.Header = append(r.Header, target.Field{Name: "Origin", Value: origin})
 		x, err := p.Do(ctx, p.Actor(actor.User), r)
 		if err != nil {
 			return err
 		}
-		if x.Header.Get("Access-Control-Allow-Origin") != origin || !strings.EqualFold(x.Header.Get("Access-Control-Allow-Credentials"), "true") {
+		allowed := x.Header.Get("Access-Control-Allow-Origin")
+		if i == 0 {
+			list = append(list, p.alikeNames(allowed)...)
+		}
+		if allowed != origin || !strings.EqualFold(x.Header.Get("Access-Control-Allow-Credentials"), "true") {
 			p.Note(w.call.Op, Clean)
 			continue
 		}
-		var l steps
-		for _, s := range []struct{ id, origin string }{{"first", o.first}, {"second", o.second}} {
-			st, err := p.look(w, s.id, scenario.Attack, actor.User, "a page of "+s.origin+" is allowed to read it, with credentials")
-			if err == nil {
-				st.Send.Header = append(st.Send.Header, scenario.Pair{Name: "Origin", Value: s.origin})
-				st.Expect = []scenario.Expect{
-					{Status: "2xx", Header: "Access-Control-Allow-Origin", Matches: "^" + strings.ReplaceAll(s.origin, ".example", `\.example`) + "$"},
-					{Header: "Access-Control-Allow-Credentials", Matches: "(?i)^true$"},
-				}
-			}
-			l.add(st, err)
-		}
-		if l.err != nil {
-			return nil //nolint:nilerr // as above
-		}
-		ok, err := p.Prove(ctx, Hypothesis{
-			Where: o.where, Title: p.Check.Title,
-			Description: "The API answers to whichever origin asks that it may read the answer with its visitor's credentials.",
-			Scenario:    &scenario.Scenario{Name: "a page of another site", Steps: l.list},
-		})
+		ok, err := p.allowedOrigin(ctx, w, list[i])
 		if err != nil || ok {
 			return err
 		}
 	}
 	return nil
+}
+
+// alikeNames are origins whose names begin or end as those do that an API may trust: its
+// own, those of the description's servers, and the one that it says itself. Whoever likes
+// may have such a name. A domain's own subdomains are not among them: to trust those is
+// a choice.
+func (p *Probe) alikeNames(said string) []claimed {
+	var out []claimed
+	seen := map[string]bool{}
+	add := func(origin string) {
+		u, err := url.Parse(origin)
+		if err != nil || u.Hostname() == "" || strings.ContainsAny(u.Host, "{}*[") || seen[u.Host] || len(seen) >= 3 {
+			return
+		}
+		seen[u.Host] = true
+		out = append(out, claimed{u.Scheme + "://" + u.Hostname() + ".", ".example", "header.Origin=begins"})
+		// What ends as www.shop.example may be a subdomain of shop.example.
+		if _, domain, ok := strings.Cut(u.Host, "."); ok && net.ParseIP(u.Hostname()) == nil {
+			if !strings.Contains(domain, ".") {
+				domain = u.Host
+			}
+			out = append(out, claimed{u.Scheme + "://", domain, "header.Origin=ends"})
+		}
+	}
+	add(said)
+	for _, op := range p.Graph.Ops {
+		for _, s := range op.Servers {
+			add(s.URL)
+		}
+	}
+	add(p.Origin)
+	return out
+}
+
+func (p *Probe) allowedOrigin(ctx context.Context, w *witness, c claimed) (bool, error) {
+	var l steps
+	for _, id := range []string{"first", "second"} {
+		name := "${canary." + id + "}"
+		st, err := p.look(w, id, scenario.Attack, actor.User, "a page of "+c.origin(name)+" is allowed to read it, with credentials")
+		if err == nil {
+			st.Send.Header = append(st.Send.Header, scenario.Pair{Name: "Origin", Value: c.origin(name)})
+			st.Expect = []scenario.Expect{
+				{Status: "2xx", Header: "Access-Control-Allow-Origin", Matches: c.pattern(name)},
+				{Header: "Access-Control-Allow-Credentials", Matches: "(?i)^true$"},
+			}
+		}
+		l.add(st, err)
+	}
+	if l.err != nil {
+		return false, nil //nolint:nilerr // a call that cannot be written as a step proves nothing
+	}
+	return p.Prove(ctx, Hypothesis{
+		Where: c.where, Title: p.Check.Title,
+		Description: "The API answers to whichever origin asks that it may read the answer with its visitor's credentials: " + map[string]string{
+			"header.Origin": "to any at all.", "header.Origin=null": "to null, which any page can make itself.",
+			"header.Origin=begins": "to any whose name begins as a trusted one does.", "header.Origin=ends": "to any whose name ends as a trusted one does.",
+		}[c.where],
+		Scenario: &scenario.Scenario{Name: "a page of another site", Steps: l.list},
+	})
 }
