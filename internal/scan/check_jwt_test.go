@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
@@ -15,6 +16,7 @@ import (
 	"maps"
 	"math/big"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -75,10 +77,20 @@ func (s *passport) publicPEM() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})
 }
 
+// certificate is one of the key's, by itself.
+func (s *passport) certificate() []byte {
+	c := &x509.Certificate{SerialNumber: big.NewInt(7), NotBefore: time.Unix(1_700_000_000, 0), NotAfter: time.Now().Add(time.Hour)}
+	der, _ := x509.CreateCertificate(rand.Reader, c, c, &s.key.PublicKey, s.key) // a good key always signs one
+	return der
+}
+
 func (s *passport) issue(name string) string {
 	h := map[string]any{"alg": "RS256", "typ": "JWT", "kid": "main"}
 	if s.open["weak"] {
 		h["alg"] = "HS256"
+	}
+	if s.open["token-x5c"] {
+		h["x5c"] = []string{base64.StdEncoding.EncodeToString(s.certificate())}
 	}
 	head, _ := json.Marshal(h)
 	claims := map[string]any{"sub": name, "iss": "passport", "aud": "travellers", "iat": time.Now().Unix(), "exp": time.Now().Add(time.Hour).Unix()}
@@ -238,6 +250,14 @@ func (s *passport) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(200, map[string]any{"username": name, "office": "Old town"})
 	case "GET /.well-known/jwks.json":
 		k := s.key
+		if s.open["jwks-x5c"] {
+			answer(200, map[string]any{"keys": []any{map[string]any{"kty": "RSA", "kid": "main", "x5c": []string{base64.StdEncoding.EncodeToString(s.certificate())}}}})
+			return
+		}
+		if s.open["hidden"] {
+			answer(404, map[string]any{"error": "not found"})
+			return
+		}
 		answer(200, map[string]any{"keys": []any{map[string]any{"kty": "RSA", "kid": "main", "alg": "RS256", "use": "sig", "n": b64(k.N.Bytes()), "e": b64(big.NewInt(int64(k.E)).Bytes())}}})
 	default:
 		answer(404, map[string]any{"error": "not found"})
@@ -259,6 +279,10 @@ func TestPassport(t *testing.T) {
 		{"", nil},
 		{"confusion", []string{"jwt-confusion credential"}},
 		{"confusion-trimmed", []string{"jwt-confusion credential"}},
+		{"hidden confusion", nil}, // nobody knows the key
+		{"jwks-x5c confusion", []string{"jwt-confusion credential"}},
+		{"hidden token-x5c confusion", []string{"jwt-confusion credential"}},
+		{"hidden token-x5c", nil},
 		{"confusion exp", []string{"jwt-confusion credential", "jwt-expiry credential"}},
 		{"kid-file", []string{"jwt-kid credential"}},
 		{"kid-sql", []string{"jwt-kid credential"}},
@@ -295,5 +319,34 @@ func TestPassport(t *testing.T) {
 				t.Errorf("found %q, want %q", got, c.want)
 			}
 		})
+	}
+}
+
+// The key of a target's certificate signs its tokens, too: nothing else publishes it.
+func TestPassportOverTLS(t *testing.T) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, open := range []bool{true, false} {
+		s := &passport{open: map[string]bool{"hidden": true, "confusion": open}, key: key, accounts: map[string]string{}}
+		api := httptest.NewUnstartedServer(s)
+		api.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{s.certificate()}, PrivateKey: key}}}
+		api.Config.ErrorLog = quiet
+		api.StartTLS()
+		t.Cleanup(api.Close)
+		var want []string
+		if open {
+			want = []string{"jwt-confusion credential critical"}
+		}
+		all := scanned(t, optionsFor(t, passportSpec, api.URL, nil, "jwt-confusion")).Report.Findings
+		if got := wheres(all); !slices.Equal(got, want) {
+			t.Errorf("open %v: found %q, want %q", open, got, want)
+		}
+		for _, f := range all {
+			if !strings.Contains(f.Reproduce, "| openssl x509)") || !strings.Contains(f.Reproduce, `keys="${KEYS}"`) {
+				t.Errorf("the script does not take the certificate:\n%s", f.Reproduce)
+			}
+		}
 	}
 }

@@ -21,7 +21,7 @@ var (
 	_ = register(&Check{
 		ID: "jwt-confusion", Title: "A token signed with the public key as a shared secret is believed",
 		OWASP: "API2:2023", CWE: "CWE-347", WSTG: "WSTG-SESS-10", CVSS: vectorTakeover,
-		About: "Looks for the key that verifies tokens (key sets, discovery, certificates, documents of the API), and signs a user's token with HS256 and that key, in the forms in which servers keep it.",
+		About: "Looks for the key that verifies tokens (key sets, discovery, certificates, the token's own header, the target's certificate of TLS, documents of the API), and signs a user's token with HS256 and that key, in the forms in which servers keep it.",
 		Proof: "It opens what the real one opens. Controls: the real token does; no token, one with a wrong signature, and one signed with HS256 and another secret do not.",
 		Fix:   "Set the algorithm by configuration and never by the token's header, and give each key to its own algorithm alone (RFC 8725, sections 2.1 and 3.1); publish no shared secret.",
 		Mode:  Safe,
@@ -117,13 +117,24 @@ var keyPaths = []string{
 	"/auth/jwks", "/auth/jwks.json", "/api/jwks", "/api/.well-known/jwks.json", "/keys", "/certs", "/public.pem", "/public_key.pem", "/public-key", "/publickey", "/public.key", "/jwt.pub", "/api/public-key", "/auth/public-key", "/cert.pem",
 }
 
-// servedKeys are the answers that hold a key: how each is fetched, and its text.
-func (p *Probe) servedKeys(ctx context.Context) ([]scenario.Send, []string, error) {
-	var sends []scenario.Send
-	var texts []string
+// servedKey is where a key is to be had: the step that fetches it (nil: the user's
+// token brings it), as a variable, and what was read there.
+type servedKey struct {
+	before   []scenario.Step
+	variable string
+	text     string
+}
+
+// servedKeys are the answers that hold a key, and what else does.
+func (p *Probe) servedKeys(ctx context.Context) ([]servedKey, error) {
+	out, err := p.shownKeys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	most := len(out) + 4
 	seen := map[string]bool{}
 	look := func(send scenario.Send) (string, error) {
-		if seen[fmt.Sprint(send.Root, send.Path)] || len(texts) >= 4 {
+		if seen[fmt.Sprint(send.Root, send.Path)] || len(out) >= most {
 			return "", nil
 		}
 		seen[fmt.Sprint(send.Root, send.Path)] = true
@@ -135,7 +146,7 @@ func (p *Probe) servedKeys(ctx context.Context) ([]scenario.Send, []string, erro
 			return "", err
 		}
 		if _, err := scenario.PublicKey(string(x.Body), ""); err == nil || strings.Contains(string(x.Body), `"oct"`) {
-			sends, texts = append(sends, send), append(texts, string(x.Body))
+			out = append(out, servedKey{[]scenario.Step{{ID: "keys", Part: scenario.Setup, Note: "nobody fetches the key", Send: &send, Expect: []scenario.Expect{{Status: "2xx"}}, Save: []scenario.Save{{As: "keys", Pattern: `(?s)^(.+)$`}}}}, "${keys}", string(x.Body)})
 		}
 		return string(x.Body), nil
 	}
@@ -144,7 +155,7 @@ func (p *Probe) servedKeys(ctx context.Context) ([]scenario.Send, []string, erro
 			continue
 		}
 		if _, err := look(scenario.Send{Method: http.MethodGet, Path: op.Path}); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
 	paths := slices.Clone(keyPaths)
@@ -155,14 +166,32 @@ func (p *Probe) servedKeys(ctx context.Context) ([]scenario.Send, []string, erro
 			}
 			text, err := look(scenario.Send{Method: http.MethodGet, Path: paths[i], Root: root})
 			if err != nil {
-				return nil, nil, err
+				return nil, err
 			}
 			if next := p.keySetOf(text); next != "" && !slices.Contains(paths, next) {
 				paths = append(paths, next)
 			}
 		}
 	}
-	return sends, texts, nil
+	return out, nil
+}
+
+// shownKeys are the keys that nothing has to be looked for: the user's token may bring
+// its own, and a target that speaks TLS shows a certificate, whose key some sign tokens
+// with, too.
+func (p *Probe) shownKeys(ctx context.Context) ([]servedKey, error) {
+	var out []servedKey
+	if token := credential(p.Actor(actor.User)); token != "" {
+		if _, err := scenario.PublicKey(token, token); err == nil {
+			out = append(out, servedKey{nil, "${user.token}", token})
+		}
+	}
+	shown, err := p.certificate(ctx)
+	if err != nil || shown == nil {
+		return out, err
+	}
+	shake := scenario.Step{ID: "keys", Part: scenario.Setup, Note: "nobody looks at the target's certificate", Handshake: &scenario.Handshake{}, Save: []scenario.Save{{As: "keys", At: "/certificate/pem"}}}
+	return append(out, servedKey{[]scenario.Step{shake}, "${keys}", shown.PEM}), nil
 }
 
 // keySetOf is the path of the key set that a discovery document names, if it is
@@ -186,32 +215,31 @@ func jwtConfusion(ctx context.Context, p *Probe) error {
 	if err != nil {
 		return nil //nolint:nilerr // there are no such tokens here
 	}
-	sends, texts, err := p.servedKeys(ctx)
+	keys, err := p.servedKeys(ctx)
 	if err != nil {
 		return err
 	}
 	shared := strings.HasPrefix(fmt.Sprint(header["alg"]), "HS")
 	tried := map[string]bool{}
-	for i, send := range sends {
-		before := scenario.Step{ID: "keys", Part: scenario.Setup, Note: "nobody fetches the key", Send: &send, Expect: []scenario.Expect{{Status: "2xx"}}, Save: []scenario.Save{{As: "keys", Pattern: `(?s)^(.+)$`}}}
+	for _, k := range keys {
 		if shared {
-			if _, err := scenario.Call("jwt.published", map[string]string{"token": token, "keys": texts[i]}); err != nil {
+			if _, err := scenario.Call("jwt.published", map[string]string{"token": token, "keys": k.text}); err != nil {
 				continue
 			}
-			f := forgery{do: "jwt.published", args: map[string]string{"keys": "${keys}", "claims": `{"exp":"@now+600"}`}, note: "signed anew with the shared secret that the API publishes", before: []scenario.Step{before}}
+			f := forgery{do: "jwt.published", args: map[string]string{"keys": k.variable, "claims": `{"exp":"@now+600"}`}, note: "signed anew with the shared secret that the API publishes", before: k.before}
 			if done, err := p.forgedWith(ctx, &f); err != nil || done {
 				return err
 			}
 			continue
 		}
 		for _, form := range scenario.KeyForms {
-			made, err := scenario.Call("jwt.confuse", map[string]string{"token": token, "keys": texts[i], "form": form})
+			made, err := scenario.Call("jwt.confuse", map[string]string{"token": token, "keys": k.text, "form": form})
 			if err != nil || tried[fmt.Sprint(made)] {
 				continue
 			}
 			tried[fmt.Sprint(made)] = true
 			f := forgery{
-				do: "jwt.confuse", args: map[string]string{"keys": "${keys}", "form": form}, note: "signed with HS256 and the public key as the secret", before: []scenario.Step{before},
+				do: "jwt.confuse", args: map[string]string{"keys": k.variable, "form": form}, note: "signed with HS256 and the public key as the secret", before: k.before,
 				refused: &forgery{do: "jwt.hmac", args: map[string]string{"key": "${canary.key}"}, note: "signed with HS256 and another secret"},
 			}
 			if done, err := p.forgedWith(ctx, &f); err != nil || done {

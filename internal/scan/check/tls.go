@@ -262,12 +262,21 @@ func tlsCertificate(ctx context.Context, p *Probe) error {
 // namesOfCertificate are the names that the target's certificate is for; none
 // where there is none to be had.
 func (p *Probe) namesOfCertificate(ctx context.Context) ([]string, error) {
+	c, err := p.certificate(ctx)
+	if err != nil || c == nil {
+		return nil, err
+	}
+	return c.Names, nil
+}
+
+// certificate is what the target shows of itself over TLS; nil where it shows nothing.
+func (p *Probe) certificate(ctx context.Context) (*target.Certificate, error) {
 	if !p.overTLS() {
 		return nil, nil
 	}
 	h, err := p.shake(ctx, nil)
-	if err != nil || h == nil || h.Certificate == nil {
+	if err != nil || h == nil {
 		return nil, err
 	}
-	return h.Certificate.Names, nil
+	return h.Certificate, nil
 }

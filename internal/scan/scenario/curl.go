@@ -150,7 +150,7 @@ func (c *curl) step(st *Step, parts func(string) []actor.Part) {
 	}
 	if st.Send != nil || st.Raw != nil {
 		for _, n := range st.uses() {
-			if n != "credentials" {
+			if n != "credentials" && !st.computes(n) {
 				c.use(n)
 			}
 		}
@@ -187,6 +187,9 @@ func (c *curl) step(st *Step, parts func(string) []actor.Part) {
 	switch {
 	case st.Handshake != nil:
 		c.handshake(st.Handshake)
+		for i := range st.Save {
+			c.shown(&st.Save[i])
+		}
 		return
 	case st.Raw != nil:
 		c.raw(st, parts)

@@ -55,6 +55,18 @@ func (c *curl) handshake(h *Handshake) {
 	c.line(`openssl s_client -connect "$TARGET_AT" -servername "$TARGET_NAME" %s -cipher '%s:@SECLEVEL=0' </dev/null | grep -E 'Protocol|Cipher|New,' || true`, opensslVersions[h.Version], strings.Join(list, ":"))
 }
 
+// shown keeps what a handshake shows: of its places, the certificate alone is there for
+// the shell.
+func (c *curl) shown(s *Save) {
+	if s.At != "/certificate/pem" {
+		c.line("# %s is the handshake's %s, which crenel scan verify reads", s.As, oneLine(s.At))
+		return
+	}
+	v := variable(s.As)
+	c.vars[s.As] = v
+	c.line(`%s=$(openssl s_client -connect "$TARGET_AT" -servername "$TARGET_NAME" </dev/null 2>/dev/null | openssl x509)`, v)
+}
+
 // raw sends bytes with printf. What is HTTP/2 the shell cannot frame: it is
 // shown as a comment.
 func (c *curl) raw(st *Step, parts func(string) []actor.Part) {

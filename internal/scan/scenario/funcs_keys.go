@@ -231,8 +231,14 @@ type ServedKey struct {
 var errNoKey = errors.New("the document holds no public key")
 
 // PublicKey finds the public key in a document that a target serves: the one
-// whose id the token names, else the first.
+// whose id the token names, else the first. A document that is a token stands for
+// what its header says of its key (RFC 7515, sections 4.1.3 and 4.1.6).
 func PublicKey(document, token string) (*ServedKey, error) {
+	if header, _, err := ParseJWT(document); err == nil {
+		if document = jsonText(header["jwk"]); header["jwk"] == nil {
+			document = jsonText(map[string]any{"kty": "RSA", "x5c": header["x5c"]})
+		}
+	}
 	kid := ""
 	if header, _, err := ParseJWT(token); err == nil {
 		kid, _ = header["kid"].(string)
@@ -251,15 +257,21 @@ func PublicKey(document, token string) (*ServedKey, error) {
 	}
 	var first *ServedKey
 	for _, k := range jwkSet(document) {
-		pub, err := k.public()
-		if err != nil {
-			continue
+		s := &ServedKey{document: document, jwk: string(k.raw)}
+		var err error
+		if s.public, err = k.public(); err != nil {
+			s.public = nil
 		}
-		s := &ServedKey{document: document, public: pub, jwk: string(k.raw)}
 		if len(k.X5C) > 0 {
 			if der, err := base64.StdEncoding.DecodeString(k.X5C[0]); err == nil {
 				s.cert = der
+				if s.public == nil { // the certificate alone
+					s.public, _ = parseKey(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+				}
 			}
+		}
+		if s.public == nil {
+			continue
 		}
 		if k.Kid == kid {
 			return s, nil

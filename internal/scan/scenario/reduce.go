@@ -51,6 +51,11 @@ func isMade(name string) bool {
 	return strings.HasPrefix(name, "canary.") || strings.HasPrefix(name, "number.") || strings.HasPrefix(name, "uuid.")
 }
 
+// computes reports whether the step makes a variable itself, before it sends anything.
+func (st *Step) computes(name string) bool {
+	return slices.ContainsFunc(st.Compute, func(c Compute) bool { return c.Set == name })
+}
+
 // uses lists the placeholders of a step.
 func (st *Step) uses() []string {
 	var out []string

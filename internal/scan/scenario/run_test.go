@@ -340,3 +340,35 @@ func TestCurlScriptBytesAndPatterns(t *testing.T) {
 		t.Errorf("sent %q\n%s", second, script)
 	}
 }
+
+// What a step computes is computed before it is used: the script does not ask for it.
+func TestCurlScriptComputes(t *testing.T) {
+	for _, tool := range []string{"sh", "curl"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			if os.Getenv("CI") != "" {
+				t.Fatalf("%s is not installed", tool)
+			}
+			t.Skipf("SKIPPED: %s is not installed", tool)
+		}
+	}
+	got := make(chan string, 1)
+	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got <- r.Header.Get("X-Made") }))
+	defer srv.Close()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "crenel"), []byte("#!/bin/sh\necho \"made by $3 of $4\"\n"), 0o700); err != nil { //nolint:gosec // it is run
+		t.Fatal(err)
+	}
+	sc := &Scenario{Name: "made", Steps: []Step{{
+		ID: "a", Compute: []Compute{{Set: "one", Do: "text.base64", Args: map[string]string{"text": "x"}}, {Set: "two", Do: "text.path", Args: map[string]string{"text": "${one}"}}},
+		Send: &Send{Method: "GET", Path: "/", Header: []Pair{{Name: "X-Made", Value: "${two}"}}},
+	}}}
+	script := sc.Curl(srv.URL, "", "made", nil)
+	cmd := exec.CommandContext(t.Context(), "sh", "-c", script)
+	cmd.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s\n%s", err, script, out)
+	}
+	if made := <-got; made != "made by text.path of text=made by text.base64 of text=x" {
+		t.Errorf("sent %q\n%s", made, script)
+	}
+}

@@ -12,7 +12,7 @@ import (
 
 // save takes a value out of an answer into a variable.
 func (r *run) save(s *Save, x *target.Exchange) error {
-	if x == nil || x.Status == 0 {
+	if x == nil || x.Status == 0 && x.TLS == nil { // a handshake has no status
 		return errors.New("there is no answer to save from")
 	}
 	if strings.Contains(s.Pattern, "${") {

@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"math"
 	"net/http"
@@ -49,6 +50,7 @@ type Certificate struct {
 	Signature     string `json:"signature"`
 	WeakSignature bool   `json:"weak_signature"` // of any certificate shown that somebody else signed
 	Chain         int    `json:"chain"`          // certificates shown
+	PEM           string `json:"pem"`            // the server's own
 }
 
 // Handshake begins TLS with the target, on a connection of its own that is closed
@@ -166,6 +168,7 @@ func judge(chain []*x509.Certificate, roots *x509.CertPool, name string, now tim
 		Subject: leaf.Subject.String(), Issuer: leaf.Issuer.String(), Names: leaf.DNSNames, NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter,
 		Expired: now.After(leaf.NotAfter), NotYetValid: now.Before(leaf.NotBefore), For: name,
 		NameMatches: leaf.VerifyHostname(name) == nil, SelfSigned: selfSigned(leaf), Signature: leaf.SignatureAlgorithm.String(), Chain: len(chain),
+		PEM: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: leaf.Raw})),
 	}
 	for _, ip := range leaf.IPAddresses {
 		out.Names = append(out.Names, ip.String())
