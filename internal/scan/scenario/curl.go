@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"cmp"
 	"encoding/base64"
 	"fmt"
 	"regexp"
@@ -14,7 +15,7 @@ import (
 // are taken from the environment, never written into it. parts says how an
 // actor's credentials are presented: Value is not read.
 func (s *Scenario) Curl(origin, basePath, title string, parts func(name string) []actor.Part) string {
-	c := &curl{vars: map[string]string{}}
+	c := &curl{vars: map[string]string{}, computed: map[string]bool{}}
 	c.line("#!/bin/sh")
 	c.line("# %s", oneLine(title))
 	c.line("# Needs curl and jq%s. Each actor's credential comes from the environment.", s.needs())
@@ -57,8 +58,9 @@ func (s *Scenario) listens() bool {
 }
 
 type curl struct {
-	b    strings.Builder
-	vars map[string]string // placeholder → shell variable
+	b        strings.Builder
+	vars     map[string]string // placeholder → shell variable
+	computed map[string]bool   // placeholders that steps compute
 }
 
 func (c *curl) line(format string, args ...any) {
@@ -123,19 +125,7 @@ func (c *curl) use(name string) string {
 }
 
 // text is a shell word for a text with placeholders.
-func (c *curl) text(t string) string {
-	var b strings.Builder
-	b.WriteByte('"')
-	last := 0
-	for _, l := range placeholder.FindAllStringSubmatchIndex(t, -1) {
-		b.WriteString(escape(t[last:l[0]]))
-		b.WriteString("${" + c.use(t[l[2]:l[3]]) + "}")
-		last = l[1]
-	}
-	b.WriteString(escape(t[last:]))
-	b.WriteByte('"')
-	return b.String()
-}
+func (c *curl) text(t string) string { return c.textIn(t, inPlain) }
 
 func escape(s string) string {
 	return strings.NewReplacer(`\`, `\\`, `"`, `\"`, "$", `\$`, "`", "\\`").Replace(s)
@@ -175,7 +165,7 @@ func (c *curl) step(st *Step, parts func(string) []actor.Part) {
 			args[i] = k + "=" + c.text(f.Args[k])
 		}
 		v := variable(f.Set)
-		c.vars[f.Set] = v
+		c.vars[f.Set], c.computed[f.Set] = v, true
 		c.line("%s=$(crenel scan compute %s %s)", v, f.Do, strings.Join(args, " "))
 	}
 	for _, v := range st.Serve {
@@ -286,9 +276,9 @@ func (c *curl) words(st *Step, parts func(string) []actor.Part) []string {
 			w = append(w, "--data-binary", `@"$BODY"`)
 		}
 	case s.Body != "":
-		w = append(w, "--data-raw", c.text(s.Body)) // an @ at its beginning names no file
+		w = append(w, "--data-raw", c.textIn(s.Body, bodyPlace(cmp.Or(s.Type, "application/json")))) // an @ at its beginning names no file
 	}
-	word := c.text(url)
+	word := c.textIn(url, inQuery)
 	base := "${BASE}"
 	if s.Root {
 		c.line(`ROOT=$(printf %%s "$BASE" | sed -E 's#^([a-z]+://[^/]*).*#\1#')`)

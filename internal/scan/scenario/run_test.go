@@ -9,9 +9,11 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -370,5 +372,55 @@ func TestCurlScriptComputes(t *testing.T) {
 	}
 	if made := <-got; made != "made by text.path of text=made by text.base64 of text=x" {
 		t.Errorf("sent %q\n%s", made, script)
+	}
+}
+
+// What is computed reaches the target as it is, wherever it stands in a request.
+func TestCurlScriptEncodes(t *testing.T) {
+	for _, tool := range []string{"sh", "curl", "jq", "sed"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			if os.Getenv("CI") != "" {
+				t.Fatalf("%s is not installed", tool)
+			}
+			t.Skipf("SKIPPED: %s is not installed", tool)
+		}
+	}
+	const odd = `a' OR "7"=7+0 & <b>\n/%`
+	type sent struct{ path, query, form, body string }
+	got := make(chan sent, 1)
+	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		raw, _ := io.ReadAll(r.Body)
+		form, _ := url.ParseQuery(string(raw))
+		got <- sent{r.URL.Path, r.URL.Query().Get("q"), form.Get("f"), string(raw)}
+	}))
+	defer srv.Close()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "crenel"), []byte("#!/bin/sh\nprintf '%s\\n' \"${4#text=}\"\n"), 0o700); err != nil { //nolint:gosec // it is run
+		t.Fatal(err)
+	}
+	for media, body := range map[string]string{"application/json": `{"v": "${odd}!"}`, "application/x-www-form-urlencoded": "f=${odd}", "application/xml": "<v>${odd}</v>", "text/plain": "${odd}"} {
+		sc := &Scenario{Name: "odd", Steps: []Step{{
+			ID: "a", Compute: []Compute{{Set: "odd", Do: "text.set", Args: map[string]string{"text": odd}}},
+			Send: &Send{Method: "POST", Path: "/x/${odd}", Query: []Pair{{Name: "q", Value: "${odd}"}}, Type: media, Body: body},
+		}}}
+		script := sc.Curl(srv.URL, "", "odd", nil)
+		cmd := exec.CommandContext(t.Context(), "sh", "-c", script)
+		cmd.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"))
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s\n%s", err, script, out)
+		}
+		x := <-got
+		want := map[string]string{"application/json": jsonText(map[string]any{"v": odd + "!"}), "text/plain": odd, "application/xml": "<v>a' OR &quot;7&quot;=7+0 &amp; &lt;b&gt;\\n/%</v>"}[media]
+		if media == "application/json" {
+			var a, b any
+			if json.Unmarshal([]byte(want), &a) != nil || json.Unmarshal([]byte(x.body), &b) != nil || !reflect.DeepEqual(a, b) {
+				t.Errorf("%s: sent %s", media, x.body)
+			}
+		} else if want != "" && x.body != want {
+			t.Errorf("%s: sent %q, want %q", media, x.body, want)
+		}
+		if x.path != "/x/"+odd || x.query != odd || want == "" && x.form != odd {
+			t.Errorf("%s: sent %+v\n%s", media, x, script)
+		}
 	}
 }
