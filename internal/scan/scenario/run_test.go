@@ -357,7 +357,7 @@ func TestCurlScriptComputes(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got <- r.Header.Get("X-Made") }))
 	defer srv.Close()
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "crenel"), []byte("#!/bin/sh\necho \"made by $3 of $4\"\n"), 0o700); err != nil { //nolint:gosec // it is run
+	if err := os.WriteFile(filepath.Join(dir, "crenel"), []byte("#!/bin/sh\necho \"made by $3 of $4\"\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	sc := &Scenario{Name: "made", Steps: []Step{{
@@ -395,7 +395,7 @@ func TestCurlScriptEncodes(t *testing.T) {
 	}))
 	defer srv.Close()
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "crenel"), []byte("#!/bin/sh\nprintf '%s\\n' \"${4#text=}\"\n"), 0o700); err != nil { //nolint:gosec // it is run
+	if err := os.WriteFile(filepath.Join(dir, "crenel"), []byte("#!/bin/sh\nprintf '%s\\n' \"${4#text=}\"\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	for media, body := range map[string]string{"application/json": `{"v": "${odd}!"}`, "application/x-www-form-urlencoded": "f=${odd}", "application/xml": "<v>${odd}</v>", "text/plain": "${odd}"} {
