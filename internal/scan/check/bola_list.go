@@ -91,6 +91,10 @@ func (p *Probe) listLeak(ctx context.Context, op *graph.Op, s *subject, own, for
 		p.Note(op, Clean)
 		return false, err
 	}
+	if shared, err := p.shared(ctx, s.object.Resource, foreign.As); err != nil || shared {
+		p.Note(op, Clean)
+		return false, err
+	}
 	steps := s.setup()
 	for _, st := range []struct {
 		id     string

@@ -237,7 +237,11 @@ func (p *Probe) readAs(ctx context.Context, op *graph.Op, in *graph.Input, s *su
 		if err != nil {
 			return false, err
 		}
-		if !v.Private() || about.IsPerson && !tellsOfPerson(mine) {
+		shared, err := p.shared(ctx, about, foreign.As)
+		if err != nil {
+			return false, err
+		}
+		if !v.Private() || shared || about.IsPerson && !tellsOfPerson(mine) {
 			p.Note(op, Clean)
 			continue
 		}

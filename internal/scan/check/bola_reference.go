@@ -63,6 +63,12 @@ func (p *Probe) referTo(ctx context.Context, op *graph.Op, in *graph.Input, r *g
 			continue
 		}
 		for _, other := range p.Attackers() {
+			if shared, err := p.shared(ctx, r, other); err != nil || shared {
+				if err != nil {
+					return err
+				}
+				continue
+			}
 			own := p.ownReference(ctx, op, in, r, other)
 			if own == nil {
 				p.Note(op, Skipped)

@@ -102,6 +102,13 @@ func (p *Probe) writeBy(ctx context.Context, op *graph.Op, in *graph.Input, s *s
 		return false, nil
 	}
 	for _, foreign := range p.aims(ctx, own, in, slices.DeleteFunc(p.Attackers(), s.meantFor)) {
+		if shared, err := p.shared(ctx, s.object.Resource, foreign.As); err != nil || shared {
+			p.Note(op, Clean)
+			if err != nil {
+				return false, err
+			}
+			continue
+		}
 		h, err := p.writeHypothesis(op, in, s, reader, foreign, deletes)
 		if err != nil {
 			p.Note(op, Inconclusive)

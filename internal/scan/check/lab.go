@@ -94,6 +94,7 @@ type Lab struct {
 	once         sync.Once
 	quiet        sync.RWMutex // held for reading by what is sent, for writing by what nothing may disturb
 	privacy      map[*graph.Resource]*Privacy
+	houses       map[*graph.Resource]together
 	lately       map[string]*graph.Op // what each check noted last, while something was sent
 	cut          map[string]bool      // checks that were not finished
 	broken       []string             // checks that panicked
