@@ -51,6 +51,9 @@ func (p *Probe) restricted(op *graph.Op, user *actor.Actor) string {
 		}
 		return g.Why
 	}
+	if said := p.roleNamed(op, user); said != "" {
+		return fmt.Sprintf("its description says %q, and the user is %q", said, role)
+	}
 	return ""
 }
 
@@ -91,7 +94,7 @@ func bfla(ctx context.Context, p *Probe) error {
 		if op.Reads() {
 			return p.readsAsOther(ctx, op, user)
 		}
-		if p.Mode == Safe {
+		if p.Mode == Safe || p.setsRoleOfOthers(op) {
 			return nil
 		}
 		return p.actsAsOther(ctx, op, user)
@@ -397,7 +400,8 @@ func (p *Probe) listed(op *graph.Op, a *actor.Actor) bool {
 			return true
 		}
 	}
-	return false
+	said := p.roleNamed(op, p.Actor(actor.User))
+	return said != "" && strings.Contains(said, strings.ToLower(roleOf(a)))
 }
 
 // onOwn puts the user's own objects and account into a call.

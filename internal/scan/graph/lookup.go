@@ -82,3 +82,33 @@ func (op *Op) Reads() bool {
 	}
 	return false
 }
+
+// RoleLists are the lists of roles that the description has: the values of each field
+// that is called a role, each list once.
+func (g *Graph) RoleLists() [][]string {
+	var out [][]string
+	add := func(name string, list []string) {
+		if words := spec.Words(name); len(words) == 0 || spec.Singular(words[len(words)-1]) != "role" {
+			return
+		}
+		if len(list) > 1 && !slices.ContainsFunc(out, func(l []string) bool { return slices.Equal(l, list) }) {
+			out = append(out, list)
+		}
+	}
+	for _, op := range g.Ops {
+		for _, in := range op.Inputs {
+			if in.Schema == nil {
+				continue
+			}
+			var list []string
+			for _, v := range in.Schema.Rules().Enum {
+				list = append(list, v.Text)
+			}
+			add(in.Name, list)
+		}
+		for _, o := range op.Outputs {
+			add(o.Name, o.Values)
+		}
+	}
+	return out
+}
