@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"hash"
 	"maps"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -79,6 +80,19 @@ func init() {
 			}
 			return out + parts[2], nil
 		},
+		// jwt.endless: token: the same, where it has no claim that says until when it is good.
+		"jwt.endless": func(a map[string]string) (any, error) {
+			_, claims, err := ParseJWT(a["token"])
+			if err != nil {
+				return nil, err
+			}
+			for name := range claims {
+				if reEndClaim.MatchString(name) {
+					return nil, fmt.Errorf("the token has an end: %q", name)
+				}
+			}
+			return a["token"], nil
+		},
 		// jwt.get: token, claim: the value of a claim.
 		"jwt.get": func(a map[string]string) (any, error) {
 			_, claims, err := ParseJWT(a["token"])
@@ -93,6 +107,9 @@ func init() {
 		},
 	})
 }
+
+// reEndClaim is a claim by which a token ends, also one of a home-made name.
+var reEndClaim = regexp.MustCompile(`(?i)^(exp|ttl)$|expir|valid_?(until|for|to)|life_?time|max_?age`)
 
 var errNoJWT = errors.New("the token is no JSON Web Token of three parts")
 
