@@ -110,7 +110,7 @@ func (p *Probe) reads(op *graph.Op) bool {
 	case http.MethodGet, http.MethodHead:
 		return op.Kind != graph.Delete
 	case http.MethodPost:
-		return p.Mode > Safe && (op.Kind == graph.Action && (!op.Calls() || op.Has(graph.Search)) || op.Kind == graph.Read || op.Kind == graph.List)
+		return p.Mode > Safe && (op.Kind == graph.Action && !world.Ends(op) && (!op.Calls() || op.Has(graph.Search)) || op.Kind == graph.Read || op.Kind == graph.List)
 	}
 	return false
 }
@@ -140,12 +140,13 @@ func (p *Probe) readBy(ctx context.Context, op *graph.Op, in *graph.Input, r *gr
 	if r.IsPerson || r.IsTenant {
 		subjects = append(subjects, p.self(r, user)...)
 	}
-	tried := 0
-	for _, s := range subjects {
-		if tried == mostSubjects || !slices.ContainsFunc(of.others, func(a *actor.Actor) bool { return !s.meantFor(a) }) {
-			continue // it is as much theirs: a booking on somebody's ride
-		}
-		tried++
+	apart := slices.DeleteFunc(slices.Clone(subjects), func(s *subject) bool { // not as much theirs, as a seat in somebody's car is
+		return !slices.ContainsFunc(of.others, func(a *actor.Actor) bool { return !s.meantFor(a) })
+	})
+	if len(apart) == 0 {
+		apart = subjects[:min(1, len(subjects))]
+	}
+	for _, s := range apart[:min(mostSubjects, len(apart))] {
 		own, err := p.on(ctx, op, user, in, s.object)
 		if err != nil {
 			continue
@@ -207,7 +208,7 @@ func (p *Probe) anew(ctx context.Context, op *graph.Op, in *graph.Input, r *grap
 
 // readAs tries the attackers in turn, and says whether one got through.
 func (p *Probe) readAs(ctx context.Context, op *graph.Op, in *graph.Input, s *subject, own *world.Call, mine *target.Exchange, others []*actor.Actor) (bool, error) {
-	others = slices.DeleteFunc(slices.Clone(others), s.meantFor)
+	others = p.strangers(ctx, s, others)
 	marked := false
 	for _, c := range s.object.Canaries() {
 		marked = marked || scenario.Holds(mine, c)

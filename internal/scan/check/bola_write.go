@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/crenel-project/crenel/internal/scan/actor"
@@ -101,7 +100,7 @@ func (p *Probe) writeBy(ctx context.Context, op *graph.Op, in *graph.Input, s *s
 		p.Note(op, Clean)
 		return false, nil
 	}
-	for _, foreign := range p.aims(ctx, own, in, slices.DeleteFunc(p.Attackers(), s.meantFor)) {
+	for _, foreign := range p.aims(ctx, own, in, p.strangers(ctx, s, p.Attackers())) {
 		if shared, err := p.shared(ctx, s.object.Resource, foreign.As); err != nil || shared {
 			p.Note(op, Clean)
 			if err != nil {

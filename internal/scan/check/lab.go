@@ -37,6 +37,7 @@ type World interface {
 	Reader(o *world.Object) *world.Call
 	Coverage() []world.Coverage
 	OpOf(r *target.Request) *graph.Op
+	Scarce(r *target.Request) bool
 }
 
 // People is what checks ask of the actors. *actor.People is one.
@@ -103,10 +104,13 @@ type Lab struct {
 	lulled       time.Duration        // in all
 	written      []*Check             // beside All: those that users wrote
 	crack        sync.Once
-	dozens       atomic.Bool // objects were made by the dozen
-	early        string      // the user's credential as the run began
-	secret       string      // that signs tokens, found by guessing
-	forger       *forgery    // how tokens can be forged here; nil: no way was found
+	dozens       atomic.Bool   // objects were made by the dozen
+	early        string        // the user's credential as the run began
+	secret       string        // that signs tokens, found by guessing
+	forger       *forgery      // how tokens can be forged here; nil: no way was found
+	renewed      map[cell]bool // something that a proof needs was used up, and there is another
+	stranger     *actor.Actor  // a new account, where an object is as much the attackers' as the owner's
+	strangerOnce sync.Once
 	survey       survey
 	publications publications
 	mirroring    map[*graph.Op]bool      // whether a read shows the user the same each time
@@ -175,7 +179,7 @@ func (l *Lab) begin() {
 		l.slots = target.NewQueue(l.Workers)
 		l.findings, l.proofs, l.cells = map[string]*finding.Finding{}, map[string]*Proof{}, map[cell]State{}
 		l.privacy = map[*graph.Resource]*Privacy{}
-		l.mirroring = map[*graph.Op]bool{}
+		l.mirroring, l.renewed = map[*graph.Op]bool{}, map[cell]bool{}
 		l.steady = map[*world.Call]*steady{}
 		l.lately, l.cut = map[string]*graph.Op{}, map[string]bool{}
 		if l.World != nil {
@@ -506,9 +510,12 @@ func Each[T any](ctx context.Context, p *Probe, list []T, try func(ctx context.C
 				if p.left(e) {
 					return
 				}
+				op, _ := any(e).(*graph.Op)
 				err := p.over(ctx)
 				if err == nil {
-					err = try(context.WithValue(ctx, inside{}, true), e)
+					for n := 0; err == nil && (n == 0 || n < maxTries && op != nil && p.renewedFor(op)); n++ {
+						err = try(context.WithValue(ctx, inside{}, true), e)
+					}
 				}
 				if errors.Is(err, world.ErrUnwritable) {
 					op, _ := any(e).(*graph.Op)
@@ -519,7 +526,6 @@ func Each[T any](ctx context.Context, p *Probe, list []T, try func(ctx context.C
 					err = p.over(ctx) // what was not sent may have been taken for an answer
 				}
 				if err != nil {
-					op, _ := any(e).(*graph.Op)
 					p.unfinished(op)
 					stop(err)
 					return

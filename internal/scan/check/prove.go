@@ -145,6 +145,7 @@ func (p *Probe) refuted(ctx context.Context, h Hypothesis, o *scenario.Outcome) 
 		state = Inconclusive
 	}
 	p.Note(h.Op, state)
+	p.usedUp(h.Op, o)
 	p.Log.DebugContext(ctx, "not proven", "check", p.Check.ID, "method", h.Method, "path", h.Path, "where", h.Where, "verdict", o.Verdict, "step", o.Step, "why", o.Why)
 }
 

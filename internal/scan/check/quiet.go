@@ -2,6 +2,7 @@ package check
 
 import (
 	"context"
+	"net/http"
 	"slices"
 	"sync"
 
@@ -103,6 +104,36 @@ func stumbled(o *scenario.Outcome) bool {
 		}
 	}
 	return false
+}
+
+// usedUp notes that a scenario did not come to its attack because the target would not
+// make again what it had made before: what that takes may be used up. Where the world knows
+// of another, the operation is tried again.
+func (p *Probe) usedUp(op *graph.Op, o *scenario.Outcome) {
+	for i := range o.Results {
+		r := &o.Results[i]
+		x := r.Last()
+		if r.Step.ID != o.Step || r.Step.Part != scenario.Setup || x == nil || x.Status/100 != 4 || x.Status == http.StatusUnauthorized || x.Status == http.StatusTooManyRequests {
+			continue
+		}
+		if op != nil && p.World.Scarce(x.Request) {
+			p.mu.Lock()
+			p.renewed[cell{p.Check.ID, op}] = true
+			p.mu.Unlock()
+		}
+	}
+}
+
+// maxTries: so often is an operation tried by one check where what proofs need is used up.
+const maxTries = 4
+
+// renewedFor reports whether usedUp has noted something of an operation since it was asked last.
+func (p *Probe) renewedFor(op *graph.Op) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	key := cell{p.Check.ID, op}
+	defer delete(p.renewed, key)
+	return p.renewed[key]
 }
 
 // compares reports whether a scenario takes a difference between answers for

@@ -73,6 +73,20 @@ func (s *subject) meantFor(a *actor.Actor) bool {
 	return false
 }
 
+// strangers are those of others who are no party to the subject. Where all are, a new
+// account is: it can be nobody's whom the subject's maker had heard of.
+func (p *Probe) strangers(ctx context.Context, s *subject, others []*actor.Actor) []*actor.Actor {
+	left := slices.DeleteFunc(slices.Clone(others), s.meantFor)
+	if len(left) > 0 || len(others) == 0 || p.People.RegisterEntry() == nil {
+		return left
+	}
+	p.strangerOnce.Do(func() { p.stranger, _ = p.People.Fresh(ctx) })
+	if p.stranger == nil {
+		return nil
+	}
+	return []*actor.Actor{p.stranger}
+}
+
 func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }
 
 // subjects are the objects of a resource that an actor owns, those that a

@@ -68,7 +68,13 @@ func alters(op *graph.Op) bool {
 // acts reports whether an operation acts on something without changing whether or
 // how it is there for others, as far as its name tells.
 func acts(op *graph.Op) bool {
-	return op.Kind == graph.Action && op.Method == http.MethodPost && !op.Has(graph.Admin) && !op.Has(graph.Hazard) && !reEnds.MatchString(op.Path[strings.LastIndexByte(op.Path, '/')+1:])
+	return op.Kind == graph.Action && op.Method == http.MethodPost && !op.Has(graph.Admin) && !op.Has(graph.Hazard) && !Ends(op)
+}
+
+// Ends reports whether an operation is called by what ends, hides or hands over what it
+// acts on: cancel, close, approve, transfer.
+func Ends(op *graph.Op) bool {
+	return reEnds.MatchString(op.Path[strings.LastIndexByte(op.Path, '/')+1:])
 }
 
 var reEnds = regexp.MustCompile(`(?i)cancel|clos|delet|remov|archiv|approv|reject|refus|refund|ship|complet|finish|end|stop|disabl|enabl|reset|publish|lock|ban|accept|confirm|pay|return|terminat|expir|revok|withdraw|void|clear|purge|transfer|assign|merge|restor|suspend|activat`)

@@ -133,5 +133,6 @@ type Recipe struct {
 	Canaries map[string]string // JSON pointer in the reader's answer → canary placeholder text
 
 	locks map[string]string   // field that says which state of it this is → variable
+	is    *Object             // found, not made: it stands in for another that is used up
 	of    map[*Object]*Recipe // what it makes: the object that it was written after and those that it lies under
 }

@@ -111,12 +111,15 @@ func (b *recipeWriter) bindings(o *Object, prefix string, depth int) (bind, name
 	bind, names = map[string]string{}, map[string]string{}
 	for _, where := range slices.Sorted(maps.Keys(o.MadeBy.Uses)) {
 		used := o.MadeBy.Uses[where]
-		if !used.Made || used.MadeBy == nil || used == o {
+		r := b.insteadOf(o, used)
+		if r == nil && (!used.Made || used.MadeBy == nil || used == o) {
 			continue // it was there before, and will be there again
 		}
-		r, err := b.object(used, prefix+"_"+used.Resource.Name, depth+1)
-		if err != nil {
-			continue
+		if r == nil {
+			var err error
+			if r, err = b.object(used, prefix+"_"+used.Resource.Name, depth+1); err != nil {
+				continue
+			}
 		}
 		if v := variableOf(r, used, o.MadeBy.Values[where]); v != "" {
 			bind[where] = v
@@ -218,6 +221,9 @@ func (b *recipeWriter) findInList(o *Object, prefix, field string, names map[str
 // variableOf is the placeholder for the value of an object that a call holds.
 func variableOf(r *Recipe, o *Object, text string) string {
 	field := idField(o.Resource, o.IDs())
+	if r.is != nil {
+		return standText(r.is, o, text)
+	}
 	for f, v := range o.IDs() {
 		if v == scalarText(text) && r.IDs[f] != "" && (f == field || o.IDs()[field] != v) {
 			field = f
