@@ -19,6 +19,7 @@ type builder struct {
 	// bySuffix finds "ticket_category" by "category", where only one ends so.
 	bySuffix map[string]*Resource
 	busy     map[string]bool // paths that are read or deleted, or have objects below them
+	declared bool            // some operation says who may call it
 }
 
 // Build works out the graph of an API.
@@ -38,6 +39,7 @@ func Build(api *spec.API) *Graph {
 	for _, op := range g.Ops {
 		b.kind(op)
 	}
+	b.declared = slices.ContainsFunc(g.Ops, func(op *Op) bool { return op.SecurityDeclared })
 	for _, op := range g.Ops {
 		b.inputs(op)
 		b.outputs(op)
@@ -373,12 +375,8 @@ func (b *builder) secured(op *Op) (bool, string) {
 			}
 		}
 	}
-	if len(b.g.API.SecuritySchemes) > 0 && !b.anyDeclared() && !logsIn {
+	if len(b.g.API.SecuritySchemes) > 0 && !b.declared && !logsIn {
 		return true, "the description has security schemes and never says where they apply"
 	}
 	return false, ""
-}
-
-func (b *builder) anyDeclared() bool {
-	return slices.ContainsFunc(b.g.Ops, func(op *Op) bool { return op.SecurityDeclared })
 }

@@ -32,6 +32,7 @@ const (
 	maxSeenDepth    = 12   // of nesting
 	maxSeenNodes    = 4000 // values looked at in one answer
 	maxFresh        = 256  // undeclared outputs of one operation
+	maxNamesakes    = 2000 // inputs of one plain name ("id") that an output of that name is tried for: a name of more says nothing
 )
 
 func newLearned(g *Graph) *learned {
@@ -274,7 +275,9 @@ func (l *learned) feed(o *Output) {
 	if couponCode(o) {
 		try(l.waiting["coupon"])
 	}
-	try(l.waiting["name "+o.joined])
+	if list := l.waiting["name "+o.joined]; len(list) <= maxNamesakes || !plainNames[o.joined] {
+		try(list)
+	}
 }
 
 func (l *learned) insert(in *Input, e *Edge) {

@@ -2,7 +2,6 @@ package world
 
 import (
 	"context"
-	"net/http"
 	"slices"
 	"strings"
 
@@ -18,6 +17,7 @@ import (
 // attempt is one of those who try.
 type attempt struct {
 	op     *graph.Op
+	place  int           // among those that are tried
 	turn   chan struct{} // it may go on
 	parked chan bool     // true: it has something to send; false: it is done
 	leave  chan struct{} // it may send
@@ -43,24 +43,22 @@ func abroad(ctx context.Context, f func()) {
 
 // abreast calls try for each operation, as many side by side as there are workers
 // and as do not touch the same things; those that do keep their order. It returns
-// the first error; none is begun after one.
+// the first error; none is begun after one, nor after the context's end.
 func (b *builder) abreast(ctx context.Context, ops []*graph.Op, try func(ctx context.Context, op *graph.Op) error) error {
-	waiting := slices.Clone(ops)
+	line := queue(ops)
 	var under []*attempt
 	var failed error
 	for {
-		for i := 0; i < len(waiting) && len(under) < b.w.o.Workers && failed == nil; {
-			op := waiting[i]
-			if slices.ContainsFunc(under, func(a *attempt) bool { return clash(a.op, op) }) || slices.ContainsFunc(waiting[:i], func(o *graph.Op) bool { return clash(o, op) }) {
-				i++
-				continue
-			}
-			waiting = slices.Delete(waiting, i, i+1)
-			a := &attempt{op: op, turn: make(chan struct{}), parked: make(chan bool), leave: make(chan struct{}), back: make(chan struct{})}
+		if failed == nil {
+			failed = ctx.Err()
+		}
+		for failed == nil && len(under) < b.w.o.Workers && len(line.ready) > 0 {
+			n := line.next()
+			a := &attempt{op: ops[n], place: n, turn: make(chan struct{}), parked: make(chan bool), leave: make(chan struct{}), back: make(chan struct{})}
 			under = append(under, a)
 			go func() {
 				<-a.turn
-				a.err = try(context.WithValue(ctx, attempting{}, a), op)
+				a.err = try(context.WithValue(ctx, attempting{}, a), a.op)
 				a.parked <- false
 			}()
 		}
@@ -72,6 +70,7 @@ func (b *builder) abreast(ctx context.Context, ops []*graph.Op, try func(ctx con
 			if <-a.parked {
 				return false
 			}
+			line.done(a.place)
 			if failed == nil {
 				failed = a.err
 			}
@@ -84,16 +83,6 @@ func (b *builder) abreast(ctx context.Context, ops []*graph.Op, try func(ctx con
 			<-a.back
 		}
 	}
-}
-
-// clash reports whether two operations may meet at one object: then they are not
-// tried at once. Two that only look never do.
-func clash(x, y *graph.Op) bool {
-	if x.Method == http.MethodGet && y.Method == http.MethodGet {
-		return false
-	}
-	mine := touches(x)
-	return slices.ContainsFunc(touches(y), func(name string) bool { return slices.Contains(mine, name) })
 }
 
 // touches names what an operation is about, by the resource at the top; the

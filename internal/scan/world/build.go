@@ -30,7 +30,7 @@ func (w *World) Build(ctx context.Context) error {
 	}
 	for _, op := range w.g.Ops {
 		if why := w.skip(op); why != "" {
-			w.tallyOf(op).left = why
+			w.leave(op, why)
 		}
 	}
 	w.mu.Unlock()
@@ -77,12 +77,7 @@ func (b *builder) progress() {
 		return
 	}
 	b.w.mu.Lock()
-	done := 0
-	for _, op := range b.w.g.Ops {
-		if t := b.w.cover[op]; t != nil && (len(t.as) > 0 || t.left != "") {
-			done++
-		}
-	}
+	done := b.w.settled
 	b.w.mu.Unlock()
 	b.w.o.Progress(done, len(b.w.g.Ops), b.phase)
 }
@@ -507,7 +502,7 @@ func (b *builder) sessions(ctx context.Context) error {
 	for _, op := range w.g.Ops {
 		if ownAccountEnd(op) && w.skip(op) == "" {
 			w.mu.Lock()
-			w.tallyOf(op).left = "left out: it deletes an account, and the run deletes only what it made; the checks try it on accounts of their own"
+			w.leave(op, "left out: it deletes an account, and the run deletes only what it made; the checks try it on accounts of their own")
 			w.mu.Unlock()
 		}
 	}
@@ -524,10 +519,11 @@ func (b *builder) sessions(ctx context.Context) error {
 		a, err := w.people.Fresh(ctx)
 		if err != nil || a == nil {
 			w.mu.Lock()
-			w.tallyOf(op).left = "left out: it ends or changes the session it is called with, and no account could be made for it"
+			why := "left out: it ends or changes the session it is called with, and no account could be made for it"
 			if err != nil {
-				w.tallyOf(op).left += ": " + err.Error()
+				why += ": " + err.Error()
 			}
+			w.leave(op, why)
 			w.mu.Unlock()
 			if ctx.Err() != nil {
 				return ctx.Err()

@@ -48,8 +48,20 @@ func (w *World) count(c *Call, x *target.Exchange) {
 		t.by[name] = append(t.by[name], x.Status)
 	}
 	if c.reached(x) && !slices.Contains(t.as, name) {
+		if len(t.as) == 0 && t.left == "" {
+			w.settled++
+		}
 		t.as = append(t.as, name)
 	}
+}
+
+// leave notes why an operation is not tried. w.mu is held.
+func (w *World) leave(op *graph.Op, why string) {
+	t := w.tallyOf(op)
+	if len(t.as) == 0 && t.left == "" {
+		w.settled++
+	}
+	t.left = why
 }
 
 // Coverage is what became of each operation, in the description's order.

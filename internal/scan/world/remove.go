@@ -26,7 +26,7 @@ func (b *builder) removeBy(ctx context.Context, op *graph.Op) error {
 	if op.Kind != graph.Delete || op.About == nil || w.skip(op) != "" || session(op) {
 		if op.Kind == graph.Delete && op.About == nil && w.skip(op) == "" && !session(op) {
 			w.mu.Lock()
-			w.tallyOf(op).left = "left out: what it deletes is not known, and a run deletes only what it made"
+			w.leave(op, "left out: what it deletes is not known, and a run deletes only what it made")
 			w.mu.Unlock()
 		}
 		return nil

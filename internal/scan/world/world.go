@@ -93,6 +93,7 @@ type World struct {
 	origins  []*origin        // what given accounts were before the run
 	pending  []*Call          // Creates whose answer named no identifier
 	spent    int
+	settled  int                     // operations that were reached, or are not tried
 	until    time.Time               // when the part of Build that runs tries nothing more; zero: never
 	vain     int                     // waits for a busy target after which it was as busy
 	hopeless map[*schema.Schema]bool // schemas for which no value is found at random
