@@ -209,6 +209,10 @@ func deepNesting(ctx context.Context, p *Probe) error {
 		if err != nil {
 			return err
 		}
+		// What was taken and stored may break whatever reads it from now on: it is put right.
+		if _, err := send(plainOf(s)); err != nil {
+			return err
+		}
 		if x == nil || x.Status != 0 && x.Status < 500 {
 			continue
 		}
@@ -226,12 +230,31 @@ func deepNesting(ctx context.Context, p *Probe) error {
 		add("deep", scenario.Attack, fmt.Sprintf("%d lists within each other do", deep), nestedList(deep), scenario.Expect{Status: "5xx"})
 		add("shallow2", scenario.Control, "a few still break nothing", nestedList(shallow), scenario.Expect{Status: "!5xx"})
 		add("deep2", scenario.Attack, "and many do each time", nestedList(deep), scenario.Expect{Status: "5xx"})
+		add("restore", scenario.Cleanup, "a plain value is put in its place", plainOf(s), scenario.Expect{Status: "any"})
 		done, err := p.injected(ctx, s, "a body nested without bounds", "A body of 40 KB that is nested deeply breaks the program that handles it; one as long that is flat does not.", &l)
 		if err != nil || done {
 			return err // bodies are read in one place
 		}
 	}
 	return nil
+}
+
+// plainOf is a value that a slot's input takes: what its call has there, or the plainest of its type.
+func plainOf(s *slot) string {
+	if text := s.call.Values[s.in.Where()]; text != "" {
+		return text
+	}
+	switch s.in.Type {
+	case "boolean":
+		return "true"
+	case "integer", "number":
+		return "1"
+	case "string":
+		return `"crenel"`
+	case "object":
+		return "{}"
+	}
+	return "[]"
 }
 
 // flatList is a list of so many bytes, without any within it.

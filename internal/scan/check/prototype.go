@@ -39,6 +39,18 @@ func prototypePollution(ctx context.Context, p *Probe) error {
 		if op.Method != http.MethodPut && op.Method != http.MethodPatch && op.Method != http.MethodPost || op.Has(graph.Payment) || op.Has(graph.Transfer) || op.Has(graph.Register) || op.Has(graph.Login) || op.Has(graph.Admin) {
 			continue
 		}
+		// What others read of the same: the same path, by GET.
+		var reads []*world.Call
+		for _, r := range p.Graph.Ops {
+			if r.Method == http.MethodGet && (r.Path == op.Path || r.About != nil && r.About == op.About) && len(reads) < 2 && other != nil {
+				if c, err := p.World.Call(ctx, r, other, nil); err == nil {
+					reads = append(reads, c)
+				}
+			}
+		}
+		if len(reads) == 0 {
+			continue // nobody would see it
+		}
 		call, base, err := p.working(ctx, op)
 		if err != nil {
 			return err
@@ -50,15 +62,6 @@ func prototypePollution(ctx context.Context, p *Probe) error {
 			break
 		}
 		p.Note(op, Clean)
-		// What others read of the same: the same path, by GET.
-		var reads []*world.Call
-		for _, r := range p.Graph.Ops {
-			if r.Method == http.MethodGet && (r.Path == op.Path || r.About != nil && r.About == op.About) && len(reads) < 2 && other != nil {
-				if c, err := p.World.Call(ctx, r, other, nil); err == nil {
-					reads = append(reads, c)
-				}
-			}
-		}
 		for _, form := range prototypes {
 			member := "crenel" + p.RunID
 			x, err := p.extended(ctx, call, fmt.Sprintf(form, `{"`+member+`":"`+member+`"}`))
