@@ -198,7 +198,7 @@ func denied(ex *target.Exchange) bool {
 	return false
 }
 
-// jwtParts reads a JSON Web Token's claims without checking anything.
+// jwtClaims reads a JSON Web Token's claims without checking anything.
 func jwtClaims(token string) (map[string]any, bool) {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 || len(parts[0]) < 4 {

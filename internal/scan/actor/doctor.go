@@ -232,16 +232,16 @@ func (p *People) examineActor(ctx context.Context, a *Actor, wholly bool, add fu
 
 func (p *People) lifetime(ctx context.Context, a *Actor, add func(string, State, string, string)) {
 	name := "session of " + a.Name
-	end := "it does not say when it ends"
+	end, state, advice := "it does not say when it ends", Well, ""
 	if e := a.Session.expires(); !e.IsZero() {
 		end = "it ends " + e.Format(time.DateTime)
 		if left := time.Until(e); left < 0 {
 			end += ", which is past: the target does not keep to it, or the clocks differ"
+			state, advice = Doubt, "Compare the clocks. What is told of tokens' ends holds only where they agree; if they do, the end of a token is not looked at, which is a hole."
 		}
 	}
 	if a.by == nil || a.by.fixed {
-		state, advice := Well, ""
-		if e := a.Session.expires(); !e.IsZero() && time.Until(e) < 30*time.Minute {
+		if e := a.Session.expires(); state == Well && !e.IsZero() && time.Until(e) < 30*time.Minute {
 			state, advice = Doubt, "It cannot be renewed: give a login, steps or a script in place of a fixed credential."
 		}
 		add(name, state, "fixed credentials; "+end, advice)
@@ -254,11 +254,11 @@ func (p *People) lifetime(ctx context.Context, a *Actor, add func(string, State,
 	}
 	switch err := p.Alive(ctx, a); {
 	case err == nil:
-		add(name, Well, end+"; it can be renewed by logging in again, and both sessions are good at once", "")
+		add(name, state, end+"; it can be renewed by logging in again, and both sessions are good at once", advice)
 	default:
 		a.Session.become(second)
 		p.single.Store(true)
-		add(name, Well, end+"; each login ends the one before it", "")
+		add(name, state, end+"; each login ends the one before it", advice)
 	}
 	if second.Refresh == "" {
 		return

@@ -2,7 +2,9 @@ package actor
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -28,6 +30,21 @@ func TestDoctor(t *testing.T) {
 			"ok       target: connection", "ok       base path", "POST /register makes accounts", "POST /login logs in",
 			"logged in by header Authorization: Bearer …; GET /me answers it otherwise than nobody", "it ends 2096-", "both sessions are good at once",
 		}, []string{"FAILED", "warning"}},
+		{"what says that it has ended goes on", func(t *testing.T) (string, shapeOf, Config) {
+			h := newHouse(t)
+			plainRegister(h, 201)
+			plainLogin(h, func(w http.ResponseWriter, a *tenant) {
+				head, rest, _ := strings.Cut(h.jwt(a), ".")
+				_, sig, _ := strings.Cut(rest, ".")
+				token := head + "." + base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, `{"sub":"%d","exp":1500000000}`, a.id)) + "." + sig
+				h.mu.Lock()
+				h.sessions[token] = a
+				h.mu.Unlock()
+				say(w, 200, obj{"token": token})
+			})
+			h.me(h.header("Authorization", "Bearer "))
+			return serve(t, h), styles[0].shape, Config{}
+		}, true, []string{"warning  session of user", "which is past", "Compare the clocks"}, []string{"FAILED"}},
 		{"each login ends the one before", func(t *testing.T) (string, shapeOf, Config) {
 			h := newHouse(t)
 			plainRegister(h, 201)

@@ -59,8 +59,8 @@ func sessionCookie(a *actor.Actor) string {
 	return ""
 }
 
-// attributes are those of a cookie, but for some: a regular expression for a
-// Set-Cookie that has none of the latter.
+// cookieWithout is a regular expression for the Set-Cookie of a cookie that has none of
+// some attributes.
 func cookieWithout(name string, not ...string) string {
 	var has []string
 	for _, a := range []string{"path", "expires", "max-age", "domain", "samesite", "secure", "httponly", "priority", "partitioned", "version", "comment"} {

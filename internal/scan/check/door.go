@@ -77,7 +77,7 @@ func (d *door) fresh(password string) map[string]string {
 	return out
 }
 
-// made up: an account of nobody, of the form that accounts have.
+// unknown is an account of nobody, of the form that accounts have.
 func (d *door) unknown(name string) map[string]string {
 	out := map[string]string{"password": wrongPassword}
 	for fact := range d.fields {

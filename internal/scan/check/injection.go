@@ -189,7 +189,7 @@ func (s *slot) with(text string) *world.Call {
 	return s.call.With(s.in.Where(), jsonString(text))
 }
 
-// step is the call with a text (placeholders in it) as a step of a scenario.
+// slotStep is the call with a text (placeholders in it) as a step of a scenario.
 func (p *Probe) slotStep(s *slot, id string, part scenario.Part, note, text string, e ...scenario.Expect) (scenario.Step, error) {
 	bind := s.call.Renew(id)
 	bind[s.in.Where()] = jsonString(text)

@@ -75,7 +75,7 @@ func (p *Probe) testify(ctx context.Context, c *world.Call) (*witness, error) {
 	return &witness{c, own}, nil
 }
 
-// step is the witness' call as a step of a scenario.
+// look is the witness' call as a step of a scenario.
 func (p *Probe) look(w *witness, id string, part scenario.Part, as, note string, expect ...scenario.Expect) (scenario.Step, error) {
 	st, err := p.step(nil, w.call, id, part)
 	if err != nil {

@@ -65,7 +65,7 @@ var plainHeaders = map[string]bool{"accept": true, "content-type": true, "conten
 	"accept-encoding": true, "accept-language": true, "accept-charset": true, "cache-control": true, "pragma": true, "dnt": true, "te": true, "upgrade-insecure-requests": true, "if-none-match": true, "if-modified-since": true,
 	"x-requested-with": true, "priority": true, "keep-alive": true, "postman-token": true, "proxy-connection": true, "proxy-authorization": true, "transfer-encoding": true, "expect": true, "date": true, "via": true, "forwarded": true, "x-forwarded-for": true, "x-forwarded-proto": true, "x-forwarded-host": true, "x-real-ip": true, "save-data": true, "range": true}
 
-// credentialHeaders are headers, and cookies, that carry credentials by their name.
+// credentialName reports whether a header or a cookie carries a credential, by its name.
 func credentialName(name string) bool {
 	n := strings.Join(spec.Words(name), "")
 	for _, w := range []string{"token", "apikey", "auth", "session", "secret", "jwt", "sid"} {

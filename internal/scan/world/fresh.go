@@ -57,7 +57,7 @@ func uuidOf(h [32]byte) string {
 	return fmt.Sprintf("%s-%s-%s-%s-%s", x[:8], x[8:12], x[12:16], x[16:20], x[20:])
 }
 
-// samples are what the placeholders may become at their hardest.
+// sample is what a text becomes with the hardest that its placeholders may stand for.
 func (m *mint) sample(fresh string) string {
 	return filled(fresh, "cr"+m.run+"0a1b2c3d4e", "123456789", "3f1c2b4a-5d6e-4f70-8a9b-0c1d2e3f4a5b")
 }
