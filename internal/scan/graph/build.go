@@ -20,6 +20,7 @@ type builder struct {
 	bySuffix map[string]*Resource
 	busy     map[string]bool // paths that are read or deleted, or have objects below them
 	declared bool            // some operation says who may call it
+	named    map[string]bool // the API's own roles: staffOnly; nil: not looked for yet
 }
 
 // Build works out the graph of an API.

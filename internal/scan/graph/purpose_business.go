@@ -105,13 +105,6 @@ var hookNouns = set(`webhook hook callback subscription endpoint notification li
 
 var adminPhrases = []string{"admin", "admins", "administrator", "administration", "backoffice", "back office", "superuser", "super admin", "superadmin", "staff", "manage", "management", "moderator", "moderation", "root", "sysadmin", "operator", "impersonate", "support", "console"}
 
-// reStaffOnly is a text that says that an operation is for those who run the
-// place: "librarians only", "(moderators)", "only by clerks".
-var reStaffOnly = func() *regexp.Regexp {
-	const who = `(?:staff|personnel|employees|(?:librarian|manager|supervisor|moderator|operator|editor|curator|registrar|receptionist|dispatcher|warden|clerk|cashier|accountant|auditor|steward|coordinator|director|technician|maintainer|superintendent|inspector|approver|officer|janitor|caretaker|treasurer)s)`
-	return regexp.MustCompile(`\b` + who + `[ -]only\b|\bonly (?:for |by |to )?(?:the )?` + who + `\b|\((?:for |by )?(?:the )?` + who + `\)|\b(?:must|has to|need to) be an? (?:librarian|manager|supervisor|moderator|operator|editor|registrar|clerk|treasurer)\b`)
-}()
-
 // reForThem are the words of a refusal for all but administrators.
 var reForThem = regexp.MustCompile(`\b(?:admin|admins|administrators|superusers)[ -]only\b|\bonly (?:for |by |to )?(?:the )?(?:admins?|administrators?|superusers?)\b|\b(?:not an? |must be an? |requires? (?:an? |the )?)(?:admin(?:istrator)?|superuser)\b`)
 

@@ -51,8 +51,8 @@ func (b *builder) admin(t *traits) {
 			break
 		}
 	}
-	if m := reStaffOnly.FindStringSubmatch(t.text); m != nil {
-		e.add(0.55, "its description says %q", strings.Trim(m[0], " ().,;:"))
+	if w := b.staffOnly(strings.ToLower(op.Summary + "\n" + op.Description)); w != "" {
+		e.add(0.55, "its description says %q", w)
 	}
 	if w := b.refusesOthers(op); w != "" {
 		e.add(0.5, "its 403 says %q", w)
@@ -151,8 +151,8 @@ func (b *builder) refusesOthers(op *Op) string {
 		if m := reForThem.FindString(strings.ToLower(r.Description)); m != "" {
 			return strings.Trim(m, " ().,;:")
 		}
-		if m := reStaffOnly.FindString(strings.ToLower(r.Description)); m != "" {
-			return strings.Trim(m, " ().,;:")
+		if w := b.staffOnly(strings.ToLower(r.Description)); w != "" {
+			return w
 		}
 	}
 	return ""
