@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -27,6 +28,7 @@ func TestDrawings(t *testing.T) {
 		}
 		d := xml.NewDecoder(&svg)
 		cards, words := 0, ""
+		var width, height float64 // of the picture, in which everything stands
 		for {
 			tok, err := d.Token()
 			if errors.Is(err, io.EOF) {
@@ -37,6 +39,20 @@ func TestDrawings(t *testing.T) {
 			}
 			switch tok := tok.(type) {
 			case xml.StartElement:
+				at := map[string]float64{}
+				for _, a := range tok.Attr {
+					if n, err := strconv.ParseFloat(a.Value, 64); err == nil {
+						at[a.Name.Local] = n
+					}
+				}
+				switch tok.Name.Local {
+				case "svg":
+					width, height = at["width"], at["height"]
+				case "rect", "text":
+					if at["x"] < 0 || at["x"]+at["width"] > width || at["y"]+at["height"] > height {
+						t.Errorf("%s: %v stands outside of %.0f × %.0f", name, tok, width, height)
+					}
+				}
 				for _, a := range tok.Attr {
 					if a.Name.Local == "class" && a.Value == "card" {
 						cards++

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -442,5 +443,50 @@ func TestTextFromOutside(t *testing.T) {
 	}
 	if got := clean("naïve – „ok“ 日本"); got != "naïve – „ok“ 日本" {
 		t.Errorf("%q", got)
+	}
+}
+
+// A suppression that does nothing says why: its day has come, or nothing is as it says.
+func TestTerminalIdleSuppressions(t *testing.T) {
+	r := *scanned(t).Report
+	print := strings.Repeat("c", 32)
+	for expires, want := range map[string]string{
+		r.Started.AddDate(0, 0, -3).Format(time.DateOnly): "is expired: what it names counts again",
+		r.Started.Format(time.DateOnly):                   "is expired: what it names counts again", // from that day on
+		r.Started.AddDate(0, 0, 2).Format(time.DateOnly):  "names nothing that was found",
+	} {
+		r.Idle = []finding.Suppression{{Fingerprint: print, Reason: "shut at the gateway", Expires: expires}}
+		var b bytes.Buffer
+		if err := (Terminal{}).Write(&b, &r); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(b.String(), "the suppression of "+print+" (shut at the gateway, until "+expires+") "+want) {
+			t.Errorf("until %s: want %q in\n%s", expires, want, b.String())
+		}
+	}
+}
+
+// Whoever has the page read out goes by its headings: one of the first level, and none
+// that leaves a level out.
+func TestHTMLHeadings(t *testing.T) {
+	for name, r := range variants(t) {
+		var b bytes.Buffer
+		if err := HTML(&b, r, scanned(t).Graph); err != nil {
+			t.Fatal(err)
+		}
+		last, first := 0, 0
+		for _, m := range regexp.MustCompile(`<h([1-6])[ >]`).FindAllStringSubmatch(b.String(), -1) {
+			level := int(m[1][0] - '0')
+			if level > last+1 {
+				t.Errorf("%s: a heading of level %d follows one of level %d", name, level, last)
+			}
+			if level == 1 {
+				first++
+			}
+			last = level
+		}
+		if first != 1 {
+			t.Errorf("%s: %d headings of the first level", name, first)
+		}
 	}
 }
