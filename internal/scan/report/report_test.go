@@ -449,18 +449,18 @@ func TestTextFromOutside(t *testing.T) {
 // A suppression that does nothing says why: its day has come, or nothing is as it says.
 func TestTerminalIdleSuppressions(t *testing.T) {
 	r := *scanned(t).Report
-	print := strings.Repeat("c", 32)
+	mark := strings.Repeat("c", 32)
 	for expires, want := range map[string]string{
 		r.Started.AddDate(0, 0, -3).Format(time.DateOnly): "is expired: what it names counts again",
 		r.Started.Format(time.DateOnly):                   "is expired: what it names counts again", // from that day on
 		r.Started.AddDate(0, 0, 2).Format(time.DateOnly):  "names nothing that was found",
 	} {
-		r.Idle = []finding.Suppression{{Fingerprint: print, Reason: "shut at the gateway", Expires: expires}}
+		r.Idle = []finding.Suppression{{Fingerprint: mark, Reason: "shut at the gateway", Expires: expires}}
 		var b bytes.Buffer
 		if err := (Terminal{}).Write(&b, &r); err != nil {
 			t.Fatal(err)
 		}
-		if !strings.Contains(b.String(), "the suppression of "+print+" (shut at the gateway, until "+expires+") "+want) {
+		if !strings.Contains(b.String(), "the suppression of "+mark+" (shut at the gateway, until "+expires+") "+want) {
 			t.Errorf("until %s: want %q in\n%s", expires, want, b.String())
 		}
 	}
