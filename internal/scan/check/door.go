@@ -17,6 +17,28 @@ type door struct {
 	call   *world.Call
 	fields map[string]string // fact → Input.Where
 	save   scenario.Save     // where its answer holds the credential; zero: unknown
+	who    string            // whose it is in scenarios: "fresh1", a new account
+}
+
+// right is the password of the account that the door is tried with, as a placeholder.
+func (d *door) right() string { return "${" + d.who + ".password}" }
+
+// stands is who is tried where a scenario wants an account that may come to harm: a new
+// one, or, where none can be registered and bursts are allowed, the one of those that
+// were given that the run needs least. "" where there is none.
+func (p *Probe) stands(ctx context.Context) string {
+	if p.People.RegisterEntry() != nil {
+		return "fresh1"
+	}
+	if _, err := p.People.Fresh(ctx); err == nil {
+		return "fresh1"
+	}
+	for _, name := range []string{actor.Foreign, actor.Peer} {
+		if a := p.Actor(name); p.Mode >= Aggressive && a != nil && a.Facts["password"] != "" {
+			return name
+		}
+	}
+	return ""
 }
 
 // step is a login with the given facts (texts with placeholders).
@@ -66,12 +88,12 @@ func (p *Probe) softly(ctx context.Context, d *door) bool {
 	return err == nil && s == nil && x != nil && x.Status/100 == 2 || err != nil && x != nil && x.Status/100 == 2
 }
 
-// fresh is what identifies a scenario's own account, as placeholders: "${fresh1.email}".
+// fresh is what identifies the account that is tried, as placeholders: "${fresh1.email}".
 func (d *door) fresh(password string) map[string]string {
 	out := map[string]string{"password": password}
 	for fact := range d.fields {
 		if fact != "password" && fact != "confirm" {
-			out[fact] = "${fresh1." + fact + "}"
+			out[fact] = "${" + d.who + "." + fact + "}"
 		}
 	}
 	return out
@@ -136,7 +158,7 @@ func (p *Probe) door(ctx context.Context) *door {
 	if err != nil {
 		return nil
 	}
-	d := &door{call: c, fields: e.Fields}
+	d := &door{call: c, fields: e.Fields, who: "fresh1"}
 	user := p.Actor(actor.User)
 	p.doorway.Lock()
 	defer p.doorway.Unlock()

@@ -17,7 +17,7 @@ var _ = register(&Check{
 	OWASP: "API2:2023", CWE: "CWE-640", WSTG: "WSTG-ATHN-09",
 	CVSS:  vectorTakeover,
 	About: "Registers an account, asks for a reset of its password without being logged in, and sets a new one with what the answer holds; if bursts are allowed and it is a short code, after thirty wrong ones as well.",
-	Proof: "The account opens with the new password. Controls: it did not before, and opened with the old one. That codes are not counted is proven by the right one working after the wrong ones, none of which was slowed down or turned away.",
+	Proof: "The account opens with the new password. Controls: it did not before, and opened with the old one. That codes are not counted is proven by the right one working after the wrong ones, none of which was slowed down or turned away. Where no account can be registered, and bursts are allowed: the answer for a given account, and not for one of nobody, holds something new each time where the reset asks for one such thing and no other proof; no password is set.",
 	Fix:   "Send the token to the account's address only, and answer alike whether the account exists or not.",
 	Mode:  Default,
 	Run:   resetLeak,
@@ -55,8 +55,7 @@ func (p *Probe) resetBy(ctx context.Context, d *door, forgot, reset *graph.Op) (
 	}
 	fresh, err := p.People.Fresh(ctx)
 	if err != nil {
-		p.Note(forgot, Skipped)
-		return false, nil //nolint:nilerr // without an account of its own nothing is tried
+		return p.resetGiven(ctx, d, forgot, reset, ask)
 	}
 	bind, over := map[string]string{}, map[string]string{}
 	for _, in := range forgot.Inputs {
