@@ -174,3 +174,19 @@ func TestARoleThatTheDescriptionNames(t *testing.T) {
 		t.Errorf("of the fixed twin: %q", got)
 	}
 }
+
+// Who gives themselves the role that an administrator has is told of it, and is left as
+// they were.
+func TestARoleThatOneGivesOneself(t *testing.T) {
+	t.Parallel()
+	s := newRowing(true)
+	if got, want := rowed(t, s, "self-promotion"), []string{"self-promotion PATCH /crew/{crew_id}", "self-promotion PATCH /me"}; !slices.Equal(got, want) {
+		t.Errorf("found %q, want %q", got, want)
+	}
+	if s.people["foster"].role != "rower" || s.people["redgrave"].role != "rower" || s.people["pinsent"].role != "cox" || s.people["foster"].name != "Foster" {
+		t.Errorf("they are not as they were: %+v %+v %+v", s.people["pinsent"], s.people["redgrave"], s.people["foster"])
+	}
+	if got := rowed(t, newRowing(false), "self-promotion"); got != nil {
+		t.Errorf("of the fixed twin: %q", got)
+	}
+}
