@@ -284,6 +284,9 @@ func (w *World) unmake(ctx context.Context, o *Object) string {
 		}
 		why = fmt.Sprintf("%s %s answered %s", op.Method, op.Path, what(x, readComplaints(x.Body)))
 	}
+	if o.refused { // by a rule on who may, it may be
+		return w.unmakeByAdmin(ctx, o, why)
+	}
 	return why
 }
 

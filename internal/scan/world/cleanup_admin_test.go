@@ -1,0 +1,90 @@
+package world
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/crenel-project/crenel/internal/scan/actor"
+	"github.com/crenel-project/crenel/internal/scan/target"
+)
+
+const birdsSpec = `
+openapi: 3.0.3
+info: {title: Bird log, version: "1"}
+paths:
+  /sightings:
+    post:
+      requestBody: {content: {application/json: {schema: {type: object, required: [bird], properties: {bird: {type: string}}}}}}
+      responses: {"201": {description: made, content: {application/json: {schema: {type: object, properties: {id: {type: integer}, bird: {type: string}}}}}}}
+  /sightings/{id}:
+    get:
+      parameters: [{in: path, name: id, required: true, schema: {type: integer}}]
+      responses: {"200": {description: ok, content: {application/json: {schema: {type: object, properties: {id: {type: integer}, bird: {type: string}}}}}}}
+    delete:
+      parameters: [{in: path, name: id, required: true, schema: {type: integer}}]
+      responses: {"204": {description: gone}}
+`
+
+// birds may be noted by anybody and struck out by the warden alone. Where each has a
+// log of their own, the same number is another bird in the warden's.
+type birds struct {
+	own bool
+
+	mu   sync.Mutex
+	seen map[string]string // by whose log and number
+}
+
+func (b *birds) ServeHTTP(w http.ResponseWriter, q *http.Request) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	who := strings.TrimPrefix(q.Header.Get("Authorization"), "Bearer ")
+	log := "all"
+	if b.own {
+		log = who
+	}
+	at := log + strings.TrimPrefix(q.URL.Path, "/sightings")
+	w.Header().Set("Content-Type", "application/json")
+	switch {
+	case q.Method == http.MethodPost:
+		var in struct{ Bird string }
+		_ = json.NewDecoder(q.Body).Decode(&in)
+		b.seen[log+"/1"] = in.Bird
+		w.WriteHeader(201)
+		_, _ = w.Write([]byte(`{"id":1,"bird":` + strconv.Quote(in.Bird) + `}`))
+	case b.seen[at] == "":
+		w.WriteHeader(404)
+	case q.Method == http.MethodGet:
+		_, _ = w.Write([]byte(`{"id":1,"bird":` + strconv.Quote(b.seen[at]) + `}`))
+	case who != "warden":
+		w.WriteHeader(403)
+		_, _ = w.Write([]byte(`{"message":"only the warden strikes out"}`))
+	default:
+		delete(b.seen, at)
+		w.WriteHeader(204)
+	}
+}
+
+// What its maker may not delete is deleted by the administrator that was given, and only
+// where the administrator is shown the same thing by its identifier.
+func TestCleanupByAdmin(t *testing.T) {
+	for _, own := range []bool{false, true} {
+		b := &birds{own: own, seen: map[string]string{"warden/1": "the warden's own heron"}}
+		w, c, _ := stage(t, b, birdsSpec, Options{}, bearer(actor.User, "ann", nil), bearer(actor.Admin, "warden", nil))
+		x, err := c.Do(t.Context(), actor.User, &target.Request{Method: "POST", Path: "/sightings", Header: []target.Field{{Name: "Content-Type", Value: "application/json"}, {Name: "Authorization", Value: "Bearer ann"}}, Body: []byte(`{"bird":"wren t3st"}`)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Follow(x)
+		left := w.Cleanup(t.Context())
+		if b.seen["warden/1"] == "" {
+			t.Errorf("own logs %v: what the administrator had was deleted", own)
+		}
+		if want := map[bool]int{false: 0, true: 1}[own]; len(left) != want || len(b.seen)-1 != want {
+			t.Errorf("own logs %v: left %v, there is %v", own, left, b.seen)
+		}
+	}
+}
