@@ -113,6 +113,10 @@ func (p *Probe) writeBy(ctx context.Context, op *graph.Op, in *graph.Input, s *s
 			p.Note(op, Inconclusive)
 			continue
 		}
+		if v.Among && !v.Private() {
+			h.CVSS = amongMembers
+			h.Description += " Its own list shows it to the other user as well, and it names its maker and no owner: if members are meant to work on what others made, this is no hole."
+		}
 		if ok, err := p.Prove(ctx, h); err != nil || ok {
 			return ok, err
 		}

@@ -297,11 +297,15 @@ func (p *Probe) assigned(ctx context.Context, op *graph.Op, base, with, reader *
 	if l.err != nil {
 		return false, nil //nolint:nilerr // a call that cannot be written as a step proves nothing
 	}
-	return p.Prove(ctx, Hypothesis{
+	h := Hypothesis{
 		Op: op, Where: "body." + f.at, Title: fmt.Sprintf("%s %s lets a user set %s", op.Method, op.Path, strings.TrimPrefix(f.at, "/")),
 		Description: "The request's description does not have the field, and yet it was taken: the user reads back what was sent.",
 		Scenario:    &scenario.Scenario{Name: "a field that is not for callers", Steps: l.list},
-	})
+	}
+	if err := p.signsOnly(ctx, &h, f.at[strings.LastIndexByte(f.at, '/')+1:], reader); err != nil {
+		return false, err
+	}
+	return p.Prove(ctx, h)
 }
 
 func (p *Probe) assignsCreate(ctx context.Context, op *graph.Op, user *actor.Actor) error {

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -276,9 +277,38 @@ func (p *Probe) givenAway(ctx context.Context, op *graph.Op, s *subject, with, r
 	if l.err != nil {
 		return false, nil //nolint:nilerr // a call that cannot be written as a step proves nothing
 	}
-	return p.Prove(ctx, Hypothesis{
+	h := Hypothesis{
 		Op: op, Where: memberOf(op, name), Title: fmt.Sprintf("%s %s lets a user set %s: the object becomes another's", op.Method, op.Path, name),
 		Description: "The request's description does not have the owner's field, and yet it was taken: the one whom it names has the object from then on.",
 		Scenario:    &scenario.Scenario{Name: "an object given to somebody else", Steps: l.list},
-	})
+	}
+	if err := p.signsOnly(ctx, &h, name, reader); err != nil {
+		return false, err
+	}
+	return p.Prove(ctx, h)
+}
+
+// signsOnly makes less of a field that is not for callers where it says who made the object
+// and not whose it is: who made something is no owner where others read it anyway.
+func (p *Probe) signsOnly(ctx context.Context, h *Hypothesis, name string, reader *world.Call) error {
+	if !reProvenance.MatchString(name) {
+		return nil
+	}
+	own, err := p.send(ctx, reader)
+	if err != nil {
+		return err
+	}
+	for _, other := range p.Attackers() {
+		x, err := p.send(ctx, reader.By(other))
+		if err != nil {
+			return err
+		}
+		if x.Status/100 == 2 && bytes.Equal(own.Body, x.Body) {
+			h.CVSS = amongMembers
+			h.Title = fmt.Sprintf("%s %s lets a user set %s, which says who made it", h.Op.Method, h.Op.Path, name)
+			h.Description = "The request's description does not have the field, and yet it was taken: what one user made is said to be another's work. Others read it before as well."
+			return nil
+		}
+	}
+	return nil
 }

@@ -21,7 +21,14 @@ import (
 type Privacy struct {
 	Score float64 // 1 and above: private; below 0: shared
 	Why   []string
+	// Among: another user's own list shows it, and all that it says of whose it is is who
+	// made it, as in the common store of a team.
+	Among bool
 }
+
+// amongMembers is the CVSS vector of what one member does to something that members are all
+// shown, and that is called nobody's: whether it is meant, the service's rules alone tell.
+const amongMembers = "CVSS:4.0/AV:N/AC:L/AT:P/PR:L/UI:N/VC:N/VI:L/VA:N/SC:N/SI:N/SA:N"
 
 // Private reports whether the evidence says so.
 func (v *Privacy) Private() bool { return v.Score >= 1 }
@@ -197,7 +204,7 @@ var reOwning = regexp.MustCompile(`(?i)^(user|owner|creator|author|created_?by|u
 
 // reProvenance is a member that says who made something, as tools for teams write on all
 // that their members share; whose it is it does not say.
-var reProvenance = regexp.MustCompile(`(?i)^(created?|creator|uploade[dr]|added|posted|modified|updated|last_?modified|last_?updated|changed|edited)_?(by|user)?(_?(id|uuid|name|username|user|email))?$`)
+var reProvenance = regexp.MustCompile(`(?i)^((created?|creator|uploade[dr]|added|posted|modified|updated|last_?modified|last_?updated|changed|edited)_?(by|user)?(_?(id|uuid|name|username|user|email))?|(user|member|account)_?(created|uploaded|added|modified|updated|changed|edited))$`)
 
 // ofMaker reports whether what an answer holds is said of whoever made or changed
 // something, and not of the thing: the mail address of its author makes no article private.
@@ -307,6 +314,7 @@ func (p *Probe) compare(ctx context.Context, r *graph.Resource, o *world.Object,
 			case p.shows(theirs, o) && !tellsSecrets(op) && slices.ContainsFunc(r.Of(graph.Read), tellsSecrets):
 				v.add(-0.1, "%s %s shows another user that it is there, and not what is secret of it", op.Method, op.Path)
 			case p.shows(theirs, o) && onlyProvenance(r):
+				v.Among = true
 				v.add(-1.2, "%s %s shows it to another user, and who made it is all that it says of whose it is (%s)", op.Method, op.Path, r.Owners[0])
 			case p.shows(theirs, o):
 				v.add(-0.8, "%s %s shows it to another user", op.Method, op.Path)
