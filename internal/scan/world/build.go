@@ -152,7 +152,11 @@ func (b *builder) look(ctx context.Context) error {
 		}
 	}
 	b.w.mu.Unlock()
-	return b.send(ctx, batch)
+	if err := b.send(ctx, batch); err != nil {
+		return err
+	}
+	b.w.keepRolls(batch)
+	return nil
 }
 
 // send sends calls at once, and learns from the answers in the calls' order: so

@@ -51,7 +51,7 @@ func (w *World) Cleanup(ctx context.Context) []Leftover {
 			w.takeAway(ctx, []*Object{o}, why)
 		}
 	}
-	out := w.putBack(ctx)
+	out := append(w.putBack(ctx), w.census(ctx, why)...)
 	for _, o := range list {
 		switch {
 		case why[o] != "":
@@ -178,6 +178,7 @@ func (w *World) Follow(x *target.Exchange) {
 		return
 	}
 	body := decode(x)
+	w.answered(op, body)
 	if sent := decodeBytes(x.Request.Body); sent != nil {
 		flat := map[string]string{}
 		nodeOf(sent).flatten("", flat)

@@ -143,6 +143,7 @@ func (w *World) learn(c *Call, x *target.Exchange) {
 	w.keepOrigin(c, x)
 	with := c.used()
 	var made *Object
+	w.answered(c.Op, body)
 	if c.Op.Kind == graph.Create && c.Op.About != nil {
 		made = w.created(c, x, body)
 		if made != nil {

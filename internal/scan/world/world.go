@@ -91,6 +91,9 @@ type World struct {
 	readers  map[*graph.Resource]*graph.Op
 	barren   map[callKey]bool // resources' Create that failed as an actor
 	origins  []*origin        // what given accounts were before the run
+	rolls    []*roll          // what lists showed before the run
+	old      map[string]bool  // texts of what was there before it
+	namings  map[string]bool  // identifiers of what its calls made, each with a text beside it
 	pending  []*Call          // Creates whose answer named no identifier
 	spent    int
 	settled  int                     // operations that were reached, or are not tried
@@ -132,7 +135,7 @@ func New(g *graph.Graph, people People, c Sender, o Options) *World {
 	return &World{
 		g: g, people: people, c: c, o: o,
 		mint: mint{run: o.Run, n: o.Seed << 20}, rng: rand.New(rand.NewPCG(o.Seed, 0x63726e6c)), //nolint:gosec // values must repeat with the seed; none is a secret
-		pool: map[string][]*known{}, seen: map[string]*profile{}, lessons: map[*graph.Op]*lessons{}, shared: map[string]*lesson{},
+		old: map[string]bool{}, namings: map[string]bool{}, pool: map[string][]*known{}, seen: map[string]*profile{}, lessons: map[*graph.Op]*lessons{}, shared: map[string]*lesson{},
 		calls: map[callKey]*Call{}, cover: map[*graph.Op]*tally{}, failed: map[callKey]map[string]int{}, clashed: map[*graph.Op]bool{}, usedUp: map[*Object]bool{}, broken: map[*graph.Op]string{},
 		readers: map[*graph.Resource]*graph.Op{}, barren: map[callKey]bool{}, hopeless: map[*schema.Schema]bool{},
 		deletesOtherwise: slices.ContainsFunc(g.Ops, func(op *graph.Op) bool { return op.Kind == graph.Delete && op.Method != http.MethodDelete }),
