@@ -48,7 +48,10 @@ func (s *scanning) plan(c *cobra.Command) error {
 		return usagef("--graph %s: the file's name should end in .svg or .dot", s.graphFile)
 	}
 	o.Version = buildInfo().Version
-	res, err := scan.Describe(c.Context(), o)
+	if s.maxTime > 0 {
+		o.Limits.MaxTime = s.maxTime
+	}
+	res, g, err := scan.Understand(c.Context(), o)
 	if err != nil {
 		var none *source.NotFoundError
 		if s.verbose && errors.As(err, &none) {
@@ -64,7 +67,6 @@ func (s *scanning) plan(c *cobra.Command) error {
 		tellProbes(told, res.Probed)
 	}
 	tellSource(told, res, s.verbose)
-	g := graph.Build(res.API)
 	if s.graphFile != "" {
 		var b bytes.Buffer
 		if err := draw(g, &b); err != nil {

@@ -21,12 +21,12 @@ func (r *run) compare(ctx context.Context) error {
 	}
 	old := *r.o
 	old.Spec = r.o.ChangedSince
-	described, err := Describe(ctx, &old)
+	_, was, err := Understand(ctx, &old)
 	if err != nil {
 		return fmt.Errorf("the older description: %w", err)
 	}
 	r.changes = &changes{ops: map[*graph.Op]bool{}}
-	r.report.Changes = graph.Changes(graph.Build(described.API), r.graph)
+	r.report.Changes = graph.Changes(was, r.graph)
 	var list []*graph.Op
 	for _, c := range r.report.Changes {
 		if c.Op != nil {

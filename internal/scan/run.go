@@ -203,46 +203,6 @@ func (r *run) baseline() (*finding.Baseline, error) {
 	return b, nil
 }
 
-// understand reads the description and works out what it is about.
-func (r *run) understand(ctx context.Context) error {
-	r.begin("understand")
-	described, err := Describe(ctx, r.o)
-	if err != nil {
-		return err
-	}
-	api := described.API
-	for _, rep := range described.Repairs {
-		where := rep.File
-		if rep.Line > 0 {
-			where = fmt.Sprintf("%s:%d", rep.File, rep.Line)
-		}
-		r.report.Repairs = append(r.report.Repairs, Repair{Where: where, What: rep.What})
-	}
-	for _, p := range api.Problems {
-		r.report.Repairs = append(r.report.Repairs, Repair{Where: fmt.Sprintf("%s:%d", p.Place.File, p.Place.Line), What: p.Message})
-	}
-	r.report.Spec, r.report.API = described.From, api.Title
-	r.graph = graph.Build(api)
-	r.report.Stats.Operations = len(r.graph.Ops)
-	if len(r.graph.Ops) == 0 {
-		return fmt.Errorf("%s describes no operation", r.o.Spec)
-	}
-	for _, p := range r.o.Paths {
-		if !slices.ContainsFunc(r.graph.Ops, func(op *graph.Op) bool { return matches([]string{p}, op) }) {
-			return fmt.Errorf("paths: no operation of the description is %q; a path is written as there, with * for anything and a method before it where one is meant: 'GET %s', '%s*'", p, r.graph.Ops[0].Path, firstStep(r.graph.Ops[0].Path))
-		}
-	}
-	return nil
-}
-
-// firstStep is the head of a path: "/orders/" of "/orders/{id}".
-func firstStep(at string) string {
-	if i := strings.IndexByte(strings.TrimPrefix(at, "/"), '/'); i >= 0 {
-		return at[:i+2]
-	}
-	return at
-}
-
 // resume opens the run's journal, and takes over what an earlier one says.
 func (r *run) resume() error {
 	if r.o.Resume == "" {
@@ -265,7 +225,7 @@ func (r *run) resume() error {
 func (r *run) open() error {
 	o := r.o
 	c, err := target.New(target.Options{
-		Target: o.Target, Also: o.Also, Workers: o.Limits.Workers, Rate: o.Limits.Rate, MaxRequests: o.Limits.MaxRequests, MaxTime: o.Limits.MaxTime, Timeout: o.Limits.Timeout, DownFor: o.Limits.DownFor,
+		Target: o.Target, Also: o.Also, Workers: o.Limits.Workers, Rate: o.Limits.Rate, MaxRequests: o.Limits.MaxRequests, MaxTime: o.Limits.MaxTime, Began: r.report.Started, Timeout: o.Limits.Timeout, DownFor: o.Limits.DownFor,
 		Proxy: o.TLS.Proxy, CAFile: o.file(o.TLS.CAFile), CertFile: o.file(o.TLS.CertFile), KeyFile: o.file(o.TLS.KeyFile), Insecure: o.TLS.Insecure, ServerName: o.TLS.ServerName,
 		UserAgent: "crenel-scan/" + o.Version, OnExchange: r.ev.Exchange, Allow: r.allow(),
 	})
@@ -497,6 +457,9 @@ func (r *run) attack(ctx context.Context, mode check.Mode) error {
 			Advice: "Give more time (--max-time) or requests (--max-requests), look at a part at once (--path, --check), or let the next run go on where this one ended (--resume).",
 		})
 		r.report.Notes = append(r.report.Notes, fmt.Sprintf("%d of %d checks were not finished: %s.", len(cut), len(list), strings.Join(cut, ", ")))
+	}
+	if n := r.lab.Untold(); n > 0 {
+		r.report.Notes = append(r.report.Notes, fmt.Sprintf("The table of operations and checks leaves out %d rows of what the run did not come to.", n))
 	}
 	return err
 }

@@ -322,8 +322,8 @@ func (p *Probe) doorsToWrite(ctx context.Context, op *graph.Op, user *actor.Acto
 	}
 	c = c.By(user)
 	var reader *world.Call
-	for _, other := range p.Graph.Ops {
-		if other.Path == op.Path && other.Method == http.MethodGet {
+	for _, other := range p.Graph.At(op.Path) {
+		if other.Method == http.MethodGet {
 			if reader, err = p.World.Call(ctx, other, user, nil); err != nil {
 				return nil //nolint:nilerr // what cannot be read cannot be compared
 			}

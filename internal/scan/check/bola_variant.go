@@ -290,7 +290,7 @@ func (p *Probe) variants(ctx context.Context, op *graph.Op, in *graph.Input, s *
 
 // described reports whether the description has an operation.
 func (p *Probe) described(method, path string) bool {
-	return slices.ContainsFunc(p.Graph.Ops, func(op *graph.Op) bool { return op.Method == method && op.Path == path })
+	return slices.ContainsFunc(p.Graph.At(path), func(op *graph.Op) bool { return op.Method == method })
 }
 
 // change is a step changed by a way.

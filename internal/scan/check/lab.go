@@ -86,39 +86,40 @@ type Lab struct {
 	// Diary, when set, says what was done before, and is told what is done.
 	Diary Diary
 
-	mu           sync.Mutex
-	findings     map[string]*finding.Finding
-	proofs       map[string]*Proof
-	cells        map[cell]State
-	nonce        atomic.Int64
-	slots        *target.Queue
-	once         sync.Once
-	quiet        sync.RWMutex // held for reading by what is sent, for writing by what nothing may disturb
-	privacy      map[*graph.Resource]*Privacy
-	houses       map[*graph.Resource]together
-	lately       map[string]*graph.Op // what each check noted last, while something was sent
-	cut          map[string]bool      // checks that were not finished
-	broken       []string             // checks that panicked
-	unsent       []string             // checks that the way to the target keeps from telling anything, and why
-	lulls        map[string]time.Time // until when the limit of an operation was waited for
-	lulled       time.Duration        // in all
-	written      []*Check             // beside All: those that users wrote
-	crack        sync.Once
-	dozens       atomic.Bool   // objects were made by the dozen
-	early        string        // the user's credential as the run began
-	secret       string        // that signs tokens, found by guessing
-	forger       *forgery      // how tokens can be forged here; nil: no way was found
-	renewed      map[cell]bool // something that a proof needs was used up, and there is another
-	stranger     *actor.Actor  // a new account, where an object is as much the attackers' as the owner's
-	strangerOnce sync.Once
-	survey       survey
-	publications publications
-	mirroring    map[*graph.Op]bool      // whether a read shows the user the same each time
-	steady       map[*world.Call]*steady // what was found out of calls that things are put into
-	unions       atomic.Int64            // second statements that were tried blind
-	figures      figured
-	singles      []*single // calls that count once, for those who look what else makes them count
-	funding      struct {  // what funds gave
+	mu                      sync.Mutex
+	findings                map[string]*finding.Finding
+	proofs                  map[string]*Proof
+	cells                   map[cell]State
+	nonce                   atomic.Int64
+	slots                   *target.Queue
+	once                    sync.Once
+	quiet                   sync.RWMutex // held for reading by what is sent, for writing by what nothing may disturb
+	privacy                 map[*graph.Resource]*Privacy
+	houses                  map[*graph.Resource]together
+	lately                  map[string]*graph.Op // what each check noted last, while something was sent
+	cut                     map[string]bool      // checks that were not finished
+	unfinishedCells, untold int                  // rows of what was not come to: told, and left out
+	broken                  []string             // checks that panicked
+	unsent                  []string             // checks that the way to the target keeps from telling anything, and why
+	lulls                   map[string]time.Time // until when the limit of an operation was waited for
+	lulled                  time.Duration        // in all
+	written                 []*Check             // beside All: those that users wrote
+	crack                   sync.Once
+	dozens                  atomic.Bool   // objects were made by the dozen
+	early                   string        // the user's credential as the run began
+	secret                  string        // that signs tokens, found by guessing
+	forger                  *forgery      // how tokens can be forged here; nil: no way was found
+	renewed                 map[cell]bool // something that a proof needs was used up, and there is another
+	stranger                *actor.Actor  // a new account, where an object is as much the attackers' as the owner's
+	strangerOnce            sync.Once
+	survey                  survey
+	publications            publications
+	mirroring               map[*graph.Op]bool      // whether a read shows the user the same each time
+	steady                  map[*world.Call]*steady // what was found out of calls that things are put into
+	unions                  atomic.Int64            // second statements that were tried blind
+	figures                 figured
+	singles                 []*single // calls that count once, for those who look what else makes them count
+	funding                 struct {  // what funds gave
 		done  bool
 		call  *world.Call
 		gauge *gauge
@@ -142,33 +143,6 @@ type figured struct {
 type Proof struct {
 	Finding  *finding.Finding
 	Scenario *scenario.Scenario
-}
-
-// State is what became of a check on an operation.
-type State string
-
-// The states, each outranking those before it.
-const (
-	Unfinished   State = "unfinished"   // the run ended (budget, time, target, user) before it could be told
-	Skipped      State = "skipped"      // does not apply, or nothing to try it with
-	Inconclusive State = "inconclusive" // tried, and could not be told
-	Clean        State = "clean"        // tried, and refuted
-	Open         State = "open"         // proven
-)
-
-var states = []State{Unfinished, Skipped, Inconclusive, Clean, Open}
-
-type cell struct {
-	check string
-	op    *graph.Op
-}
-
-// Cell is one cell of the table operation × check.
-type Cell struct {
-	Check  string `json:"check"`
-	Method string `json:"method"`
-	Path   string `json:"path"`
-	State  State  `json:"state"`
 }
 
 func (l *Lab) begin() {
@@ -397,20 +371,6 @@ func (l *Lab) Unfinished() []string {
 
 // unfinished takes back what was noted of an operation at which the run ended,
 // unless a hole was proven there.
-func (p *Probe) unfinished(op *graph.Op) {
-	if op == nil || p.Leave != nil && p.Leave(op) {
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if k := (cell{p.Check.ID, op}); p.cells[k] != Open && p.cells[k] != Unfinished {
-		p.cells[k] = Unfinished
-		if p.Diary != nil {
-			p.Diary.Noted(Cell{Check: p.Check.ID, Method: op.Method, Path: op.Path, State: Unfinished})
-		}
-	}
-}
-
 // Findings are the findings so far, the gravest first.
 func (l *Lab) Findings() []*finding.Finding {
 	l.begin()
@@ -434,22 +394,6 @@ func (l *Lab) Proofs() []*Proof {
 	return out
 }
 
-// Table is what became of each check on each operation, in the graph's order.
-func (l *Lab) Table() []Cell {
-	l.begin()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var out []Cell
-	for _, op := range l.Graph.Ops {
-		for _, c := range slices.Concat(All(), l.written) {
-			if s := l.cells[cell{c.ID, op}]; s != "" {
-				out = append(out, Cell{Check: c.ID, Method: op.Method, Path: op.Path, State: s})
-			}
-		}
-	}
-	return out
-}
-
 // Ops are the operations that may be attacked, in document order.
 func (l *Lab) Ops() []*graph.Op {
 	if l.Leave == nil {
@@ -464,30 +408,6 @@ type Probe struct {
 	Check *Check
 }
 
-// Note records what became of the check on an operation; a state never
-// replaces one that outranks it.
-func (p *Probe) Note(op *graph.Op, s State) {
-	if op == nil || p.Leave != nil && p.Leave(op) {
-		return
-	}
-	over := p.Client != nil && p.Client.Over() != nil
-	if over && s != Open {
-		s = Unfinished // nothing could be sent, so nothing was refuted
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !over {
-		p.lately[p.Check.ID] = op
-	}
-	k := cell{p.Check.ID, op}
-	if was := p.cells[k]; was != s && slices.Index(states, s) >= slices.Index(states, was) {
-		p.cells[k] = s
-		if p.Diary != nil {
-			p.Diary.Noted(Cell{Check: p.Check.ID, Method: op.Method, Path: op.Path, State: s})
-		}
-	}
-}
-
 // Each calls try for every element, a few at a time, and returns the first error.
 func Each[T any](ctx context.Context, p *Probe, list []T, try func(ctx context.Context, e T) error) error {
 	p.begin()
@@ -495,7 +415,10 @@ func Each[T any](ctx context.Context, p *Probe, list []T, try func(ctx context.C
 	defer stop(nil)
 	var wg sync.WaitGroup
 	for i, e := range list {
-		name := part(ctx, e)
+		name := ""
+		if p.Diary != nil {
+			name = part(ctx, e)
+		}
 		if p.tried(name) {
 			continue
 		}
@@ -535,7 +458,7 @@ func Each[T any](ctx context.Context, p *Probe, list []T, try func(ctx context.C
 			continue
 		}
 		for _, e := range list[i:] {
-			if op, ok := any(e).(*graph.Op); ok && !p.tried(part(ctx, op)) {
+			if op, ok := any(e).(*graph.Op); ok && (p.Diary == nil || !p.tried(part(ctx, op))) {
 				p.unfinished(op)
 			}
 		}

@@ -68,7 +68,7 @@ func (p *Probe) published(ctx context.Context) ([]*publication, error) {
 	for _, prefix := range p.prefixes() {
 		for _, at := range describedAt {
 			path := prefix + at
-			places = append(places, &publication{path: path, described: slices.ContainsFunc(p.Graph.Ops, func(op *graph.Op) bool { return op.Path == path })})
+			places = append(places, &publication{path: path, described: len(p.Graph.At(path)) > 0})
 		}
 	}
 	var found []*publication

@@ -179,12 +179,8 @@ func (p *Probe) naming(op *graph.Op, r *graph.Resource) *graph.Input {
 
 // resourceOf is the resource whose objects an input names, nil when it names none.
 func (p *Probe) resourceOf(in *graph.Input) *graph.Resource {
-	if in.Object != nil {
-		for _, r := range p.Graph.Resources {
-			if r.Name == in.Object.Resource {
-				return r
-			}
-		}
+	if r := p.Graph.Spoken(in); r != nil {
+		return r
 	}
 	for _, e := range in.Producers {
 		if e.Score >= 0.6 && e.From.Op.About != nil && slices.Contains(e.From.Op.About.IDs, e.From.Name) {

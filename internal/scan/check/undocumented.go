@@ -46,21 +46,27 @@ var below = strings.Fields("all export export.csv search count stats debug _debu
 
 // candidates are undescribed paths worth asking for.
 func (p *Probe) candidates() []string {
-	described := map[string]bool{}
-	var collections []string
-	for _, op := range p.Graph.Ops {
-		described[op.Path] = true
-		if !strings.Contains(op.Path, "{") && (op.Kind == graph.List || op.Kind == graph.Create) && !slices.Contains(collections, op.Path) {
-			collections = append(collections, op.Path)
-		}
-		// What a path's objects lie in: /a/{id} for an undescribed /a.
-		if i := strings.Index(op.Path, "/{"); i > 0 && !slices.Contains(collections, op.Path[:i]) {
-			collections = append(collections, op.Path[:i])
+	var collections, out []string
+	held, known := map[string]bool{}, map[string]bool{}
+	collect := func(path string) {
+		if !held[path] {
+			held[path] = true
+			collections = append(collections, path)
 		}
 	}
-	var out []string
+	for _, op := range p.Graph.Ops {
+		known[op.Path] = true
+		if !strings.Contains(op.Path, "{") && (op.Kind == graph.List || op.Kind == graph.Create) {
+			collect(op.Path)
+		}
+		// What a path's objects lie in: /a/{id} for an undescribed /a.
+		if i := strings.Index(op.Path, "/{"); i > 0 {
+			collect(op.Path[:i])
+		}
+	}
 	add := func(path string) {
-		if !described[path] && !slices.Contains(out, path) {
+		if !known[path] {
+			known[path] = true
 			out = append(out, path)
 		}
 	}

@@ -25,7 +25,7 @@ type builder struct {
 
 // Build works out the graph of an API.
 func Build(api *spec.API) *Graph {
-	b := &builder{g: &Graph{API: api, byRoute: map[string]*Op{}, byName: map[string]*Resource{}},
+	b := &builder{g: &Graph{API: api, byRoute: map[string]*Op{}, byPath: map[string][]*Op{}, byName: map[string]*Resource{}},
 		cache: leafCache{}, nouns: map[string]bool{}, groups: map[groupKey]*group{}}
 	g := b.g
 	if api == nil {
@@ -101,6 +101,7 @@ func (b *builder) operations() {
 			}
 		}
 		g.Ops = append(g.Ops, op)
+		g.byPath[o.Path] = append(g.byPath[o.Path], op)
 		key := o.Method + " " + o.Path
 		if g.byRoute[key] == nil {
 			g.byRoute[key] = op

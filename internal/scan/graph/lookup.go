@@ -21,8 +21,23 @@ func (g *Graph) Op(method, path string) *Op {
 	return g.byRoute[strings.ToUpper(method)+" "+path]
 }
 
+// At lists the operations of a path template, in document order.
+func (g *Graph) At(path string) []*Op { return g.byPath[path] }
+
 // Resource finds a resource by its name, nil when there is none.
 func (g *Graph) Resource(name string) *Resource { return g.byName[name] }
+
+// Spoken finds the resource that an input refers to, nil when it refers to none of
+// those that operations speak of.
+func (g *Graph) Spoken(in *Input) *Resource {
+	if in.Object == nil {
+		return nil
+	}
+	if r := g.byName[in.Object.Resource]; r != nil && r.spoken {
+		return r
+	}
+	return nil
+}
 
 // For lists the operations that are for a purpose with at least an even chance,
 // the likeliest first.

@@ -18,6 +18,7 @@ type Graph struct {
 	Carriers []Carrier
 
 	byRoute map[string]*Op
+	byPath  map[string][]*Op
 	byName  map[string]*Resource
 	learned *learned
 }
@@ -129,8 +130,9 @@ type Resource struct {
 	IDs      []string // names of the fields that identify it, the best first: "id", "order_id", "uuid"
 	Owners   []string // names of its fields that say whose it is, the best first: "owner_id", "author/username" below it
 
-	types map[string]bool // schemas that describe it, as typeName has them
-	vars  map[string]int  // names of path variables that identify it
+	types  map[string]bool // schemas that describe it, as typeName has them
+	vars   map[string]int  // names of path variables that identify it
+	spoken bool            // operations are about it, or take its objects
 	// called: remote procedures are about it, which name its objects in their bodies.
 	called bool
 }

@@ -56,7 +56,7 @@ func (b *builder) resources() {
 	for _, op := range b.g.Ops {
 		for _, r := range append(slices.Clone(op.Objects), op.About) {
 			if r != nil && !seen[r] {
-				seen[r] = true
+				seen[r], r.spoken = true, true
 				b.g.Resources = append(b.g.Resources, r)
 			}
 		}

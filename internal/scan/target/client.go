@@ -63,7 +63,7 @@ func New(o Options) (*Client, error) {
 		origins: map[string]*origin{home.String(): home},
 		timeout: o.Timeout, maxBody: o.MaxBody,
 		slots:   NewQueue(o.Workers),
-		began:   time.Now(),
+		began:   o.Began,
 		secrets: NewRedactor(),
 	}
 	for _, also := range o.Also {

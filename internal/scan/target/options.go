@@ -25,7 +25,8 @@ type Options struct {
 	Workers     int           // requests in flight at once; 0: 16
 	Rate        float64       // requests a second; 0: no bound
 	MaxRequests int64         // over the whole run; 0: no bound
-	MaxTime     time.Duration // of the whole run, from New; 0: no bound
+	MaxTime     time.Duration // of the whole run; 0: no bound
+	Began       time.Time     // when its time began; zero: with New
 	Timeout     time.Duration // of one request; 0: 20 s
 	DialTimeout time.Duration // of one connection; 0: 10 s
 	MaxBody     int64         // bytes of an answer's body that are kept; 0: 1 MiB
@@ -125,6 +126,9 @@ func (o *Options) defaults() {
 	}
 	if o.MaxBody <= 0 {
 		o.MaxBody = 1 << 20
+	}
+	if o.Began.IsZero() {
+		o.Began = time.Now()
 	}
 	if o.DownFor <= 0 {
 		o.DownFor = time.Minute

@@ -215,12 +215,8 @@ func comboOf(ids map[string]choice) string {
 
 // resourceOf is the resource that an input names an object of, or nil.
 func (w *World) resourceOf(in *graph.Input) *graph.Resource {
-	if in.Object != nil {
-		for _, r := range w.g.Resources {
-			if r.Name == in.Object.Resource {
-				return r
-			}
-		}
+	if r := w.g.Spoken(in); r != nil {
+		return r
 	}
 	if in.In == "path" && in.Op != nil {
 		for i, p := range in.Op.PathParams {

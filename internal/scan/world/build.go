@@ -146,6 +146,9 @@ func (b *builder) look(ctx context.Context) error {
 			continue
 		}
 		for _, a := range b.first(op) {
+			if b.over(ctx, op, a) {
+				continue
+			}
 			if c, err := b.w.compose(op, a, plan{}); err == nil {
 				batch = append(batch, c)
 			}
@@ -157,6 +160,16 @@ func (b *builder) look(ctx context.Context) error {
 	}
 	b.w.keepRolls(batch)
 	return nil
+}
+
+// over reports whether nothing more is to be thought of, which by itself takes its time
+// where there are many operations. w.mu is held.
+func (b *builder) over(ctx context.Context, op *graph.Op, a *actor.Actor) bool {
+	spent := b.w.exhausted() != ""
+	if spent {
+		b.w.leftOut(op, nameOf(a))
+	}
+	return spent || ctx.Err() != nil
 }
 
 // send sends calls at once, and learns from the answers in the calls' order: so
@@ -432,7 +445,7 @@ func (b *builder) visit(ctx context.Context) error {
 			}
 			for _, a := range b.actors {
 				// Lists once more: they show now what the run has made.
-				if slices.Contains(t.as, a.Name) && kind != graph.List || slices.Contains(t.by[a.Name], http.StatusForbidden) {
+				if b.over(ctx, op, a) || slices.Contains(t.as, a.Name) && kind != graph.List || slices.Contains(t.by[a.Name], http.StatusForbidden) {
 					continue
 				}
 				if c, err := w.compose(op, a, plan{}); err == nil && b.honest(c) {

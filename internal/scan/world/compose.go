@@ -90,12 +90,7 @@ func (w *World) changesAccount(op *graph.Op) bool {
 	if op.About != nil && op.About.IsPerson && op.Kind == graph.Update {
 		return true
 	}
-	for _, other := range w.g.Ops {
-		if other.Has(graph.WhoAmI) && other.Path == op.Path {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(w.g.At(op.Path), func(other *graph.Op) bool { return other.Has(graph.WhoAmI) })
 }
 
 // standing are words of members that say what an account may do, or whether it lives.
@@ -126,8 +121,8 @@ func (m *maker) current() {
 // standing finds how a setting that all share stands now, where what is called
 // names nothing: what is switched on or off for everybody stays as it is.
 func (m *maker) standing() {
-	if m.op.Reads() || len(m.op.PathParams) > 0 || !slices.ContainsFunc(m.w.g.Ops, func(o *graph.Op) bool {
-		return o.Path == m.op.Path && o.Kind == graph.Read
+	if m.op.Reads() || len(m.op.PathParams) > 0 || !slices.ContainsFunc(m.w.g.At(m.op.Path), func(o *graph.Op) bool {
+		return o.Kind == graph.Read
 	}) {
 		return
 	}

@@ -75,13 +75,13 @@ func plainly(fields map[string]json.RawMessage) int {
 // readFirst reads what an account that the run was given is about to change at an address
 // that names nothing, so that it can be put back as it was.
 func (w *World) readFirst(ctx context.Context, op *graph.Op, as *actor.Actor) error {
-	if as == nil || as.Made || op.Reads() || len(op.PathParams) > 0 || !slices.ContainsFunc(w.g.Ops, func(o *graph.Op) bool {
-		return o.Path == op.Path && (o.Method == http.MethodPut || o.Method == http.MethodPatch)
+	if as == nil || as.Made || op.Reads() || len(op.PathParams) > 0 || !slices.ContainsFunc(w.g.At(op.Path), func(o *graph.Op) bool {
+		return o.Method == http.MethodPut || o.Method == http.MethodPatch
 	}) {
 		return nil
 	}
-	for _, read := range w.g.Ops {
-		if read.Path != op.Path || read.Method != http.MethodGet || !read.Reads() || w.skip(read) != "" {
+	for _, read := range w.g.At(op.Path) {
+		if read.Method != http.MethodGet || !read.Reads() || w.skip(read) != "" {
 			continue
 		}
 		w.mu.Lock()
