@@ -47,6 +47,7 @@ func Build(api *spec.API) *Graph {
 		op.Secured, op.SecuredWhy = b.secured(op)
 	}
 	b.namePasswords()
+	b.nameAccounts()
 	b.identify()
 	for _, op := range g.Ops {
 		oldForNew(op)

@@ -99,6 +99,7 @@ type Op struct {
 
 	media    *spec.MediaType
 	route    *route
+	logsIn   *Op             // takes the same name and password, and logs in
 	password string          // the API's own word for a password, "": it says password
 	words    map[string]bool // of path, operationId, tags and summary
 	said     map[string]bool // of path and operationId alone

@@ -50,6 +50,9 @@ func (b *builder) login(t *traits) {
 	if len(passwords) > 0 && !op.Secured {
 		e.add(0.05, "asks for no credentials")
 	}
+	if op.logsIn != nil {
+		e.add(-0.4, "")
+	}
 	if len(passwords) == 0 && grantInput(op) == nil {
 		if basic := b.takesBasic(op); basic && strong != "" && !op.OnObject && op.Parent == nil {
 			e.add(0.3, "takes HTTP basic credentials")
@@ -120,6 +123,9 @@ func (b *builder) registration(t *traits) {
 		e.add(0.3, "creates a %s", op.About.Name)
 	} else if op.About != nil && op.Kind == Create && !op.OnObject && !op.Secured && firmTenants[op.About.Name] && len(passwords) > 0 {
 		e.add(0.3, "creates a %s with its first account", op.About.Name)
+	}
+	if op.logsIn != nil {
+		e.add(0.3, "takes what %s %s takes, and answers no token", op.logsIn.Method, op.logsIn.Path)
 	}
 	if t.takes(MeansEmail) && t.takes(MeansUsername, MeansName, MeansPhone) {
 		e.add(0.1, "takes more of a person than a login needs")
