@@ -98,6 +98,12 @@ func (p *Probe) usedTwice(ctx context.Context, c *world.Call, user *actor.Actor)
 			return err
 		}
 	}
+	if r.acted[0].Status/100 == 4 && t.own && t.buys != nil {
+		t = &trial{call: c, given: t.given, buys: t.buys, own: true, keeps: true}
+		if r, err = p.rehearse(ctx, t, meters, use, use); err != nil || r == nil {
+			return err
+		}
+	}
 	again := r.moves("++")
 	for _, m := range r.moves("+~") {
 		if worthOfMeter(m) > 0 && !slices.ContainsFunc(again, func(o *meter) bool { return *o == *m }) {

@@ -22,6 +22,7 @@ type trial struct {
 	given *given
 	buys  *bought     // what the user buys for the account to use; nil: nothing
 	own   bool        // the objects that the call names are the new account's own, not the user's
+	keeps bool        // and what is bought, the account buys itself: what a shop gives out is good there alone
 	fund  *world.Call // by which a new account comes by money; nil: none is needed
 }
 
@@ -88,6 +89,9 @@ func (a *act) buys(b *bought) {
 	for _, st := range recipe.Steps {
 		if st.ID == "make_bought_"+a.as {
 			st.Save = append(slices.Clone(st.Save), scenario.Save{As: a.code, At: b.at})
+		}
+		if a.t.keeps && st.As == actor.User {
+			st = handed(st, a.as)
 		}
 		a.setup.add(st, nil)
 	}

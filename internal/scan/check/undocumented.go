@@ -44,6 +44,20 @@ var usual = strings.Fields("users admin admin/users accounts customers employees
 // below are what collections often have besides what is described.
 var below = strings.Fields("all export export.csv search count stats debug _debug admin list dump internal raw")
 
+// areas are what operators and programmers keep things of their own below.
+var areas = strings.Fields("admin internal debug")
+
+// lastSteps are the last steps of the first few paths, each once.
+func lastSteps(paths []string, most int) []string {
+	var out []string
+	for _, path := range paths {
+		if last := path[strings.LastIndexByte(path, '/')+1:]; len(out) < most && last != "" && last != "me" && !slices.Contains(out, last) {
+			out = append(out, last)
+		}
+	}
+	return out
+}
+
 // candidates are undescribed paths worth asking for.
 func (p *Probe) candidates() []string {
 	var collections, out []string
@@ -78,12 +92,20 @@ func (p *Probe) candidates() []string {
 			add(prefix + "/" + u)
 		}
 	}
+	prefixes := p.prefixes()
+	for _, prefix := range prefixes[:min(len(prefixes), 2)] {
+		for _, area := range areas {
+			for _, name := range append([]string{"users", "config"}, lastSteps(collections, 5)...) {
+				add(prefix + "/" + area + "/" + name)
+			}
+		}
+	}
 	for _, c := range collections[:min(len(collections), 12)] {
 		for _, b := range below {
 			add(c + "/" + b)
 		}
 	}
-	return out[:min(len(out), 330)]
+	return out[:min(len(out), 370)]
 }
 
 func undocumented(ctx context.Context, p *Probe) error {
