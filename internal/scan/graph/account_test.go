@@ -67,3 +67,38 @@ func TestAccountsByShape(t *testing.T) {
 		}
 	}
 }
+
+// A header names an object as a parameter does, with the X- of old before it; what is
+// called so of the message itself names none.
+func TestHeadersNameObjects(t *testing.T) {
+	api, err := spec.Parse([]byte(`openapi: 3.0.3
+info: {title: Archive, version: "1"}
+paths:
+  /scrolls:
+    post: {responses: {"201": {description: made, content: {application/json: {schema: {type: object, properties: {id: {type: string}, text: {type: string}}}}}}}}
+  /scrolls/{scrollId}:
+    parameters: [{name: scrollId, in: path, required: true, schema: {type: string}}]
+    get: {responses: {"200": {description: it, content: {application/json: {schema: {type: object, properties: {id: {type: string}, text: {type: string}}}}}}}}
+  /unrolled:
+    get:
+      parameters: [{name: X-Scroll-Id, in: header, required: true, schema: {type: string}}, {name: X-Request-Id, in: header, schema: {type: string}}, {name: X-Tune-Id, in: header, schema: {type: string}}]
+      responses: {"200": {description: it}}
+`), "archive.yaml", spec.LoadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, op := range Build(api).Ops {
+		for _, in := range op.Inputs {
+			if in.In == "header" {
+				got[in.Name] = ""
+				if in.Object != nil {
+					got[in.Name] = in.Object.Resource
+				}
+			}
+		}
+	}
+	if got["X-Scroll-Id"] != "scroll" || got["X-Request-Id"] != "" || got["X-Tune-Id"] == "scroll" {
+		t.Errorf("%v", got)
+	}
+}

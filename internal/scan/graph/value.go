@@ -103,7 +103,7 @@ func (b *builder) parameter(op *Op, p *spec.Parameter, object *Resource) {
 	case p.In == "query" && (joined == "order" || joined == "dir" || joined == "asc" || joined == "desc"):
 		in.Meaning = MeansSort
 	case !sure || in.Meaning == MeansID:
-		b.reference(op, in, nil, p.Name)
+		b.reference(op, in, nil, b.fieldName(p))
 	}
 	if in.Meaning == MeansTenant || in.Meaning == MeansOwner {
 		if p.In == "query" || p.In == "path" {
@@ -117,6 +117,19 @@ func (b *builder) parameter(op *Op, p *spec.Parameter, object *Resource) {
 	if op.Input(in.Where()) == nil { // a template may name one variable twice
 		op.Inputs = append(op.Inputs, in)
 	}
+}
+
+// fieldName is a parameter's name as a body would have it: that of a header without the
+// X- that many put before names of their own (RFC 6648), where it names what the API has.
+func (b *builder) fieldName(p *spec.Parameter) string {
+	if p.In != "header" || len(p.Name) < 3 || !strings.EqualFold(p.Name[:2], "x-") {
+		return p.Name
+	}
+	bare := p.Name[2:]
+	if noun, isID := idNoun(bare, false); isID && !messageIDs[noun] && b.g.byName[noun].named() {
+		return bare
+	}
+	return p.Name
 }
 
 // keyFor is the input's name relative to the object that it names, or is a member of.
