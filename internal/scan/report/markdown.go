@@ -11,9 +11,9 @@ import (
 	"github.com/crenel-project/crenel/internal/scan"
 )
 
-// Marker stands at the beginning of a comment, so that the next run finds it
+// marker stands at the beginning of a comment, so that the next run finds it
 // and replaces it.
-const Marker = "<!-- crenel-scan -->"
+const marker = "<!-- crenel-scan -->"
 
 // maxMarkdown bounds a comment: GitHub takes 65,536 characters, GitLab more.
 const maxMarkdown = 60_000
@@ -22,7 +22,7 @@ const maxMarkdown = 60_000
 // findings that make the run fail.
 func Markdown(w io.Writer, r *scan.Report, counted []*finding.Finding) error {
 	var b strings.Builder
-	b.WriteString(Marker + "\n")
+	b.WriteString(marker + "\n")
 	switch {
 	case len(counted) > 0:
 		fmt.Fprintf(&b, "### ❌ Crenel: %s to mend\n\n", count(len(counted), "finding"))

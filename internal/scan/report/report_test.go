@@ -214,7 +214,7 @@ func TestMarkdown(t *testing.T) {
 			t.Fatal(err)
 		}
 		text := b.String()
-		if !strings.HasPrefix(text, Marker+"\n") || len(text) > 65_536 {
+		if !strings.HasPrefix(text, marker+"\n") || len(text) > 65_536 {
 			t.Errorf("%s: %d bytes, begins with %.40q", name, len(text), text)
 		}
 		// What stands in code is shown as it is; elsewhere nothing may be obeyed.

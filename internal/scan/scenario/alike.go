@@ -19,7 +19,7 @@ func Alike(a, b *target.Exchange, vary ...string) bool {
 	if a == nil || b == nil || a.Status != b.Status {
 		return a == b
 	}
-	return Essence(a, vary...) == Essence(b, vary...)
+	return essence(a, vary...) == essence(b, vary...)
 }
 
 var (
@@ -31,8 +31,8 @@ var (
 	reEpoch = regexp.MustCompile(`\b1[5-9]\d{8}(?:\d{3}|\.\d+)?\b`)
 )
 
-// Essence is what an answer's body says, without what varies from call to call.
-func Essence(x *target.Exchange, vary ...string) string {
+// essence is what an answer's body says, without what varies from call to call.
+func essence(x *target.Exchange, vary ...string) string {
 	text := string(x.Body)
 	for _, v := range vary {
 		if v == "" {

@@ -65,7 +65,7 @@ func (r *run) expect(ctx context.Context, e *Expect, res *Result) (why string, e
 			return fmt.Sprintf("answer %d did not come", e.Answer), nil
 		}
 	}
-	if e.Status != "" && !StatusIs(x.Status, e.Status) {
+	if e.Status != "" && !statusIs(x.Status, e.Status) {
 		return fmt.Sprintf("status %s, want %s", status(x), e.Status), nil
 	}
 	if why, err := r.holds(e, x); why != "" || err != nil {
@@ -269,7 +269,7 @@ func same(v any, text string) bool {
 func (e *Expect) count(all []*target.Exchange) string {
 	n := 0
 	for _, x := range all {
-		if StatusIs(x.Status, cmp.Or(e.Status, "2xx")) && containsAll(x.Body, e.Contains) {
+		if statusIs(x.Status, cmp.Or(e.Status, "2xx")) && containsAll(x.Body, e.Contains) {
 			n++
 		}
 	}
@@ -447,7 +447,7 @@ func (r *run) alike(a, b *target.Exchange) bool {
 		return true
 	}
 	a, b = WithoutHosts(a, b)
-	return Essence(a, echoes(a, r.varying())...) == Essence(b, echoes(b, r.varying())...)
+	return essence(a, echoes(a, r.varying())...) == essence(b, echoes(b, r.varying())...)
 }
 
 // echoes are those of some texts that an exchange's request holds.
@@ -495,14 +495,14 @@ func status(x *target.Exchange) string {
 	return strconv.Itoa(x.Status)
 }
 
-// StatusIs reports whether a status is one of a pattern's: "200", "2xx",
+// statusIs reports whether a status is one of a pattern's: "200", "2xx",
 // "401|403", "!2xx", "any". No answer (0) is never any of them.
-func StatusIs(code int, pattern string) bool {
+func statusIs(code int, pattern string) bool {
 	if code == 0 {
 		return false
 	}
 	if rest, not := strings.CutPrefix(pattern, "!"); not {
-		return !StatusIs(code, rest)
+		return !statusIs(code, rest)
 	}
 	for _, p := range strings.Split(pattern, "|") {
 		switch {

@@ -22,7 +22,7 @@ type Handshake struct {
 	Alert          string `json:"alert,omitempty"`   // why not, in the server's words
 	Version        string `json:"version,omitempty"` // "TLS 1.2"
 	Cipher         string `json:"cipher,omitempty"`
-	Group          string `json:"group,omitempty"` // of the cipher suite: CipherGroups
+	Group          string `json:"group,omitempty"` // of the cipher suite: groupNames
 	ForwardSecrecy bool   `json:"forward_secrecy"`
 	DHBits         int    `json:"dh_bits,omitempty"` // of the group, where the key exchange is DHE
 	// Certificate is the server's; nil where none was asked for.

@@ -17,8 +17,8 @@ var tlsVersions = []struct {
 	id   uint16
 }{{"SSL 3.0", 0x0300}, {"TLS 1.0", 0x0301}, {"TLS 1.1", 0x0302}, {"TLS 1.2", 0x0303}}
 
-// TLSVersions are the names of the versions that a Hello can offer.
-func TLSVersions() []string {
+// versionNames are the names of the versions that a Hello can offer.
+func versionNames() []string {
 	var out []string
 	for _, v := range tlsVersions {
 		out = append(out, v.name)
@@ -54,8 +54,8 @@ var suites = []suite{
 	{0xDEAD, "what nobody has assigned", "none"}, // a control: whoever agrees to it speaks no TLS
 }
 
-// CipherGroups are the names of the groups of cipher suites that a Hello can offer.
-func CipherGroups() []string {
+// groupNames are the names of the groups of cipher suites that a Hello can offer.
+func groupNames() []string {
 	var out []string
 	for _, s := range suites {
 		if !slices.Contains(out, s.group) {
@@ -79,12 +79,12 @@ type Hello struct {
 
 // Check says what is wrong with it.
 func (h *Hello) Check() error {
-	if !slices.Contains(TLSVersions(), h.Version) {
-		return fmt.Errorf("the TLS version %q: want one of %s", h.Version, strings.Join(TLSVersions(), ", "))
+	if !slices.Contains(versionNames(), h.Version) {
+		return fmt.Errorf("the TLS version %q: want one of %s", h.Version, strings.Join(versionNames(), ", "))
 	}
 	for _, g := range h.Ciphers {
-		if !slices.Contains(CipherGroups(), g) {
-			return fmt.Errorf("the cipher suites %q: want some of %s", g, strings.Join(CipherGroups(), ", "))
+		if !slices.Contains(groupNames(), g) {
+			return fmt.Errorf("the cipher suites %q: want some of %s", g, strings.Join(groupNames(), ", "))
 		}
 	}
 	return nil
@@ -93,7 +93,7 @@ func (h *Hello) Check() error {
 func (h *Hello) offered() []suite {
 	groups := h.Ciphers
 	if len(groups) == 0 {
-		groups = slices.DeleteFunc(CipherGroups(), func(g string) bool { return g == "none" })
+		groups = slices.DeleteFunc(groupNames(), func(g string) bool { return g == "none" })
 	}
 	var out []suite
 	for _, g := range groups {

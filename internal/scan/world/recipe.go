@@ -15,8 +15,8 @@ import (
 	"github.com/crenel-project/crenel/internal/scan/scenario"
 )
 
-// ErrNoRecipe is why no recipe could be given: the run has not made such an object itself.
-var ErrNoRecipe = errors.New("the run made no such object itself")
+// errNoRecipe is why no recipe could be given: the run has not made such an object itself.
+var errNoRecipe = errors.New("the run made no such object itself")
 
 // Recipe gives the setup steps that make a fresh object of a resource as an
 // actor, its parents first. The variables' names begin with prefix.
@@ -60,7 +60,7 @@ func (b *recipeWriter) object(o *Object, prefix string, depth int) (*Recipe, err
 	}
 	switch {
 	case o.MadeBy == nil || !o.Made:
-		return nil, ErrNoRecipe
+		return nil, errNoRecipe
 	case depth > maxParents:
 		return nil, errors.New("its parents lie too deep")
 	}
