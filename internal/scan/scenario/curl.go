@@ -315,6 +315,8 @@ func (c *curl) save(s *Save) {
 		c.line(`%s=$(printf '%%s' "$ANSWER" | tr -d '\r' | sed -n %s | head -1 | tr -d '\n'%s)`, v, quote("s/^"+literal(s.Header)+": *//Ip"), found)
 	case s.Cookie != "":
 		c.line(`%s=$(printf '%%s' "$ANSWER" | tr -d '\r' | sed -n %s | head -1)`, v, quote("s/^set-cookie: *"+literal(s.Cookie)+`=\([^;]*\).*/\1/Ip`))
+	case s.Pattern != "" && s.At != "":
+		c.line(`%s=$(printf '%%s' "$ANSWER" | tr -d '\r' | sed '1,/^$/d' | jq -j %s | jq -Rrs %s)`, v, quote(jqPath(s.At)), c.match(s.Pattern))
 	case s.Pattern != "":
 		c.line(`%s=$(printf '%%s' "$ANSWER" | tr -d '\r' | sed '1,/^$/d' | jq -Rrs %s)`, v, c.match(s.Pattern))
 	default:

@@ -71,6 +71,14 @@ func take(s *Save, x *target.Exchange) (v any, found bool, err error) {
 		}
 		return nil, false, nil
 	}
+	if s.Pattern != "" && s.Header == "" && s.At != "" {
+		body, _ := Decode(x.Body)
+		at := Find(body, s.At)
+		if len(at) == 0 || at[0] == nil {
+			return nil, false, nil
+		}
+		text = Plain(at[0])
+	}
 	if s.Pattern != "" {
 		re, err := regexp.Compile(s.Pattern)
 		if err != nil {

@@ -82,6 +82,12 @@ func (w *World) identify(o *Object, node *value.Value, at string) {
 			o.sources[k.Name] = source{at: at + under + "/" + value.EscapeToken(k.Name)}
 		}
 	}
+	if len(o.ids) == 0 {
+		if k, where, id := addressIn(node, o.Resource); k != nil {
+			o.ids[k.Name], o.sources[k.Name] = k.Text, source{at: at + where}
+			o.ids[partKey(k.Name)], o.sources[partKey(k.Name)] = id, source{at: at + where, pattern: addressPart}
+		}
+	}
 	o.ID = o.ids[o.idField()]
 }
 

@@ -339,7 +339,7 @@ func lastSegment(location string) (id, pattern string) {
 	if i < 0 || path[i+1:] == "" {
 		return "", ""
 	}
-	return path[i+1:], `([^/?#]+)/?(?:[?#].*)?$`
+	return path[i+1:], addressPart
 }
 
 // add puts an object into the world, or what is new of it into the one that is there.

@@ -31,7 +31,11 @@ func (w *World) links(text string, k *known) {
 		return
 	}
 	u, err := url.Parse(text)
-	if err != nil || u.Host == "" && !strings.HasPrefix(text, "/") {
+	if err != nil {
+		return
+	}
+	relative := u.Host == "" && !strings.HasPrefix(text, "/") // "operations/9f2c"
+	if relative && (u.RawQuery != "" || u.Fragment != "") {
 		return
 	}
 	held := func(v string) *known {
@@ -63,7 +67,7 @@ func (w *World) links(text string, k *known) {
 			for _, p := range op.PathParams {
 				if key := linkKey(op.Path, p.Name); !seen[key] {
 					seen[key] = true
-					if v := variableIn(upTo(op.Path, p.Name), parts); v != "" {
+					if v := variableIn(upTo(op.Path, p.Name), parts, relative); v != "" {
 						w.remember(key, held(v))
 					}
 				}
@@ -76,9 +80,13 @@ func (w *World) links(text string, k *known) {
 var opaque = regexp.MustCompile(`^[\w~.-]*\d[\w~.-]*$|^[A-Za-z_-]{16,}$`)
 
 // variableIn is the value that a path has for the last variable of a described one,
-// whose parts it ends with; "" where it is another path.
-func variableIn(path string, parts []string) string {
+// whose parts it ends with; "" where it is another path. One that is relative may leave
+// out what the described one begins with.
+func variableIn(path string, parts []string, relative bool) string {
 	own := strings.Split(strings.Trim(path, "/"), "/")
+	if relative && len(own) > len(parts) {
+		own = own[len(own)-len(parts):]
+	}
 	if len(own) < 2 || len(own) > len(parts) {
 		return ""
 	}

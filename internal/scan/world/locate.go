@@ -39,6 +39,9 @@ func objectWithin(v *value.Value, r *graph.Resource, at string, depth int) (*val
 	if len(idsOf(v, r)) > 0 {
 		return v, at
 	}
+	if k, _, _ := addressIn(v, r); k != nil {
+		return v, at
+	}
 	for i := range v.Kids {
 		if k := &v.Kids[i]; (k.Kind == value.Object || k.Kind == value.Array) && slices.Contains(wrappers, strings.ToLower(k.Name)) {
 			if n, p := try(k); n != nil {
