@@ -100,12 +100,16 @@ func itemsOf(c *Call, x *target.Exchange) (items map[string]*value.Value, whole 
 // answered remembers, of each thing in the answer of a call that made something, its
 // identifier beside each text of it that nobody writes twice. w.mu is held.
 func (w *World) answered(op *graph.Op, body *value.Value) {
-	if body == nil || op.Kind != graph.Create && !op.Has(graph.Upload) || op.Reads() || op.About == nil || len(w.namings) > maxAnswered {
+	if body == nil || op.Kind != graph.Create && !op.Has(graph.Upload) || op.Reads() || len(w.namings) > maxAnswered {
 		return
+	}
+	about := op.About
+	if about == nil {
+		about = &graph.Resource{} // whatever it is, its identifier has a usual name
 	}
 	var walk func(v *value.Value, depth int)
 	walk = func(v *value.Value, depth int) {
-		for _, pair := range w.pairs(v, op.About) {
+		for _, pair := range w.pairs(v, about) {
 			w.namings[pair] = true
 		}
 		for i := range v.Kids {
@@ -219,7 +223,7 @@ func (w *World) widestRolls() []*roll {
 func (w *World) told(why map[*Object]string) map[string]bool {
 	out := map[string]bool{}
 	for _, o := range w.objects {
-		if o.Resource.IsPerson || o.Made && (why[o] != "" || o.deleted) {
+		if o.Resource.IsPerson && o.owner != nil || o.Made && (why[o] != "" || o.deleted) {
 			for _, id := range o.ids {
 				out[o.Resource.Name+" "+id] = true
 			}

@@ -144,6 +144,11 @@ func (w *World) Follow(x *target.Exchange) {
 		return
 	}
 	op, params := w.routed(x.Request)
+	if op != nil && op.Has(graph.Upload) && op.Kind != graph.Create {
+		w.mu.Lock()
+		w.answered(op, decode(x))
+		w.mu.Unlock()
+	}
 	if op == nil || op.About == nil || op.About.IsPerson || op.Kind != graph.Create && op.Kind != graph.Delete {
 		return
 	}

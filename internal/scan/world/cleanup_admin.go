@@ -18,6 +18,12 @@ import (
 // is deleted. It returns "" when the object is gone, else why it is still there.
 func (w *World) unmakeByAdmin(ctx context.Context, o *Object, why string) string {
 	admin := w.administrator()
+	if w.vanished(ctx, o, o.owner) || admin != nil && w.vanished(ctx, o, admin) {
+		w.mu.Lock()
+		o.deleted = true
+		w.mu.Unlock()
+		return ""
+	}
 	if admin == nil || nameOf(o.owner) == admin.Name || !w.sameToBoth(ctx, o, admin) {
 		return why
 	}

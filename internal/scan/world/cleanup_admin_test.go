@@ -33,8 +33,10 @@ paths:
 // log of their own, the same number is another bird in the warden's.
 type birds struct {
 	own bool
+	coy bool // what is not there may also be somebody else's, it says
 
 	mu   sync.Mutex
+	n    int
 	seen map[string]string // by whose log and number
 }
 
@@ -52,13 +54,18 @@ func (b *birds) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	case q.Method == http.MethodPost:
 		var in struct{ Bird string }
 		_ = json.NewDecoder(q.Body).Decode(&in)
-		b.seen[log+"/1"] = in.Bird
+		b.n++
+		id := strconv.Itoa(b.n)
+		b.seen[log+"/"+id] = in.Bird
 		w.WriteHeader(201)
-		_, _ = w.Write([]byte(`{"id":1,"bird":` + strconv.Quote(in.Bird) + `}`))
+		_, _ = w.Write([]byte(`{"id":` + id + `,"bird":` + strconv.Quote(in.Bird) + `}`))
+	case b.seen[at] == "" && b.coy:
+		w.WriteHeader(403)
+		_, _ = w.Write([]byte(`{"message":"it is not yours, or not there"}`))
 	case b.seen[at] == "":
 		w.WriteHeader(404)
 	case q.Method == http.MethodGet:
-		_, _ = w.Write([]byte(`{"id":1,"bird":` + strconv.Quote(b.seen[at]) + `}`))
+		_, _ = w.Write([]byte(`{"id":` + at[strings.LastIndexByte(at, '/')+1:] + `,"bird":` + strconv.Quote(b.seen[at]) + `}`))
 	case who != "warden":
 		w.WriteHeader(403)
 		_, _ = w.Write([]byte(`{"message":"only the warden strikes out"}`))
@@ -85,6 +92,29 @@ func TestCleanupByAdmin(t *testing.T) {
 		}
 		if want := map[bool]int{false: 0, true: 1}[own]; len(left) != want || len(b.seen)-1 != want {
 			t.Errorf("own logs %v: left %v, there is %v", own, left, b.seen)
+		}
+	}
+}
+
+// What is gone already is not told as left where a service says one thing of what is not
+// there and of what may not be deleted; what is there still is.
+func TestCleanupKnowsWhatIsGone(t *testing.T) {
+	for _, gone := range []bool{true, false} {
+		b := &birds{coy: true, seen: map[string]string{}}
+		w, _, _ := stage(t, b, birdsSpec, Options{}, bearer(actor.User, "ann", nil))
+		if err := w.Build(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if len(b.seen) == 0 {
+			t.Fatal("nothing was made")
+		}
+		if gone {
+			b.mu.Lock()
+			clear(b.seen)
+			b.mu.Unlock()
+		}
+		if left := w.Cleanup(t.Context()); len(left) != len(b.seen) {
+			t.Errorf("gone %v: told %v, there is %v", gone, left, b.seen)
 		}
 	}
 }
