@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/crenel-project/crenel/internal/finding"
 )
 
 const gardenSpec = `openapi: 3.0.3
@@ -101,5 +103,18 @@ func TestOriginsAlike(t *testing.T) {
 				t.Errorf("found %q, want %q", got, want)
 			}
 		})
+	}
+}
+
+// Where no browser adds by itself what opens the API, what a page of another site gets is
+// little; where the description has a cookie, it is what the visitor gets.
+func TestOriginsAndCookies(t *testing.T) {
+	everybody := func(string) bool { return true }
+	cookie := strings.Replace(gardenSpec, "securitySchemes: {", "securitySchemes: {leaf: {type: apiKey, in: cookie, name: leaf}, ", 1)
+	for spec, want := range map[string]finding.Severity{gardenSpec: finding.Low, cookie: finding.Medium} {
+		list := tested(t, spec, garden(everybody), "cors-any-origin").Report.Findings
+		if len(list) != 1 || list[0].Severity != want {
+			t.Errorf("%d findings, %v, want one of %s", len(list), list, want)
+		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/crenel-project/crenel/internal/scan/actor"
@@ -128,12 +129,36 @@ func (p *Probe) allowedOrigin(ctx context.Context, w *witness, c claimed) (bool,
 	if l.err != nil {
 		return false, nil //nolint:nilerr // a call that cannot be written as a step proves nothing
 	}
-	return p.Prove(ctx, Hypothesis{
+	h := Hypothesis{
 		Where: c.where, Title: p.Check.Title,
 		Description: "The API answers to whichever origin asks that it may read the answer with its visitor's credentials: " + map[string]string{
 			"header.Origin": "to any at all.", "header.Origin=null": "to null, which any page can make itself.",
 			"header.Origin=begins": "to any whose name begins as a trusted one does.", "header.Origin=ends": "to any whose name ends as a trusted one does.",
 		}[c.where],
 		Scenario: &scenario.Scenario{Name: "a page of another site", Steps: l.list},
+	}
+	if !p.browsersAddThem() {
+		h.CVSS = vectorNoCookie
+		h.Description += " What opens the API here, a header, no browser adds by itself: a page gets what nobody needs credentials for, or what a cookie or the visitor's network opens."
+	}
+	return p.Prove(ctx, h)
+}
+
+// vectorNoCookie is what a page gets from an API whose credentials no browser adds by itself.
+const vectorNoCookie = "CVSS:4.0/AV:N/AC:L/AT:P/PR:N/UI:A/VC:L/VI:N/VA:N/SC:N/SI:N/SA:N"
+
+// browsersAddThem reports whether a browser adds, to what any page asks for, what opens the
+// API: a cookie, or what it has asked its user for (Basic, Digest), of an account of the run
+// or by the description.
+func (p *Probe) browsersAddThem() bool {
+	for _, s := range p.Graph.API.SecuritySchemes {
+		if s.In == "cookie" || s.Scheme == "basic" || s.Scheme == "digest" || s.Scheme == "negotiate" || s.Type == "mutualTLS" {
+			return true
+		}
+	}
+	return slices.ContainsFunc(p.People.All(), func(a *actor.Actor) bool {
+		return a.Session != nil && slices.ContainsFunc(a.Session.Snapshot(), func(part actor.Part) bool {
+			return part.In == "cookie" || part.Computed() || strings.EqualFold(strings.TrimSpace(part.Prefix), "basic")
+		})
 	})
 }

@@ -244,6 +244,11 @@ func (w *World) isNew(ctx context.Context, c *Call, id string, item *value.Value
 	own := marked || slices.ContainsFunc(w.pairs(item, c.Op.About), func(pair string) bool { return w.namings[pair] })
 	o := &Object{Resource: c.Op.About, mu: &w.mu, owner: c.As, Made: true, ID: id, ids: map[string]string{}, fields: map[string]string{}, canaries: map[string]string{}, seenBy: map[string]bool{}, sources: map[string]source{}}
 	if own {
+		for _, known := range w.objects { // a list has shown it since, which did not say whose it is
+			if known.Resource == o.Resource && known.called(id) {
+				known.Made = true
+			}
+		}
 		w.identify(o, item, "")
 		o.marked = marked
 		if o.ID == "" {
