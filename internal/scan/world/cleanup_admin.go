@@ -18,7 +18,7 @@ import (
 // is deleted. It returns "" when the object is gone, else why it is still there.
 func (w *World) unmakeByAdmin(ctx context.Context, o *Object, why string) string {
 	admin := w.administrator()
-	if w.vanished(ctx, o, o.owner) || admin != nil && w.vanished(ctx, o, admin) {
+	if w.vanished(ctx, o, o.owner) && !w.readBySomebody(ctx, o) || admin != nil && w.vanished(ctx, o, admin) {
 		w.mu.Lock()
 		o.deleted = true
 		w.mu.Unlock()

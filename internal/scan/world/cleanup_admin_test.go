@@ -2,6 +2,7 @@ package world
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -97,24 +98,31 @@ func TestCleanupByAdmin(t *testing.T) {
 }
 
 // What is gone already is not told as left where a service says one thing of what is not
-// there and of what may not be deleted; what is there still is.
+// there and of what may not be deleted. What is there still is, and what was given to
+// somebody else, from whom its maker cannot tell it.
 func TestCleanupKnowsWhatIsGone(t *testing.T) {
-	for _, gone := range []bool{true, false} {
-		b := &birds{coy: true, seen: map[string]string{}}
-		w, _, _ := stage(t, b, birdsSpec, Options{}, bearer(actor.User, "ann", nil))
+	for _, became := range []string{"gone", "given away", "kept"} {
+		b := &birds{coy: true, own: true, seen: map[string]string{}}
+		w, _, _ := stage(t, b, birdsSpec, Options{}, bearer(actor.User, "ann", nil), bearer(actor.Peer, "bob", nil))
 		if err := w.Build(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if len(b.seen) == 0 {
 			t.Fatal("nothing was made")
 		}
-		if gone {
-			b.mu.Lock()
-			clear(b.seen)
-			b.mu.Unlock()
+		b.mu.Lock()
+		for at, bird := range maps.Clone(b.seen) {
+			who, number, _ := strings.Cut(at, "/")
+			if became != "kept" {
+				delete(b.seen, at)
+			}
+			if became == "given away" {
+				b.seen[map[string]string{"ann": "bob", "bob": "ann"}[who]+"/"+number] = bird
+			}
 		}
+		b.mu.Unlock()
 		if left := w.Cleanup(t.Context()); len(left) != len(b.seen) {
-			t.Errorf("gone %v: told %v, there is %v", gone, left, b.seen)
+			t.Errorf("%s: told %v, there is %v", became, left, b.seen)
 		}
 	}
 }

@@ -47,6 +47,31 @@ func (w *World) vanished(ctx context.Context, o *Object, as *actor.Actor) bool {
 	return false
 }
 
+// readBySomebody reports whether any account of the run is shown an object: what was given
+// away is hidden from who made it, and is there still.
+func (w *World) readBySomebody(ctx context.Context, o *Object) bool {
+	for _, op := range o.Resource.Of(graph.Read) {
+		if op.Method != http.MethodGet || w.skip(op) != "" {
+			continue
+		}
+		w.mu.Lock()
+		c := w.reading(op, o)
+		w.mu.Unlock()
+		if c == nil || c.subject() != o {
+			continue
+		}
+		for _, a := range w.actors() {
+			if a.Session == nil {
+				continue
+			}
+			if x, err := w.send(ctx, c.By(a)); err == nil && success(x) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // Absent is an identifier of the same form as one that exists, of no object.
 func Absent(id string) string {
 	switch {
