@@ -104,7 +104,7 @@ func (p *Probe) furthest(ctx context.Context, op *graph.Op, actors []*actor.Acto
 	var call *world.Call
 	var base *target.Exchange
 	for _, a := range actors[:min(len(actors), 6)] {
-		c, err := p.World.Call(ctx, op, a, nil)
+		c, err := p.renewing(ctx, op, a)
 		if err != nil {
 			continue
 		}
@@ -126,6 +126,26 @@ func (p *Probe) furthest(ctx context.Context, op *graph.Op, actors []*actor.Acto
 		}
 	}
 	return call, base, nil
+}
+
+// renewing is a call of an operation as an actor. What it names and other proofs have
+// ended since the run made it, is made anew.
+func (p *Probe) renewing(ctx context.Context, op *graph.Op, a *actor.Actor) (*world.Call, error) {
+	c, err := p.World.Call(ctx, op, a, nil)
+	if err == nil || a == nil {
+		return c, err //nolint:wrapcheck // it says which call and why
+	}
+	made := false
+	for _, in := range op.Inputs {
+		if r := p.resourceOf(in); in.In == "path" && r != nil && !r.IsPerson && !r.IsTenant && p.World.Lost(r, a) {
+			_, failed := p.World.Make(ctx, r, a)
+			made = made || failed == nil
+		}
+	}
+	if !made {
+		return nil, err //nolint:wrapcheck // as above
+	}
+	return p.World.Call(ctx, op, a, nil) //nolint:wrapcheck // as above
 }
 
 // slotOf is one input of a call as a place to put something into.
