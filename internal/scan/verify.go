@@ -81,7 +81,7 @@ func Verify(ctx context.Context, o *Options, list []*Regression, told func(Verif
 				v.Requests += len(res.Exchanges)
 			}
 			if outcome.Verdict == scenario.Proven {
-				v.Evidence = scenario.Hide(outcome.Evidence(r.client.Origin()+r.client.Base()), r.client.Secrets().Text)
+				v.Evidence = scenario.Hide(outcome.Evidence(r.client.Origin()+r.client.Base()), r.client.Secrets().Message)
 			}
 			if v.Verdict != scenario.Inconclusive {
 				break

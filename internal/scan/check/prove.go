@@ -212,7 +212,7 @@ func (p *Probe) finding(h Hypothesis, mark string, sc *scenario.Scenario, o *sce
 		Evidence: o.Evidence(p.Origin),
 	}
 	if p.Client != nil {
-		f.Evidence = scenario.Hide(f.Evidence, p.Client.Secrets().Text)
+		f.Evidence = scenario.Hide(f.Evidence, p.Client.Secrets().Message)
 	}
 	for _, d := range []struct {
 		at    *string

@@ -141,7 +141,7 @@ func (h *HAR) text(s string) string {
 	if h.secrets {
 		return s
 	}
-	return h.c.secrets.Text(s)
+	return h.c.secrets.Message(s)
 }
 
 func (h *HAR) header(name, value string) string {

@@ -170,3 +170,14 @@ func FuzzAnswer(f *testing.F) {
 		}
 	})
 }
+// TestMessage: a token that a member holds by name is no business of whoever reads a
+// record, also where the run was never told of it; other members are left alone.
+func TestMessage(t *testing.T) {
+	r := NewRedactor()
+	r.Add("hunter2-hunter2")
+	got := r.Message(`{"access_token":"aaaaaaaaaa","refreshToken" : "bbbbbbbbbb","token_type":"Bearer","id":"cccccccccc","pw":"hunter2-hunter2"}`)
+	want := `{"access_token":"` + Redacted + `","refreshToken" : "` + Redacted + `","token_type":"Bearer","id":"cccccccccc","pw":"` + Redacted + `"}`
+	if got != want {
+		t.Errorf("message\n%s\nwant\n%s", got, want)
+	}
+}

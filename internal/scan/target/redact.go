@@ -84,6 +84,15 @@ func (r *Redactor) Text(s string) string {
 	return r.replacer().Replace(s)
 }
 
+// reTokenMember is a member of JSON by which a session goes, or what renews one (RFC 6749, section 5.1).
+var reTokenMember = regexp.MustCompile(`(?i)("(?:access|refresh|id|auth|session|bearer)_?(?:token|jwt)"\s*:\s*")([^"\\]{8,})`)
+
+// Message is Text of a message's body or address, without the tokens that its members
+// hold by name either: a proof's logins give some that nothing else is told of.
+func (r *Redactor) Message(s string) string {
+	return reTokenMember.ReplaceAllString(r.Text(s), "${1}"+Redacted)
+}
+
 func (r *Redactor) replacer() *strings.Replacer {
 	r.mu.RLock()
 	by := r.by
