@@ -170,6 +170,7 @@ func FuzzAnswer(f *testing.F) {
 		}
 	})
 }
+
 // TestMessage: a token that a member holds by name is no business of whoever reads a
 // record, also where the run was never told of it; other members are left alone.
 func TestMessage(t *testing.T) {
