@@ -17,8 +17,8 @@ var reFewOnly = regexp.MustCompile(`\b([a-z]{3,})[ -]only\b|\bonly (?:for |by |t
 var reStaff = regexp.MustCompile(`^(?:staff|personnel|(?:employee|manager|supervisor|moderator|operator|maintainer|coordinator|director|superintendent|approver|auditor|officer|[a-z]{4,}ian|[a-z]{3,}[^l]ist|[a-z]{3,}eer|[a-z]*keeper|[a-z]*clerk|[a-z]*master)s?)$`)
 
 // reDoersOnly is a sentence, or what stands in brackets, that says nothing but whom an
-// operation is for, by what they do: "Winders only."
-var reDoersOnly = regexp.MustCompile(`(?:^|[.;:(!\n] ?)(?:for )?([a-z]{3,}(?:er|or))s[ -]only(?:[.;:)!\n]|$)`)
+// operation is for, by what they do: "Winders only.", "Set the clock (winders)".
+var reDoersOnly = regexp.MustCompile(`(?:^|[.;:(!\n] ?)(?:for )?([a-z]{3,}(?:er|or))s[ -]only(?:[.;:)!\n]|$)|\((?:for |by )?(?:the )?([a-z]{3,}(?:er|or))s\)\.?(?:\n|$)`)
 
 // noDoers are words of descriptions that end as those for people do, and are things.
 var noDoers = set(`number letter header parameter character integer pointer container server paper order offer folder layer counter marker filter cluster answer computer color error sensor motor vector footer identifier transfer voucher register buffer trigger worker adapter provider browser`)
@@ -42,7 +42,7 @@ func (b *builder) staffOnly(text string) string {
 		}
 	}
 	for _, m := range reDoersOnly.FindAllStringSubmatch(text, 4) {
-		who := m[1]
+		who := m[1] + m[2]
 		if few, known := b.roles()[who]; (few || !known) && !commonRoles[who] && !noDoers[who] && !b.nouns[who] {
 			return strings.Trim(m[0], " ().,;:!\n")
 		}

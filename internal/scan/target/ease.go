@@ -2,6 +2,7 @@ package target
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"regexp"
 	"sync"
@@ -31,7 +32,7 @@ type ease struct {
 
 	mu      sync.Mutex
 	witness map[string][]*Request // by actor: reads that were answered with a success, the last two paths
-	own     map[string]time.Time  // method and path → when their limit was found to be their own
+	own     map[string]ownLimit   // by method and path
 	held    chan struct{}         // not nil: everybody waits
 	opened  time.Time             // when the last hold ended
 	holds   int
@@ -45,7 +46,7 @@ type ease struct {
 }
 
 func newEase(c *Client) *ease {
-	return &ease{c: c, witness: map[string][]*Request{}, own: map[string]time.Time{}, doubts: doubtsAtFirst}
+	return &ease{c: c, witness: map[string][]*Request{}, own: map[string]ownLimit{}, doubts: doubtsAtFirst}
 }
 
 // limited: an answer that says "not so fast".
@@ -159,12 +160,24 @@ func (e *ease) faster() {
 	e.c.pace.scale(1.1)
 }
 
+// ownLimit is when a limit was found to be an operation's own, and the form of what said
+// so: the limit on everything that is met beyond it, by others of the target's programs,
+// mostly says it otherwise.
+type ownLimit struct {
+	at   time.Time
+	form string
+}
+
+func formOf(x *Exchange) string {
+	return fmt.Sprint(x.Status, x.Header.Get("Content-Type"), x.Header.Get("Retry-After") != "", len(x.Body) == 0)
+}
+
 // absorb says whether x was refused by a limit on everything, which is over now:
 // then the request is to be sent again, for it was not looked at.
 func (e *ease) absorb(ctx context.Context, x *Exchange) (bool, error) {
 	key := x.Request.Method + " " + x.Request.Path
 	e.mu.Lock()
-	if time.Since(e.own[key]) < easeKnown {
+	if o := e.own[key]; time.Since(o.at) < easeKnown && o.form == formOf(x) {
 		e.mu.Unlock()
 		return false, nil
 	}
@@ -181,7 +194,7 @@ func (e *ease) absorb(ctx context.Context, x *Exchange) (bool, error) {
 		}
 		if !general {
 			e.mu.Lock()
-			e.own[key] = time.Now()
+			e.own[key] = ownLimit{time.Now(), formOf(x)}
 			e.mu.Unlock()
 			return false, nil
 		}
