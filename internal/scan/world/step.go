@@ -16,11 +16,39 @@ import (
 	"github.com/crenel-project/crenel/internal/value"
 )
 
+// veiled is bind, with what a call holds of the passwords that the run was given: a step
+// names them, so that no script or file that is made of it holds one.
+func (w *World) veiled(c *Call, bind map[string]string) map[string]string {
+	var out map[string]string
+	for where, text := range c.Values {
+		if bind[where] != "" || !strings.HasPrefix(text, `"`) {
+			continue
+		}
+		said := scalarText(text)
+		for _, a := range w.people.All() {
+			if pw := a.Facts["password"]; !a.Made && pw != "" && pw == said {
+				if out == nil {
+					if out = maps.Clone(bind); out == nil {
+						out = map[string]string{}
+					}
+				}
+				out[where] = `"${` + a.Name + `.password}"`
+				break
+			}
+		}
+	}
+	if out == nil {
+		return bind
+	}
+	return out
+}
+
 // Step renders a call as a step of a scenario. bind gives placeholder texts for
 // inputs, by Input.Where: "${order.id}" stands for a whole JSON value; a text in
 // quotes is a JSON string with placeholders inside.
 func (w *World) Step(c *Call, bind map[string]string) (scenario.Step, error) {
 	d := c.clone()
+	bind = w.veiled(c, bind)
 	var swaps []swap
 	for _, where := range slices.Sorted(maps.Keys(bind)) {
 		mark := fmt.Sprintf("zqbind%04dqz", len(swaps))
