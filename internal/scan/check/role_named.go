@@ -36,6 +36,9 @@ func (p *Probe) roleNamed(op *graph.Op, user *actor.Actor) string {
 			if len(r) < 3 || strings.EqualFold(r, mine) || spec.Singular(r) != r {
 				continue
 			}
+			if !strings.Contains(text, strings.TrimSuffix(r, "y")) {
+				continue
+			}
 			name := severalOf(r)
 			who := `(?:an? |the )?['"\x60]?` + name + `['"\x60]?`
 			only := regexp.MustCompile(`\((?:for |by |role:? )?` + who + `(?: role)?(?: only)?\)|\bonly (?:for |by |to )?` + who + `(?:[ .,;:)]|$)|\b` + name + `(?: role)?[ -]only\b|\bmust be ` + who + `(?:[.,;:)]|$)|\brequires? (?:the )?(?:role )?` + who + `(?: role)?(?:[.,;:)]|$)`)

@@ -56,6 +56,10 @@ func Build(api *spec.API) *Graph {
 	b.rivals()
 	b.people()
 	b.edges()
+	for _, r := range g.Resources {
+		r.findPaths()
+	}
+	g.roleLists = b.roleLists()
 	g.learned = newLearned(g)
 	return g
 }

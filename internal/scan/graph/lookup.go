@@ -100,7 +100,9 @@ func (op *Op) Reads() bool {
 
 // RoleLists are the lists of roles that the description has: the values of each field
 // that is called a role, each list once.
-func (g *Graph) RoleLists() [][]string {
+func (g *Graph) RoleLists() [][]string { return g.roleLists }
+
+func (b *builder) roleLists() [][]string {
 	var out [][]string
 	add := func(name string, list []string) {
 		if words := spec.Words(name); len(words) == 0 || spec.Singular(words[len(words)-1]) != "role" {
@@ -110,7 +112,7 @@ func (g *Graph) RoleLists() [][]string {
 			out = append(out, list)
 		}
 	}
-	for _, op := range g.Ops {
+	for _, op := range b.g.Ops {
 		for _, in := range op.Inputs {
 			if in.Schema == nil {
 				continue
@@ -126,4 +128,29 @@ func (g *Graph) RoleLists() [][]string {
 		}
 	}
 	return out
+}
+
+// Paths are the paths of the resource's objects as the description writes them, in parts,
+// each up to the variable that names one: ["v1", "orders", "{id}"].
+func (r *Resource) Paths() [][]string { return r.paths }
+
+func (r *Resource) findPaths() {
+	for _, op := range r.Ops {
+		if !op.OnObject {
+			continue
+		}
+		for _, p := range slices.Backward(op.PathParams) {
+			in := op.Input("path." + p.Name)
+			if in == nil || in.Object == nil || in.Object.Resource != r.Name {
+				continue
+			}
+			variable := "{" + p.Name + "}"
+			before, _, _ := strings.Cut(op.Path, variable)
+			parts := strings.Split(strings.Trim(before+variable, "/"), "/")
+			if !slices.ContainsFunc(r.paths, func(o []string) bool { return slices.Equal(o, parts) }) {
+				r.paths = append(r.paths, parts)
+			}
+			break
+		}
+	}
 }

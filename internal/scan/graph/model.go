@@ -17,10 +17,11 @@ type Graph struct {
 	// far as the description says or implies, the likeliest first.
 	Carriers []Carrier
 
-	byRoute map[string]*Op
-	byPath  map[string][]*Op
-	byName  map[string]*Resource
-	learned *learned
+	byRoute   map[string]*Op
+	byPath    map[string][]*Op
+	byName    map[string]*Resource
+	roleLists [][]string
+	learned   *learned
 }
 
 // Carrier is a place for a credential.
@@ -134,6 +135,7 @@ type Resource struct {
 	types  map[string]bool // schemas that describe it, as typeName has them
 	vars   map[string]int  // names of path variables that identify it
 	spoken bool            // operations are about it, or take its objects
+	paths  [][]string      // Paths
 	// called: remote procedures are about it, which name its objects in their bodies.
 	called bool
 }

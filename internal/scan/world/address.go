@@ -25,7 +25,7 @@ var selfNames = []string{"name", "self", "href", "@id", "selflink", "uri", "url"
 // addressIn finds the member of a node by which an object of a resource is addressed, where
 // it stands, and the part that paths take. nil: no member is the address of one.
 func addressIn(node *value.Value, r *graph.Resource) (k *value.Value, at, id string) {
-	paths := ownPaths(r)
+	paths := r.Paths()
 	if len(paths) == 0 {
 		return nil, "", ""
 	}
@@ -57,28 +57,6 @@ func addressIn(node *value.Value, r *graph.Resource) (k *value.Value, at, id str
 		}
 	}
 	return k, at, id
-}
-
-// ownPaths are the paths of a resource's objects, up to the variable that names one.
-func ownPaths(r *graph.Resource) [][]string {
-	var out [][]string
-	for _, op := range r.Ops {
-		if len(op.PathParams) == 0 || !op.OnObject {
-			continue
-		}
-		for _, p := range slices.Backward(op.PathParams) {
-			in := op.Input("path." + p.Name)
-			if in == nil || in.Object == nil || in.Object.Resource != r.Name {
-				continue
-			}
-			parts := strings.Split(strings.Trim(upTo(op.Path, p.Name), "/"), "/")
-			if !slices.ContainsFunc(out, func(o []string) bool { return slices.Equal(o, parts) }) {
-				out = append(out, parts)
-			}
-			break
-		}
-	}
-	return out
 }
 
 // lastOf is the last part of an address that one of the paths ends as; "" where none does.

@@ -35,8 +35,8 @@ func (w *World) links(text string, k *known) {
 		return
 	}
 	relative := u.Host == "" && !strings.HasPrefix(text, "/") // "operations/9f2c"
-	if relative && (u.RawQuery != "" || u.Fragment != "") {
-		return
+	if head, _, _ := strings.Cut(text, "/"); relative && (!w.steps[head] || u.RawQuery != "" || u.Fragment != "") {
+		return // most texts with a slash are no addresses
 	}
 	held := func(v string) *known {
 		return &known{as: k.as, text: quoted(v), with: k.with, list: k.list}

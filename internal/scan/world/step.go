@@ -11,6 +11,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/crenel-project/crenel/internal/scan/actor"
 	"github.com/crenel-project/crenel/internal/scan/scenario"
 	"github.com/crenel-project/crenel/internal/scan/target"
 	"github.com/crenel-project/crenel/internal/value"
@@ -19,26 +20,25 @@ import (
 // veiled is bind, with what a call holds of the passwords that the run was given: a step
 // names them, so that no script or file that is made of it holds one.
 func (w *World) veiled(c *Call, bind map[string]string) map[string]string {
-	var out map[string]string
+	var given []*actor.Actor
+	for _, a := range w.people.All() {
+		if !a.Made && a.Facts["password"] != "" {
+			given = append(given, a)
+		}
+	}
+	if len(given) == 0 {
+		return bind
+	}
+	out := map[string]string{}
+	maps.Copy(out, bind)
 	for where, text := range c.Values {
-		if bind[where] != "" || !strings.HasPrefix(text, `"`) {
+		if out[where] != "" || !strings.HasPrefix(text, `"`) {
 			continue
 		}
 		said := scalarText(text)
-		for _, a := range w.people.All() {
-			if pw := a.Facts["password"]; !a.Made && pw != "" && pw == said {
-				if out == nil {
-					if out = maps.Clone(bind); out == nil {
-						out = map[string]string{}
-					}
-				}
-				out[where] = `"${` + a.Name + `.password}"`
-				break
-			}
+		if i := slices.IndexFunc(given, func(a *actor.Actor) bool { return a.Facts["password"] == said }); i >= 0 {
+			out[where] = `"${` + given[i].Name + `.password}"`
 		}
-	}
-	if out == nil {
-		return bind
 	}
 	return out
 }

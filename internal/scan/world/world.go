@@ -84,6 +84,7 @@ type World struct {
 	shared   map[string]*lesson         // the same by the field's name, for operations not tried yet
 	calls    map[callKey]*Call          // the last that worked
 	cover    map[*graph.Op]*tally       //
+	steps    map[string]bool            // parts of the described paths
 	usedUp   map[*Object]bool           // what was there before the run, and can be had no more
 	clashed  map[*graph.Op]bool         // making one was refused because there is one like it
 	broken   map[*graph.Op]string       // where the scanner itself broke down, and how
@@ -132,8 +133,14 @@ func New(g *graph.Graph, people People, c Sender, o Options) *World {
 	if o.MaxRequests <= 0 {
 		o.MaxRequests = Enough(g)
 	}
+	steps := map[string]bool{}
+	for _, op := range g.Ops {
+		for part := range strings.SplitSeq(op.Path, "/") {
+			steps[part] = true
+		}
+	}
 	return &World{
-		g: g, people: people, c: c, o: o,
+		g: g, steps: steps, people: people, c: c, o: o,
 		mint: mint{run: o.Run, n: o.Seed << 20}, rng: rand.New(rand.NewPCG(o.Seed, 0x63726e6c)), //nolint:gosec // values must repeat with the seed; none is a secret
 		old: map[string]bool{}, namings: map[string]bool{}, pool: map[string][]*known{}, seen: map[string]*profile{}, lessons: map[*graph.Op]*lessons{}, shared: map[string]*lesson{},
 		calls: map[callKey]*Call{}, cover: map[*graph.Op]*tally{}, failed: map[callKey]map[string]int{}, clashed: map[*graph.Op]bool{}, usedUp: map[*Object]bool{}, broken: map[*graph.Op]string{},
